@@ -1,0 +1,35 @@
+# Each target installs what it needs into .venv first; installed once, nothing is installed again.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: search summarize test test-realdata lint clean
+
+search: .venv/installed
+	$(BIN)/python -m bloodtune.search --budget 64 $(ARGS)
+
+summarize: .venv/installed
+	$(BIN)/python analysis/summarize.py $(ARGS)
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+test-realdata: .venv/installed-dev
+	$(BIN)/python -m pytest -m realdata $(ARGS)
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	@echo "installing into .venv (a minute or two)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .[dev]
+	touch $@

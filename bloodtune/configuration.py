@@ -1,0 +1,141 @@
+"""One configuration: every hyperparameter that decides a training, checked where it is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bloodtune.errors import InputError
+
+FAMILIES = ("mlnn", "cnn", "lightweight", "residual")
+LOSSES = ("cross_entropy", "nll", "weighted_cross_entropy", "focal", "label_smoothing")
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "one_cycle", "cosine")
+
+CHOICES = {"family": FAMILIES, "loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+
+# field: (the field that decides, the values under which the first one is needed); elsewhere it must stay None.
+_CONDITIONS = {
+    "hidden_layers": ("family", ("mlnn",)),
+    "hidden_size": ("family", ("mlnn",)),
+    "width": ("family", ("cnn", "lightweight", "residual")),
+    "label_smoothing": ("loss", ("label_smoothing",)),
+    "focal_gamma": ("loss", ("focal",)),
+    "momentum": ("optimizer", ("sgd",)),
+    "nesterov": ("optimizer", ("sgd",)),
+}
+
+# field: (lowest, highest) value allowed, both included; what a recipe searches is narrower.
+_BOUNDS = {
+    "hidden_layers": (1, 8),
+    "hidden_size": (8, 8192),
+    "width": (4, 512),
+    "dropout": (0.0, 0.9),
+    "label_smoothing": (0.0, 0.5),
+    "focal_gamma": (0.0, 10.0),
+    "learning_rate": (1e-7, 100.0),
+    "momentum": (0.0, 0.999),
+    "weight_decay": (0.0, 10.0),
+    "batch_size": (2, 65536),
+    "shift": (0, 8),
+    "stain": (0.0, 0.5),
+    "cutout": (0, 16),
+    "ema": (0.0, 0.5),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """The hyperparameters of one training; a field that does not apply is None.
+
+    ``hidden_layers`` and ``hidden_size`` (units) shape the MLNN; ``width`` is the number of channels of the
+    first convolution of the other families. ``shift`` and ``cutout`` are pixels, ``stain`` is the standard
+    deviation of the optical-density jitter, ``ema`` the averaging window as a share of the steps taken so far
+    (0 switches each of them off). ``learning_rate`` is the peak of the schedule.
+
+    Raises:
+        InputError: a value outside its range or choices, a field missing, or one that does not apply.
+    """
+
+    family: str
+    hidden_layers: int | None = None
+    hidden_size: int | None = None
+    width: int | None = None
+    dropout: float = 0.0
+    loss: str = "cross_entropy"
+    label_smoothing: float | None = None
+    focal_gamma: float | None = None
+    optimizer: str
+    learning_rate: float
+    momentum: float | None = None
+    nesterov: bool | None = None
+    weight_decay: float = 0.0
+    batch_size: int = 128
+    schedule: str = "constant"
+    dihedral: bool = False
+    shift: int = 0
+    stain: float = 0.0
+    cutout: int = 0
+    ema: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_field(field.name, str(field.type), getattr(self, field.name))
+        for name, (decider, values) in _CONDITIONS.items():
+            applies = getattr(self, decider) in values
+            if applies and getattr(self, name) is None:
+                raise InputError(f"{name} is missing: {decider} = {getattr(self, decider)!r} needs it")
+            if not applies and getattr(self, name) is not None:
+                raise InputError(
+                    f"{name} = {getattr(self, name)!r} does not apply to {decider} = "
+                    f"{getattr(self, decider)!r}, only to {', '.join(values)}"
+                )
+        if self.nesterov and not self.momentum:
+            raise InputError("nesterov = true needs momentum above 0")
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Configuration:
+        """Build a configuration from names and values; None means that a field does not apply."""
+        for name in mapping:
+            if name not in FIELD_NAMES:
+                raise InputError(unknown_name("hyperparameter", name, FIELD_NAMES))
+        missing = [name for name in _REQUIRED if mapping.get(name) is None]
+        if missing:
+            raise InputError(f"{', '.join(missing)} missing from the configuration")
+        return cls(**{name: value for name, value in mapping.items() if value is not None})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the fields that apply, in their order."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+
+FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Configuration))
+_REQUIRED = tuple(f.name for f in dataclasses.fields(Configuration) if f.default is dataclasses.MISSING)
+
+
+def unknown_name(kind: str, name: str, allowed: Collection[str]) -> str:
+    """Return the message for a name that is not allowed, with the nearest one that is."""
+    close = difflib.get_close_matches(name, allowed, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(allowed)}"
+    return f"unknown {kind} {name!r}{hint}"
+
+
+_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+
+
+def _check_field(name: str, annotation: str, value: Any) -> None:
+    if value is None and "None" in annotation:
+        return
+    expected = annotation.split(" |")[0]
+    if not isinstance(value, _KINDS[expected]) or (isinstance(value, bool) and expected != "bool"):
+        raise InputError(f"{name} = {value!r}: expected {expected}, got {type(value).__name__}")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise InputError(unknown_name(name, value, CHOICES[name]))
+    if name in _BOUNDS:
+        low, high = _BOUNDS[name]
+        if not math.isfinite(value) or not low <= value <= high:
+            raise InputError(f"{name} = {value!r}: allowed from {low} to {high}")

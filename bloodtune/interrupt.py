@@ -1,0 +1,52 @@
+"""What ends a search before its budget: Ctrl-C, SIGTERM or the end of the time budget."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from ray.tune.stopper import Stopper
+
+
+class Interrupt(Stopper):  # type: ignore[misc]
+    """Asks Tune to stop all trials once ``reason`` is set; a second Ctrl-C ends the process at once.
+
+    ``time_budget`` is in seconds, None for no end.
+    """
+
+    def __init__(self, time_budget: float | None = None) -> None:
+        self.reason = ""
+        self._end = time.monotonic() + time_budget if time_budget is not None else None
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handle the signals for as long as the context lasts."""
+        before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def by_signal(self) -> bool:
+        """Whether a signal ended the search, and not the clock."""
+        return self.reason in ("Ctrl-C", "SIGTERM")
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never stop one trial alone."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Return whether the search should stop; Tune asks several times a second."""
+        if not self.reason and self._end is not None and time.monotonic() >= self._end:
+            self.reason = "time budget used up"
+        return bool(self.reason)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.reason = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        signal.signal(signal.SIGINT, signal.default_int_handler)

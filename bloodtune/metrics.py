@@ -1,0 +1,69 @@
+"""Scores of a classifier, all of them from its confusion matrix: rows are the truth, columns the prediction.
+
+Every function takes matrices (..., C, C), counts of any number type, and keeps the leading dimensions: one
+matrix, the panels of a figure and a thousand bootstrap resamples go the same way. A quotient of which the
+denominator is zero (a class absent or never predicted) counts as 0, as with scikit-learn's zero_division=0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Count the pairs of truth and prediction, integers (N,) below ``classes``; the result is (C, C).
+
+    Raises:
+        ValueError: the shapes differ or a class is out of range.
+    """
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    if labels.ndim != 1 or labels.shape != predicted.shape:
+        raise ValueError(
+            f"labels {labels.shape} and predicted {predicted.shape}: both must have one shape (N,)"
+        )
+    for name, values in (("labels", labels), ("predicted", predicted)):
+        if values.size and not 0 <= values.min() <= values.max() < classes:
+            raise ValueError(f"{name} from {values.min()} to {values.max()}: allowed from 0 to {classes - 1}")
+    pairs = labels.astype(np.int64) * classes + predicted
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def accuracy(matrix: np.ndarray) -> np.ndarray:
+    """Return the share (...) of images on the diagonal."""
+    return _quotient(_diagonal(matrix).sum(axis=-1), matrix.sum(axis=(-2, -1)))
+
+
+def macro_f1(matrix: np.ndarray) -> np.ndarray:
+    """Return the mean (...) of the classes' F1, each class counting the same.
+
+    A class that is neither in the truth nor predicted counts as F1 = 0; a checked data set has none.
+    """
+    return np.asarray(per_class(matrix)[2].mean(axis=-1))
+
+
+def weighted_f1(matrix: np.ndarray) -> np.ndarray:
+    """Return the mean (...) of the classes' F1, each class counting with its images."""
+    _, _, f1, support = per_class(matrix)
+    return _quotient((f1 * support).sum(axis=-1), support.sum(axis=-1))
+
+
+def weighted_precision(matrix: np.ndarray) -> np.ndarray:
+    """Return the mean (...) of the classes' precision, each class counting with its images."""
+    precision, _, _, support = per_class(matrix)
+    return _quotient((precision * support).sum(axis=-1), support.sum(axis=-1))
+
+
+def per_class(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return precision, recall, F1 and support, (..., C) each."""
+    right, support, predicted = _diagonal(matrix), matrix.sum(axis=-1), matrix.sum(axis=-2)
+    f1 = _quotient(2 * right, support + predicted)
+    return _quotient(right, predicted), _quotient(right, support), f1, support
+
+
+def _diagonal(matrix: np.ndarray) -> np.ndarray:
+    return np.asarray(np.diagonal(matrix, axis1=-2, axis2=-1))
+
+
+def _quotient(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    out = np.zeros(np.shape(denominator))
+    return np.asarray(np.divide(numerator, denominator, out=out, where=denominator != 0))

@@ -1,0 +1,61 @@
+"""The four families of networks; each adapts to channels, classes and image size."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from bloodtune.configuration import Configuration
+from bloodtune.models.cnn import cnn
+from bloodtune.models.lightweight import lightweight
+from bloodtune.models.mlnn import mlnn
+from bloodtune.models.residual import residual
+
+
+class Normalization(nn.Module):
+    """Standardize (N, C, H, W) pixels of 0 to 255, uint8 or float, by the training split's mean and deviation."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.view(1, -1, 1, 1).clone())
+        self.register_buffer("deviation", deviation.view(1, -1, 1, 1).clone())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return float32 of the same shape."""
+        return (images - self.mean) / self.deviation
+
+
+def build_network(
+    configuration: Configuration, *, size: int, classes: int, mean: torch.Tensor, deviation: torch.Tensor
+) -> nn.Sequential:
+    """Build the network of a configuration, normalization included.
+
+    Args:
+        configuration: names the family and its sizes.
+        size: height and width of the images in pixels.
+        classes: number of classes.
+        mean: mean pixel of each channel (C,), on the scale 0 to 255; gives the number of channels.
+        deviation: standard deviation of each channel (C,), on the same scale.
+
+    Returns:
+        A module from pixels (N, C, ``size``, ``size``), 0 to 255, to logits (N, ``classes``).
+    """
+    channels, dropout = mean.numel(), configuration.dropout
+    if configuration.family == "mlnn":
+        assert configuration.hidden_layers is not None
+        assert configuration.hidden_size is not None
+        body = mlnn(
+            inputs=channels * size * size,
+            classes=classes,
+            hidden_layers=configuration.hidden_layers,
+            hidden_size=configuration.hidden_size,
+            dropout=dropout,
+        )
+    else:
+        assert configuration.width is not None
+        family = {"cnn": cnn, "lightweight": lightweight, "residual": residual}[configuration.family]
+        body = family(channels=channels, classes=classes, width=configuration.width, dropout=dropout)
+    return nn.Sequential(Normalization(mean, deviation), body)

@@ -1,0 +1,51 @@
+"""A small residual network for 28-pixel cells: most of its work is done at 14 and 7 pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm, added to their input; (N, ``channels``, H, W) to the same.
+
+    The second norm starts at zero, so that the block starts as the identity (He et al. 2016; Goyal et al. 2017).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *_convolution(channels, channels),
+            nn.ReLU(inplace=True),
+            *_convolution(channels, channels),
+        )
+        nn.init.zeros_(self.body[-1].weight)  # type: ignore[arg-type]
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Add the block's change to ``features`` and rectify."""
+        return torch.relu(features + self.body(features))
+
+
+def residual(*, channels: int, classes: int, width: int, dropout: float) -> nn.Sequential:
+    """A stem of ``width`` channels, two stages of 2 and 4 times as many, global pooling and a linear classifier.
+
+    Takes (N, ``channels``, H, W) with H, W >= 4, gives logits (N, ``classes``). Width 32 has 0.46 million parameters.
+    """
+    layers: list[nn.Module] = [
+        *_convolution(channels, width),
+        nn.MaxPool2d(2),
+        nn.ReLU(inplace=True),
+        *_convolution(width, 2 * width),
+        nn.ReLU(inplace=True),
+        ResidualBlock(2 * width),
+        *_convolution(2 * width, 4 * width),
+        nn.MaxPool2d(2),
+        nn.ReLU(inplace=True),
+        ResidualBlock(4 * width),
+    ]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(4 * width, classes)]
+    return nn.Sequential(*layers)
+
+
+def _convolution(inputs: int, outputs: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)

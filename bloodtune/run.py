@@ -1,0 +1,236 @@
+"""The run directory: its files and columns, written row by row and read back."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bloodtune.configuration import FIELD_NAMES, Configuration
+from bloodtune.errors import InputError
+
+COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
+
+TRIALS, CURVES, PROPOSALS = "trials.csv", "curves.csv", "proposals.jsonl"
+RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json", "study.db"
+LATEST = "latest"
+
+CONFIG_PREFIX = "config."
+CURVE_COLUMNS = ("trial", "epoch", "train_loss", "val_loss", "val_accuracy", "val_macro_f1", "seconds")
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch of one training left behind; ``seconds`` is its time, validation included."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    val_macro_f1: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One finished trial: a row of ``trials.csv``.
+
+    ``val_macro_f1`` and ``val_accuracy`` are those of the last epoch and, like the best ones, None where no
+    epoch was finished. ``label`` names a published configuration, ``message`` says why a trial failed.
+    """
+
+    trial: int
+    state: str
+    epochs: int
+    val_macro_f1: float | None
+    best_val_macro_f1: float | None
+    best_epoch: int | None
+    val_accuracy: float | None
+    train_seconds: float
+    parameters: int | None
+    started: str
+    label: str
+    message: str
+    configuration: Configuration
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the row of ``trials.csv``, one ``config.*`` column a hyperparameter."""
+        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "configuration"}
+        config = self.configuration.to_mapping()
+        return row | {CONFIG_PREFIX + name: config.get(name) for name in FIELD_NAMES}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, str]) -> TrialRecord:
+        """Read a row of ``trials.csv``; an empty cell is None where the field may be."""
+        values = {
+            f.name: _parse(str(f.type), row[f.name]) for f in dataclasses.fields(cls) if f.name != "configuration"
+        }
+        config = {
+            f.name: _parse(str(f.type), cell)
+            for f in dataclasses.fields(Configuration)
+            if (cell := row[CONFIG_PREFIX + f.name])
+        }
+        return cls(**values, configuration=Configuration.from_mapping(config))
+
+
+TRIAL_COLUMNS = (
+    *(f.name for f in dataclasses.fields(TrialRecord) if f.name != "configuration"),
+    *(CONFIG_PREFIX + name for name in FIELD_NAMES),
+)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration as it was proposed; it is on disk before its trial starts."""
+
+    trial: int
+    label: str
+    configuration: Configuration
+
+
+class RunDirectory:
+    """The files of one search, append-only records first.
+
+    An interrupted trial has a proposal and perhaps rows in ``curves.csv`` but none in ``trials.csv``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, out: Path, name: str, recipe_text: str) -> RunDirectory:
+        """Make ``out/name`` with empty records and point ``out/latest`` at it.
+
+        Raises:
+            InputError: the folder exists or cannot be written.
+        """
+        path = out / name
+        try:
+            path.mkdir(parents=True)
+            (path / RECIPE).write_text(recipe_text)
+            _append_csv(path / TRIALS, TRIAL_COLUMNS)
+            _append_csv(path / CURVES, CURVE_COLUMNS)
+            (path / PROPOSALS).touch()
+            point_latest(out, name)
+        except FileExistsError:
+            raise InputError(f"run {path} exists; choose another --name or --resume {name}") from None
+        except OSError as error:
+            raise InputError(f"{out} cannot be written: {error.strerror}") from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """Open an existing run.
+
+        Raises:
+            InputError: there is no run at ``path``.
+        """
+        if not (path / TRIALS).is_file():
+            names = sorted(p.parent.name for p in path.parent.glob(f"*/{TRIALS}") if not p.parent.is_symlink())
+            raise InputError(f"no run at {path}; runs there: {', '.join(names) or 'none'}")
+        return cls(path)
+
+    @property
+    def name(self) -> str:
+        """The run's name, also where it was opened through ``latest``."""
+        return self.path.resolve().name
+
+    def append_proposal(self, proposal: Proposal) -> None:
+        """Put a proposal on disk."""
+        row = {"trial": proposal.trial, "label": proposal.label, "config": proposal.configuration.to_mapping()}
+        _append(self.path / PROPOSALS, json.dumps(row) + "\n")
+
+    def append_epochs(self, trial: int, epochs: Iterable[EpochRecord]) -> None:
+        """Put a trial's new epochs on disk."""
+        rows = [(trial, *dataclasses.astuple(epoch)) for epoch in epochs]
+        if rows:
+            _append_csv(self.path / CURVES, *rows)
+
+    def append_trial(self, record: TrialRecord) -> None:
+        """Put a finished trial on disk."""
+        _append_csv(self.path / TRIALS, tuple(record.to_row().values()))
+
+    def write_best(self, record: TrialRecord) -> None:
+        """Write ``best.json``: the trial with the highest validation macro-F1 of any epoch."""
+        fields = ("trial", "label", "state", "best_val_macro_f1", "best_epoch", "epochs", "parameters")
+        content = {name: getattr(record, name) for name in fields}
+        self.write_json(BEST, content | {"configuration": record.configuration.to_mapping()})
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Replace ``best.json`` or ``provenance.json`` in one step."""
+        temporary = self.path / f".{name}"
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.replace(self.path / name)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read ``best.json`` or ``provenance.json``; empty where it was not written yet."""
+        file = self.path / name
+        return dict(json.loads(file.read_text())) if file.exists() else {}
+
+    def proposals(self) -> list[Proposal]:
+        """Read all proposals, in the order in which they were made."""
+        rows = map(json.loads, (self.path / PROPOSALS).read_text().splitlines())
+        return [Proposal(r["trial"], r["label"], Configuration.from_mapping(r["config"])) for r in rows]
+
+    def trials(self) -> list[TrialRecord]:
+        """Read the finished trials, in the order in which they ended."""
+        with (self.path / TRIALS).open(newline="") as file:
+            return [TrialRecord.from_row(row) for row in csv.DictReader(file)]
+
+    def curves(self) -> pd.DataFrame:
+        """Read the epochs of all trials (columns: ``CURVE_COLUMNS``)."""
+        return pd.read_csv(self.path / CURVES)
+
+    def drop_interrupted(self) -> None:
+        """Take the epochs of trials without a row in ``trials.csv`` out of ``curves.csv``."""
+        finished = {record.trial for record in self.trials()}
+        curves = self.curves()
+        kept = curves[curves.trial.isin(finished)]
+        if len(kept) < len(curves):
+            temporary = self.path / f".{CURVES}"
+            kept.to_csv(temporary, index=False)
+            temporary.replace(self.path / CURVES)
+
+
+def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Return the trial with the highest validation macro-F1 of any epoch, the first one of equals."""
+    scored = [record for record in records if record.best_val_macro_f1 is not None]
+    return max(scored, key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
+
+
+def point_latest(folder: Path, name: str) -> None:
+    """Point ``folder/latest`` at ``folder/name`` in one step."""
+    temporary = folder / f".{LATEST}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(name)
+    temporary.replace(folder / LATEST)
+
+
+def _append(file: Path, text: str) -> None:
+    with file.open("a") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _append_csv(file: Path, *rows: tuple[Any, ...]) -> None:
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    _append(file, text.getvalue())
+
+
+def _parse(annotation: str, cell: str) -> Any:
+    kind, optional = annotation.split(" |")[0], "None" in annotation
+    if cell == "" and optional:
+        return None
+    if kind == "bool":
+        return cell == "True"
+    return {"int": int, "float": float, "str": str}[kind](cell)

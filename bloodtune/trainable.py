@@ -1,0 +1,84 @@
+"""The warm worker that Ray Tune drives: it keeps torch and the data from one trial to the next."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+
+from bloodtune.configuration import Configuration
+from bloodtune.recipe import Asha
+
+if TYPE_CHECKING:
+    from bloodtune.data import Split
+    from bloodtune.training import Training
+
+# A worker reports at every rung, and otherwise no more often than this.
+REPORT_SECONDS = 2.0
+
+
+class WarmWorker(tune.Trainable):  # type: ignore[misc]
+    """Train one configuration after another; a report carries the epochs since the last one.
+
+    A loss that is not finite, or an exception, ends the trial with the key ``failure`` in its last report, and the
+    worker lives on (``max_failures`` would train the same again).
+    """
+
+    def setup(self, config: dict[str, Any], *, train: Split, val: Split, asha: Asha, device: str) -> None:
+        """Put the splits on ``device`` and start on the first configuration."""
+        # torch is imported here and not above, so that the driver never loads it.
+        import torch
+
+        from bloodtune.training import DeviceSplits
+
+        if device == "cpu":
+            # As many trials as cores beat many threads a trial, of which two would spin on one core.
+            torch.set_num_threads(1)
+        self._splits = DeviceSplits.load(train, val, device)
+        self._asha = asha
+        self._training: Training | None = None
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start on the next configuration in the same process."""
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train on to the next rung, to the last epoch, or for two seconds."""
+        from bloodtune.training import DivergedError, Training
+
+        epochs = []
+        try:
+            if self._training is None:
+                self._training = Training(
+                    self._configuration, self._splits, max_epochs=self._asha.max_epochs, seed=self._seed
+                )
+            started = time.perf_counter()
+            while True:
+                epochs.append(self._training.run_epoch())
+                epoch = epochs[-1].epoch
+                if epoch >= self._asha.max_epochs or epoch in self._asha.rungs:
+                    break
+                if time.perf_counter() - started >= REPORT_SECONDS:
+                    break
+        except DivergedError as error:
+            return self._report(epochs, failure=str(error))
+        except Exception as error:
+            return self._report(epochs, failure=f"{type(error).__name__}: {error}".replace("\n", " "))
+        return self._report(epochs)
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._configuration = Configuration.from_mapping(config["configuration"])
+        self._seed = config["seed"]
+        self._training = None
+
+    def _report(self, epochs: list[Any], failure: str | None = None) -> dict[str, Any]:
+        report: dict[str, Any] = {"epochs": epochs, "done": failure is not None, "failure": failure}
+        if self._training is not None:
+            report["parameters"] = self._training.parameters
+        if epochs and not failure:
+            report |= {"epoch": epochs[-1].epoch, "val_macro_f1": epochs[-1].val_macro_f1}
+            report["done"] = epochs[-1].epoch >= self._asha.max_epochs
+        return report

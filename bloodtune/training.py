@@ -1,0 +1,203 @@
+"""One configuration trained on one device, an epoch at a time; no Ray and no Optuna."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from bloodtune import metrics
+from bloodtune.augment import dihedral_views, draw_batch
+from bloodtune.configuration import Configuration
+from bloodtune.data import Split
+from bloodtune.losses import build_loss
+from bloodtune.models import build_network
+from bloodtune.optimizers import WeightAverage, build_optimizer, schedule_factor
+from bloodtune.run import EpochRecord
+
+# Larger batches are slower on a CPU (the activations leave its cache) and no faster on a GPU at 28 pixels.
+VALIDATION_BATCH = 256
+
+
+class DivergedError(ArithmeticError):
+    """The loss is no longer finite; the message names the epoch."""
+
+
+@dataclass(frozen=True)
+class DeviceSplits:
+    """Training and validation split as tensors on one device, uint8 images (N, H, W, C) and int64 labels (N,).
+
+    ``mean`` and ``deviation`` (C,) are those of the training pixels on the scale 0 to 255; ``class_counts`` (K,)
+    those of the training labels.
+    """
+
+    train_images: torch.Tensor
+    train_labels: torch.Tensor
+    val_images: torch.Tensor
+    val_labels: torch.Tensor
+    mean: torch.Tensor
+    deviation: torch.Tensor
+    class_counts: torch.Tensor
+
+    @classmethod
+    def load(cls, train: Split, val: Split, device: torch.device | str = "cpu") -> DeviceSplits:
+        """Put the splits on ``device``; on the CPU the arrays are shared, not copied."""
+        mean, deviation = _pixel_statistics(train.images)
+        return cls(
+            train_images=_to_device(train.images, device),
+            train_labels=_to_device(train.labels, device),
+            val_images=_to_device(val.images, device),
+            val_labels=_to_device(val.labels, device),
+            mean=torch.tensor(mean, dtype=torch.float32, device=device),
+            deviation=torch.tensor(deviation, dtype=torch.float32, device=device),
+            class_counts=torch.tensor(np.bincount(train.labels), device=device),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the tensors are on."""
+        return self.train_images.device
+
+
+class Training:
+    """The training of one configuration: ``run_epoch`` until ``max_epochs``, which also sets the schedule's end.
+
+    ``network`` is what is validated and kept: the weight average where the configuration asks for one. The same
+    seed on the same device and number of threads gives the same records.
+    """
+
+    def __init__(self, configuration: Configuration, splits: DeviceSplits, *, max_epochs: int, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.configuration = configuration
+        self.max_epochs = max_epochs
+        self.epoch = 0
+        self._splits = splits
+        self._generator = torch.Generator(splits.device).manual_seed(seed)
+        self._trained = build_network(
+            configuration,
+            size=splits.train_images.shape[1],
+            classes=len(splits.class_counts),
+            mean=splits.mean,
+            deviation=splits.deviation,
+        ).to(splits.device)
+        self._trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._average = WeightAverage(self._trained, configuration.ema) if configuration.ema else None
+        self.network = self._average.network if self._average else self._trained
+        self._optimizer = build_optimizer(configuration, self._trained)
+        self._loss = build_loss(configuration, splits.class_counts)
+        self._batch_size = min(configuration.batch_size, len(splits.train_labels))
+        self._steps_per_epoch = math.ceil(len(splits.train_labels) / self._batch_size)
+        self._step = 0
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+        return sum(parameter.numel() for parameter in self._trained.parameters())
+
+    def run_epoch(self) -> EpochRecord:
+        """Train for one pass over the training split and validate.
+
+        Raises:
+            DivergedError: the training or validation loss is not finite.
+        """
+        started = time.perf_counter()
+        self.epoch += 1
+        train_loss = self._train()
+        if not math.isfinite(train_loss):
+            raise DivergedError(f"training loss is {train_loss} in epoch {self.epoch}")
+        probabilities = predict(self.network, self._splits.val_images)
+        labels = self._splits.val_labels
+        val_loss = functional.nll_loss(probabilities.clamp_min(1e-12).log(), labels).item()
+        if not math.isfinite(val_loss):
+            raise DivergedError(f"validation loss is {val_loss} in epoch {self.epoch}")
+        matrix = metrics.confusion_matrix(
+            labels.cpu().numpy(), probabilities.argmax(1).cpu().numpy(), len(self._splits.class_counts)
+        )
+        return EpochRecord(
+            epoch=self.epoch,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            val_accuracy=float(metrics.accuracy(matrix)),
+            val_macro_f1=float(metrics.macro_f1(matrix)),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _train(self) -> float:
+        splits, device = self._splits, self._splits.device
+        self._trained.train()
+        total = torch.zeros((), device=device)
+        order = torch.randperm(len(splits.train_labels), generator=self._generator, device=device)
+        for rows in torch.split(order, self._batch_size):
+            self._set_learning_rate()
+            images = draw_batch(splits.train_images, rows, self.configuration, self._generator)
+            with _autocast(device):
+                logits = self._trained(images)
+            loss = self._loss(logits.float(), splits.train_labels[rows])
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            if self._average:
+                self._average.update()
+            total += loss.detach() * len(rows)
+            self._step += 1
+        return float(total) / len(splits.train_labels)
+
+    def _set_learning_rate(self) -> None:
+        progress = self._step / (self.max_epochs * self._steps_per_epoch)
+        factor = schedule_factor(self.configuration.schedule, progress)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.configuration.learning_rate * factor
+
+
+@torch.no_grad()
+def predict(network: nn.Module, images: torch.Tensor, *, average: bool = False) -> torch.Tensor:
+    """Return class probabilities, float32 (N, K), of uint8 images (N, H, W, C) on the network's device.
+
+    With ``average`` they are the mean over the eight views of the dihedral group.
+    """
+    network.eval()
+    batches = []
+    for batch in torch.split(images, VALIDATION_BATCH):
+        pixels = batch.permute(0, 3, 1, 2)
+        views = dihedral_views(pixels) if average else [pixels]
+        with _autocast(images.device):
+            logits = [network(view) for view in views]
+        batches.append(torch.stack([one.float().softmax(1) for one in logits]).mean(0))
+    return torch.cat(batches)
+
+
+def _autocast(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=_has_bfloat16(device))
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    # Without the instructions bfloat16 is emulated, several times slower than float32.
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+def _to_device(array: np.ndarray, device: torch.device | str) -> torch.Tensor:
+    with warnings.catch_warnings():
+        # Arrays from Ray's object store are read-only; nothing here writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array).to(device)
+
+
+def _pixel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # In chunks: the floats of a whole split at 224 pixels would take 14 GB.
+    total = np.zeros(images.shape[3])
+    squares = np.zeros(images.shape[3])
+    for start in range(0, len(images), 512):
+        chunk = images[start : start + 512].astype(np.float32)
+        total += chunk.sum(axis=(0, 1, 2), dtype=np.float64)
+        squares += np.square(chunk).sum(axis=(0, 1, 2), dtype=np.float64)
+    count = images[..., 0].size
+    mean = total / count
+    return mean, np.sqrt(np.maximum(squares / count - mean**2, 1e-6))

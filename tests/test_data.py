@@ -1,0 +1,574 @@
+"""Find, fetch, check, audit and load; nothing here reaches beyond 127.0.0.1."""
+
+import dataclasses
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bloodtune import fetch
+from bloodtune.data import Dataset, Split, load_dataset, load_test_split
+from bloodtune.errors import InputError
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+BLOOD_CELLS = (
+    "basophil",
+    "eosinophil",
+    "erythroblast",
+    "immature granulocyte",
+    "lymphocyte",
+    "monocyte",
+    "neutrophil",
+    "platelet",
+)
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def make_arrays(size: int = 6, channels: int = 3, classes: int = 3, copies: int = 4) -> Arrays:
+    """Return the six arrays, with noise for images and ``copies`` x ``classes`` images a split."""
+    generator = np.random.default_rng(0)
+    shape = (size, size, channels) if channels > 1 else (size, size)
+    arrays: Arrays = {}
+    for split in ("train", "val", "test"):
+        labels = np.tile(np.arange(classes, dtype=np.uint8), copies)
+        arrays[f"{split}_images"] = generator.integers(0, 256, (len(labels), *shape), dtype=np.uint8)
+        arrays[f"{split}_labels"] = labels[:, np.newaxis]
+    return arrays
+
+
+def save(path: Path, arrays: Arrays) -> Path:
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+def md5_of(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def error_of(source: Path | str | None, **options: bool) -> str:
+    """Return the message of the InputError that loading must end in; it is always one line."""
+    with pytest.raises(InputError) as caught:
+        load_dataset(None if source is None else str(source), **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give every test a home folder of its own and no setting from outside."""
+    fetch.medmnist_info()  # its first call makes a folder in the home folder
+    folder = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / ".cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("BLOODTUNE_DATA", raising=False)
+    return folder
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return save(tmp_path / "tiny.npz", make_arrays())
+
+
+@pytest.fixture
+def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a small file of eight classes in the place of the built-in stand-in."""
+    path = save(tmp_path / "standin_v1.npz", make_arrays(classes=8))
+    monkeypatch.setattr("bloodtune.synthetic.load_standin", lambda: path)
+    return path
+
+
+class Server(ThreadingHTTPServer):
+    """Answers every request with ``status`` and ``content``, and counts them."""
+
+    status, content, requests = 200, b"", 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/bloodmnist.npz?download=1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.requests += 1
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.content)))
+        self.end_headers()
+        self.wfile.write(self.server.content)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def publish(monkeypatch: pytest.MonkeyPatch, url: str, md5: str) -> None:
+    """Have medmnist.INFO say that BloodMNIST lies at ``url``."""
+    entry = fetch.medmnist_info()["bloodmnist"] | {"url": url, "MD5": md5}
+    info = fetch.medmnist_info() | {"bloodmnist": entry}
+    monkeypatch.setattr(fetch, "medmnist_info", lambda: info)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Serve a small file as the official BloodMNIST."""
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.content = save(tmp_path / "official.npz", make_arrays(classes=8)).read_bytes()
+        publish(monkeypatch, server.url, md5_of(server.content))
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the official file lie where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    publish(monkeypatch, f"http://127.0.0.1:{port}/bloodmnist.npz", "0" * 32)
+
+
+# What a data set looks like.
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("classes", [2, 3, 11])
+def test_load_dataset_gives_four_dimensions_and_counts(tmp_path: Path, channels: int, classes: int) -> None:
+    arrays = make_arrays(channels=channels, classes=classes)
+    data = load_dataset(str(save(tmp_path / "set.npz", arrays)))
+    assert data.train.images.shape == (4 * classes, 6, 6, channels)
+    assert data.train.images.dtype == np.uint8
+    assert data.val.labels.dtype == np.int64
+    assert np.array_equal(data.val.images.reshape(-1), arrays["val_images"].reshape(-1))
+    assert np.array_equal(data.train.labels, arrays["train_labels"][:, 0])
+    assert data.class_names == tuple(f"class {index}" for index in range(classes))
+    assert data.split_sizes == {"train": 4 * classes, "val": 4 * classes, "test": 4 * classes}
+    assert data.class_counts == dict.fromkeys(("train", "val", "test"), (4,) * classes)
+
+
+def test_load_dataset_says_where_the_data_came_from(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny.parent)
+    data = load_dataset("tiny.npz")
+    assert (data.title, data.source, data.md5) == ("tiny", str(tiny), md5_of(tiny.read_bytes()))
+    assert not data.synthetic
+    assert not data.fell_back
+
+
+def test_load_dataset_takes_flat_labels_and_makes_images_contiguous(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    arrays["train_labels"] = arrays["train_labels"][:, 0].astype(np.int32)
+    arrays["train_images"] = np.asfortranarray(arrays["train_images"])
+    data = load_dataset(str(save(tmp_path / "set.npz", arrays)))
+    assert data.train.labels.shape == (12,)
+    assert data.train.images.flags.c_contiguous
+
+
+def test_dataset_cannot_give_the_test_split(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    data = load_dataset(str(save(tmp_path / "set.npz", arrays)))
+    splits = [
+        field.name for field in dataclasses.fields(Dataset) if isinstance(getattr(data, field.name), Split)
+    ]
+    assert splits == ["train", "val"]
+    assert not [name for name in dir(data) if name.startswith("test")]
+    for split in (data.train, data.val):
+        base = split.images.base
+        assert base is None or base.size == split.images.size
+
+
+def test_load_dataset_imports_neither_torch_nor_ray(tiny: Path) -> None:
+    code = (
+        "import sys; from bloodtune.data import load_dataset; load_dataset(sys.argv[1]); "
+        "print([name for name in ('torch', 'ray', 'medmnist', 'pooch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tiny], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+# Which data set it is.
+
+
+def test_load_dataset_reads_the_environment_and_the_argument_wins(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOODTUNE_DATA", str(tiny))
+    assert load_dataset().title == "tiny"
+    assert load_dataset(str(save(tmp_path / "other.npz", make_arrays()))).title == "other"
+
+
+def test_load_dataset_names_the_environment_in_its_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLOODTUNE_DATA", "bloodmist")
+    assert error_of(None) == (
+        "BLOODTUNE_DATA: unknown data set 'bloodmist'; did you mean 'bloodmnist'?; "
+        "or give the path of an .npz file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("bloodmist_64", "unknown data set 'bloodmist_64'; did you mean 'bloodmnist_64'?"),
+        ("sinthetic", "unknown data set 'sinthetic'; did you mean 'synthetic'?"),
+        ("qqqq", "unknown data set 'qqqq'; allowed: synthetic, pathmnist, dermamnist,"),
+        ("", "unknown data set ''; allowed: synthetic"),
+        ("chestmnist", "data set 'chestmnist' cannot be used: it is a multi-label set"),
+        ("chestmnist_224", "data set 'chestmnist_224' cannot be used: it is a multi-label set"),
+        ("organmnist3d_64", "data set 'organmnist3d_64' cannot be used: it is a 3-D set"),
+    ],
+)
+def test_load_dataset_refuses_a_name(asked: str, message: str) -> None:
+    assert error_of(asked).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["bloodmnist", "BloodMNIST", "bloodmnist_28"])
+def test_check_name_gives_the_spelling_of_medmnist(name: str) -> None:
+    assert fetch.check_name(name) == "bloodmnist"
+
+
+def test_published_names_are_eleven_sets_in_four_sizes() -> None:
+    names = fetch.published_names()
+    assert len(names) == 44
+    assert {"bloodmnist", "bloodmnist_64", "bloodmnist_128", "bloodmnist_224"} < set(names)
+
+
+def test_class_names_are_short() -> None:
+    assert fetch.class_names("bloodmnist") == BLOOD_CELLS
+
+
+def test_match_class_names_needs_the_shape_of_one_published_set() -> None:
+    sizes = {"train": 11959, "val": 1712, "test": 3421}
+    assert fetch.match_class_names(64, 3, 8, sizes) == BLOOD_CELLS
+    assert fetch.match_class_names(32, 3, 8, sizes)[0] == "class 0"
+    assert fetch.match_class_names(28, 1, 8, sizes)[0] == "class 0"
+    assert fetch.match_class_names(28, 3, 8, sizes | {"val": 1721})[0] == "class 0"
+
+
+# The official file.
+
+
+def test_load_dataset_downloads_the_official_file_once(server: Server, home: Path, capsys: Any) -> None:
+    data = load_dataset()
+    path = home / ".medmnist" / "bloodmnist.npz"
+    assert (data.title, data.source, data.fell_back) == ("bloodmnist", str(path), False)
+    assert data.md5 == md5_of(path.read_bytes())
+    assert "100%" in capsys.readouterr().err
+    assert load_dataset("bloodmnist").md5 == data.md5
+    assert server.requests == 1
+    assert os.listdir(path.parent) == ["bloodmnist.npz"]
+
+
+def test_fetch_takes_the_url_and_md5_of_the_size(
+    server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = fetch.medmnist_info()["bloodmnist"]
+    entry = entry | {"url_64": entry["url"], "MD5_64": entry["MD5"], "url": "", "MD5": ""}
+    monkeypatch.setattr(fetch, "medmnist_info", lambda: {"bloodmnist": entry})
+    assert load_dataset("bloodmnist_64").title == "bloodmnist_64"
+    assert (home / ".medmnist" / "bloodmnist_64.npz").is_file()
+
+
+def test_load_dataset_never_trusts_or_overwrites_another_file(
+    server: Server, home: Path, standin: Path
+) -> None:
+    path = home / ".medmnist" / "bloodmnist.npz"
+    path.parent.mkdir(parents=True)
+    save(path, make_arrays())
+    before = path.read_bytes()
+    for asked in (None, "bloodmnist"):
+        assert error_of(asked) == (
+            f"{path} has MD5 {md5_of(before)}, the published file has {md5_of(server.content)}: move it away "
+            f"to have it downloaded again, or pass --data {path} to use it as it is"
+        )
+    assert path.read_bytes() == before
+    assert server.requests == 0
+    assert load_dataset(str(path)).title == "bloodmnist"
+
+
+def test_load_dataset_discards_a_download_with_another_md5(server: Server, home: Path) -> None:
+    expected, server.content = md5_of(server.content), b"<html>please log in</html>"
+    message = error_of("bloodmnist")
+    assert f"expected md5:{expected} but got {md5_of(server.content)}): pass --data PATH" in message
+    assert os.listdir(home / ".medmnist") == []
+
+
+def test_load_dataset_says_what_to_do_where_the_server_refuses(server: Server, home: Path) -> None:
+    server.status = 404
+    assert error_of(None, cluster=True) == (
+        f"bloodmnist could not be downloaded from {server.url} (HTTPError 404): pass --data PATH or --data "
+        f"synthetic, or put the file with MD5 {md5_of(server.content)} at {home}/.medmnist/bloodmnist.npz"
+    )
+
+
+def test_load_dataset_falls_back_where_nothing_was_asked(offline: None, standin: Path, caplog: Any) -> None:
+    data = load_dataset()
+    assert (data.title, data.source, data.synthetic, data.fell_back) == ("synthetic", "synthetic", True, True)
+    assert data.class_names == BLOOD_CELLS
+    assert data.md5 == md5_of(standin.read_bytes())
+    assert "(ConnectionError)" in caplog.text
+    assert "the built-in synthetic stand-in is used" in caplog.text
+
+
+def test_load_dataset_does_not_fall_back_where_a_set_was_asked(
+    offline: None, standin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "(ConnectionError): pass --data PATH or --data synthetic" in error_of("bloodmnist")
+    assert error_of(None, cluster=True).startswith("bloodmnist could not be downloaded")
+    monkeypatch.setenv("BLOODTUNE_DATA", "bloodmnist")
+    assert error_of(None).startswith("BLOODTUNE_DATA: bloodmnist could not be downloaded")
+
+
+def test_load_dataset_does_not_wait_for_a_silent_server(
+    standin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_TIMEOUT", (0.2, 0.2))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        publish(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}/bloodmnist.npz", "0" * 32)
+        started = time.monotonic()
+        assert load_dataset().fell_back
+        assert time.monotonic() - started < 2
+
+
+def test_load_dataset_falls_back_where_the_home_folder_cannot_be_used(
+    server: Server, home: Path, standin: Path
+) -> None:
+    home.write_text("a file, not a folder")
+    assert load_dataset().fell_back
+
+
+def test_load_dataset_takes_the_standin_by_name(standin: Path) -> None:
+    data = load_dataset("synthetic", cluster=True)
+    assert data.synthetic
+    assert not data.fell_back
+
+
+# The test split, for the analysis.
+
+
+def test_load_test_split_gives_the_third_split(tmp_path: Path) -> None:
+    arrays = make_arrays(channels=1)
+    data = load_dataset(str(save(tmp_path / "set.npz", arrays)))
+    split = load_test_split(data.source, data.md5)
+    assert np.array_equal(split.images[..., 0], arrays["test_images"])
+    assert np.array_equal(split.labels, arrays["test_labels"][:, 0])
+
+
+def test_load_test_split_finds_the_standin(standin: Path) -> None:
+    data = load_dataset("synthetic")
+    assert len(load_test_split(data.source, data.md5).labels) == data.split_sizes["test"]
+
+
+def test_load_test_split_refuses_another_file(tiny: Path) -> None:
+    found = md5_of(tiny.read_bytes())
+    with pytest.raises(
+        InputError, match=f"tiny.npz has MD5 {found}, but the search ran on a file with 0123;"
+    ):
+        load_test_split(str(tiny), "0123")
+
+
+# The audit.
+
+
+def test_audit_counts_copies_within_and_across_splits(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    train, val, test = (arrays[f"{split}_images"] for split in ("train", "val", "test"))
+    train[5] = train[7] = train[0]
+    val[3] = train[0]
+    test[1] = test[2] = val[4]
+    test[9] = train[8]
+    assert load_dataset(str(save(tmp_path / "set.npz", arrays))).audit == {
+        "train": 2,
+        "val": 0,
+        "test": 1,
+        "train_val": 1,
+        "train_test": 1,
+        "val_test": 2,
+    }
+
+
+# Files that cannot be used.
+
+
+def test_load_dataset_refuses_a_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "missing.npz"
+    assert (
+        error_of(path) == f"{path} cannot be read: No such file or directory; allowed: a MedMNIST .npz file"
+    )
+
+
+def test_load_dataset_refuses_a_folder(tmp_path: Path) -> None:
+    assert error_of(tmp_path) == f"{tmp_path} cannot be read: Is a directory; allowed: a MedMNIST .npz file"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty (0 bytes); allowed: a MedMNIST .npz file"),
+        (b"hello", "is not an .npz file (no zip directory at its end)"),
+        (b"PK\x03\x04 and so on", "is a truncated .npz file (no zip directory at its end)"),
+        (
+            b"PK\x05\x06" + 18 * b"\0",
+            "train_labels, val_images, val_labels, test_images, test_labels missing; found no",
+        ),
+    ],
+)
+def test_load_dataset_refuses_what_is_not_an_archive(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.npz"
+    path.write_bytes(content)
+    assert message in error_of(path)
+
+
+def test_load_dataset_refuses_a_truncated_file(tiny: Path) -> None:
+    tiny.write_bytes(tiny.read_bytes()[:-100])
+    assert error_of(tiny).startswith(f"{tiny} is a truncated .npz file")
+
+
+def test_load_dataset_refuses_a_damaged_array(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    path = save(tmp_path / "bad.npz", arrays)
+    pixels = arrays["val_images"].tobytes()
+    path.write_bytes(path.read_bytes().replace(pixels, bytes(len(pixels))))
+    assert error_of(path).startswith(f"{path}: val_images cannot be read (Bad CRC-32")
+
+
+def test_load_dataset_refuses_a_member_that_is_no_array(tiny: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.npz"
+    with zipfile.ZipFile(tiny) as good, zipfile.ZipFile(path, "w") as bad:
+        for name in good.namelist():
+            bad.writestr(name, b"text" if name == "val_labels.npy" else good.read(name))
+    assert error_of(path) == f"{path}: val_labels is not in numpy's format; allowed: a numpy array"
+
+
+def test_load_dataset_names_missing_arrays(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    del arrays["test_images"], arrays["val_labels"]
+    arrays["extra\nline"] = arrays["val_images"]
+    message = error_of(save(tmp_path / "set.npz", arrays))
+    assert (
+        "val_labels, test_images missing; found train_images, train_labels, val_images, test_labels"
+        in message
+    )
+
+
+OBJECTS = np.array([{"a": 1}] * 12, dtype=object)
+NOT_A_NUMBER = np.full((12, 6, 6, 3), np.nan, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        (
+            "train_images",
+            OBJECTS,
+            "train_images cannot be read (Object arrays cannot be loaded when allow_pickle",
+        ),
+        ("val_images", NOT_A_NUMBER, "val_images is float32 with NaN; allowed: uint8"),
+        ("val_images", np.zeros((12, 6, 6, 3)), "val_images is float64; allowed: uint8"),
+        (
+            "train_images",
+            np.zeros((12, 6), np.uint8),
+            "train_images has shape (12, 6); allowed: (N, H, W) or",
+        ),
+        ("train_images", np.zeros((12, 6, 6, 4), np.uint8), "has shape (12, 6, 6, 4); allowed: (N, H, W) or"),
+        (
+            "train_images",
+            np.zeros((12, 6, 6, 6), np.uint8),
+            "has shape (12, 6, 6, 6), a 3-D set; allowed: (N, H",
+        ),
+        (
+            "train_images",
+            np.zeros((12, 6, 5, 3), np.uint8),
+            "has shape (12, 6, 5, 3); allowed: square images",
+        ),
+        (
+            "train_images",
+            np.zeros((0, 6, 6, 3), np.uint8),
+            "has shape (0, 6, 6, 3); allowed: at least one image",
+        ),
+        (
+            "val_images",
+            np.zeros((12, 5, 5, 3), np.uint8),
+            "val_images has images of (5, 5, 3); allowed: (6, 6, 3)",
+        ),
+        (
+            "test_images",
+            np.zeros((12, 6, 6), np.uint8),
+            "test_images has images of (6, 6, 1); allowed: (6, 6, 3)",
+        ),
+        (
+            "test_images",
+            np.zeros((11, 6, 6, 3), np.uint8),
+            "test_images has 11 images and test_labels has 12 label",
+        ),
+        ("train_labels", np.zeros((12, 1)), "train_labels is float64; allowed: integers"),
+        ("train_labels", np.full(12, np.nan), "train_labels is float64 with NaN; allowed: integers"),
+        (
+            "train_labels",
+            np.zeros((12, 14), np.uint8),
+            "has shape (12, 14), a multi-label set such as chestmnist",
+        ),
+        ("train_labels", np.zeros((12, 1, 1), np.uint8), "has shape (12, 1, 1); allowed: (N,) or (N, 1)"),
+        ("train_labels", np.arange(12) % 3 - 1, "train_labels has label -1; allowed: 0 and above"),
+        (
+            "train_labels",
+            np.arange(12) % 3 + 1,
+            "train_labels has no image of class 0; allowed: each of the clas",
+        ),
+        (
+            "train_labels",
+            np.arange(12) * 10**15,
+            "train_labels has no image of class 1; allowed: each of the clas",
+        ),
+        ("train_labels", np.zeros(12, np.uint8), "train_labels has one class; allowed: two or more"),
+        ("val_labels", np.arange(12) % 4, "val_labels has label 3; allowed: 0 to 2, as in train_labels"),
+        (
+            "val_labels",
+            np.arange(12) % 2,
+            "val_labels has no image of class 2; allowed: each of the classes 0 to 2",
+        ),
+    ],
+)
+def test_load_dataset_refuses_an_array(
+    tmp_path: Path, name: str, array: np.ndarray[Any, Any], message: str
+) -> None:
+    path = save(tmp_path / "bad.npz", make_arrays() | {name: array})
+    found = error_of(path)
+    assert found.startswith(f"{path}: {name} ")
+    assert message in found
+
+
+# Real files.
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/data is absent")
+def test_load_dataset_reads_grey_images_of_two_classes() -> None:
+    data = load_dataset(str(REAL / "breastmnist.npz"))
+    assert data.train.images.shape == (546, 28, 28, 1)
+    assert data.class_names == ("malignant", "normal, benign")
+    assert data.split_sizes == {"train": 546, "val": 78, "test": 156}
+    assert data.audit["train_test"] == 1
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/data is absent")
+def test_load_dataset_reads_the_rebuilt_bloodmnist() -> None:
+    data = load_dataset(str(REAL / "bloodmnist_rebuilt.npz"))
+    assert data.md5 == "73ef71665a038ead5c1b0df56e694ca8"
+    assert data.class_names == BLOOD_CELLS
+    assert data.class_counts["test"] == (244, 624, 311, 579, 243, 284, 666, 470)
+    assert sum(data.audit.values()) == 17

@@ -1,0 +1,460 @@
+"""The figures of the summary: what they draw, that all of it can be read, and what is on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from captions import data_sentence
+from figure_style import CaptionedFigure, long_class_names, save_figure, short_class_names
+from figures import confusion_matrices, first_samples, predictions, training_loss
+from intervals import Interval, predicted_matrix, scores
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from PIL import Image
+from score_figures import precision_and_f1, seed_interval, side_by_side
+from search_figures import best_so_far, importance, learning_curves
+from summary_fixtures import RUNGS, fake_contenders, fake_provenance, fake_run
+
+from bloodtune.run import FAILED, EpochRecord, RunDirectory
+
+if TYPE_CHECKING:  # at run time pytest would take TestedContender for a class of tests
+    from results import Contender, TestedContender
+
+DATA = data_sentence(fake_provenance(synthetic=True))
+PUBLISHED = {"MLNN config 1": 88.56, "MLNN config 3": 88.57, "CNN config 2": 95.04}
+PATH_NAMES = (
+    "adipose",
+    "background",
+    "debris",
+    "lymphocytes",
+    "mucus",
+    "smooth muscle",
+    "normal colon mucosa",
+    "cancer-associated stroma",
+    "colorectal adenocarcinoma epithelium",
+)
+
+TESTED, LABELS, NAMES = fake_contenders()
+BY_LABEL = {tested.contender.label: tested for tested in TESTED}
+MLNN, CNN = ([BY_LABEL[f"{family} config {i}"] for i in range(1, 5)] for family in ("MLNN", "CNN"))
+SHOWN = {
+    "MLNN\n(config 3)": MLNN[2],
+    "CNN\n(config 2)": CNN[1],
+    "found\n(search #12)": BY_LABEL["search #12"],
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    return fake_run(tmp_path_factory.mktemp("runs") / "search")
+
+
+@pytest.fixture(scope="module")
+def control(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    return fake_run(tmp_path_factory.mktemp("runs") / "control", seed=4)
+
+
+def _images(count: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def _contenders(tested: list[TestedContender]) -> list[Contender]:
+    return [one.contender for one in tested]
+
+
+def _cut_to_one_seed(tested: TestedContender) -> TestedContender:
+    contender = dataclasses.replace(tested.contender, retrainings=tested.contender.retrainings[:1])
+    return dataclasses.replace(tested, contender=contender, probabilities=tested.probabilities[:1])
+
+
+def _drawn_texts(figure: Figure) -> list[Text]:
+    """Return the texts that really are drawn; ticks outside the limits exist but are not."""
+    canvas, drawn, original = FigureCanvasAgg(figure), [], Text.draw
+
+    def record(self: Text, *arguments: object, **keywords: object) -> None:
+        if self.get_visible() and self.get_text():
+            drawn.append(self)
+        original(self, *arguments, **keywords)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Text, "draw", record)
+        canvas.draw()
+    return drawn
+
+
+def _lines(drawn: CaptionedFigure, gid: str) -> list[Line2D]:
+    return [line for line in drawn.figure.findobj(Line2D) if line.get_gid() == gid]
+
+
+def _with_gid(drawn: CaptionedFigure, gid: str) -> list[Text]:
+    return [text for text in drawn.figure.findobj(Text) if text.get_gid() == gid]
+
+
+def _all_figures(run: RunDirectory, control: RunDirectory) -> dict[str, Callable[[], CaptionedFigure]]:
+    few, few_labels, few_names = fake_contenders(classes=2, images=60)
+    nine, nine_labels, _ = fake_contenders(classes=9, images=9000)
+    light = BY_LABEL["lightweight CNN"]
+    some = np.arange(30) % 8
+    return {
+        "training loss": lambda: training_loss("MLNN", _contenders(MLNN), DATA),
+        "training loss of three": lambda: training_loss("CNN", _contenders(CNN[:3]), DATA),
+        "scores": lambda: precision_and_f1({"MLNN": MLNN, "CNN": CNN}, LABELS, PUBLISHED, DATA),
+        "side by side": lambda: side_by_side(SHOWN, LABELS, PUBLISHED, DATA),
+        "four matrices": lambda: confusion_matrices("MLNN", MLNN, LABELS, NAMES, DATA),
+        "three matrices": lambda: confusion_matrices("CNN", CNN[:3], LABELS, NAMES, DATA),
+        "one matrix": lambda: confusion_matrices("lightweight CNN", [light], LABELS, NAMES, DATA),
+        "matrices of 2": lambda: confusion_matrices("MLNN", few[:4], few_labels, few_names, DATA),
+        "matrix of 2": lambda: confusion_matrices("found", few[-1:], few_labels, few_names, DATA),
+        "matrix of 9": lambda: confusion_matrices("found", nine[-1:], nine_labels, PATH_NAMES, DATA),
+        "samples": lambda: first_samples(_images(12, 28, 28, 3), some[:12, None], NAMES, DATA),
+        "samples, long names": lambda: first_samples(_images(12, 28, 28), 8 - some[:12], PATH_NAMES, DATA),
+        "predictions": lambda: predictions("CNN", _images(30, 28, 28, 3), some, some[::-1], NAMES, DATA),
+        "predictions, one class": lambda: predictions(
+            "CNN", _images(30, 28, 28, 1), 0 * some + 3, 0 * some + 3, NAMES, DATA
+        ),
+        "best so far": lambda: best_so_far(run, DATA, control),
+        "learning curves": lambda: learning_curves(run, RUNGS, DATA),
+        "importance": lambda: importance({"learning_rate": 0.7, "weighted.focal_gamma": 0.3}, DATA, 3),
+    }
+
+
+FIGURES = list(_all_figures(RunDirectory(Path()), RunDirectory(Path())))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_legible_and_names_its_synthetic_data(
+    name: str, run: RunDirectory, control: RunDirectory
+) -> None:
+    drawn = _all_figures(run, control)[name]()
+
+    texts = _drawn_texts(drawn.figure)
+
+    (footer,) = (text for text in texts if text.get_gid() == "data")
+    assert footer.get_text().replace("\n", " ") == DATA
+    assert "synthetic" in footer.get_text()
+    assert footer.get_weight() == "bold"
+    assert drawn.caption.endswith(DATA)
+    canvas, boxes = drawn.figure.bbox, [text.get_window_extent() for text in texts]
+    for text, box in zip(texts, boxes, strict=True):
+        assert canvas.x0 <= box.x0 <= box.x1 <= canvas.x1, text
+        assert canvas.y0 <= box.y0 <= box.y1 <= canvas.y1, text
+        assert text.get_fontsize() >= 4.5, text
+    for (one, first), (other, second) in itertools.combinations(zip(texts, boxes, strict=True), 2):
+        width = min(first.x1, second.x1) - max(first.x0, second.x0)
+        height = min(first.y1, second.y1) - max(first.y0, second.y0)
+        assert width <= 1 or height <= 1, (one, other)
+
+
+def test_a_figure_of_photographs_does_not_call_them_synthetic() -> None:
+    drawn = importance({"momentum": 1.0}, "Data: bloodmnist (official).")
+
+    assert "synthetic" not in drawn.caption
+    assert _with_gid(drawn, "data")[0].get_weight() == "normal"
+
+
+def test_save_figure_writes_the_same_pdf_and_png_each_time(tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        matrices = confusion_matrices("CNN", CNN[:1], LABELS, NAMES, DATA)
+        pdf, png = save_figure(matrices, tmp_path / folder, "cnn_matrix")
+        assert (pdf.name, png.name) == ("cnn_matrix.pdf", "cnn_matrix.png")
+
+    assert b"CreationDate" not in pdf.read_bytes()
+    for name in (pdf.name, png.name):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    with Image.open(png) as image:
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert image.width == pytest.approx(300 * 3.5, abs=1)
+        assert image.info["Description"] == matrices.caption
+
+
+def test_modules_import_without_torch_ray_or_pyplot() -> None:
+    code = (
+        "import sys, figures, score_figures, search_figures; "
+        "print([m for m in ('torch', 'ray', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_training_loss_has_a_panel_a_configuration_and_a_line_a_seed() -> None:
+    drawn = training_loss("CNN", _contenders(CNN), DATA)
+
+    assert [axes.get_title() for axes in drawn.figure.axes] == [
+        "Config-1: CrossEntropy + SGD",
+        "Config-2: CrossEntropy + Adam",
+        "Config-3: NLLLoss + SGD",
+        "Config-4: NLLLoss + Adam",
+    ]
+    seeds = _lines(drawn, "seed")
+    assert len(seeds) == 4 * 3
+    expected = CNN[0].contender.retrainings[0].curve.train_loss
+    np.testing.assert_array_equal(seeds[0].get_ydata(), expected)
+    assert drawn.caption.startswith("CNN: training loss of 4 configurations, 3 seeds (thin) and their mean")
+
+
+def test_training_loss_draws_the_mean_as_far_as_all_seeds_ran() -> None:
+    def curve(*losses: float) -> pd.DataFrame:
+        return pd.DataFrame({"epoch": np.arange(1, len(losses) + 1), "train_loss": losses})
+
+    contender = MLNN[0].contender
+    curves = (curve(3.0, 1.0), curve(2.0, 1.0, 0.5), curve(1.0, float("inf"), 0.1))
+    retrainings = tuple(
+        dataclasses.replace(retraining, curve=one, best_epoch=1)
+        for retraining, one in zip(contender.retrainings, curves, strict=True)
+    )
+
+    drawn = training_loss("MLNN", [dataclasses.replace(contender, retrainings=retrainings)], DATA)
+
+    (mean,) = _lines(drawn, "mean")
+    np.testing.assert_array_equal(mean.get_xdata(), [1, 2])
+    np.testing.assert_array_equal(mean.get_ydata(), [2.0, np.nan])
+
+
+def test_training_loss_of_one_seed_has_no_mean() -> None:
+    drawn = training_loss("MLNN", [_cut_to_one_seed(MLNN[0]).contender], DATA)
+
+    assert len(_lines(drawn, "seed")) == 1
+    assert not _lines(drawn, "mean")
+    assert "of one configuration, one seed." in drawn.caption
+
+
+def test_training_loss_of_nothing_says_so() -> None:
+    with pytest.raises(ValueError, match="training_loss: nothing to draw, at least one contender is needed"):
+        training_loss("MLNN", [], DATA)
+
+
+def test_precision_and_f1_draws_means_over_seeds_and_what_was_published() -> None:
+    drawn = precision_and_f1({"MLNN": MLNN, "CNN": CNN, "none": []}, LABELS, PUBLISHED, DATA)
+
+    assert [axes.get_title(loc="left") for axes in drawn.figure.axes] == ["MLNN", "CNN"]
+    each = [scores(LABELS, one)["weighted_f1"] for one in MLNN[0].probabilities]
+    point, line = _lines(drawn, "weighted_f1")[0], _lines(drawn, "interval weighted_f1")[0]
+    assert point.get_xdata()[0] == pytest.approx(100 * np.mean(each))
+    np.testing.assert_allclose(line.get_xdata(), [100 * bound for bound in seed_interval(each)[1:]])
+    assert [line.get_xdata()[0] for line in _lines(drawn, "published")] == [88.56, 88.57, 95.04]
+    low, high = drawn.figure.axes[0].get_xlim()
+    assert f"The axis runs from {low:g} to {high:g} %." in drawn.caption
+    assert "Mean of 3 seeds with its 95 % t-interval" in drawn.caption
+
+
+def test_precision_and_f1_draws_the_intervals_given() -> None:
+    metrics = {"weighted_precision": Interval(0.9, 0.88, 0.92), "weighted_f1": Interval(0.8, 0.7, 0.85)}
+
+    drawn = precision_and_f1({"MLNN": MLNN[:1]}, LABELS, {}, DATA, {"MLNN config 1": metrics}, "bootstrap")
+
+    assert _lines(drawn, "weighted_precision")[0].get_xdata()[0] == pytest.approx(90)
+    np.testing.assert_allclose(_lines(drawn, "interval weighted_f1")[0].get_xdata(), [70, 85])
+    assert "95 % intervals (bootstrap)" in drawn.caption
+    assert "published" not in drawn.caption
+
+
+def test_precision_and_f1_of_one_seed_has_no_interval() -> None:
+    drawn = precision_and_f1({"CNN": [_cut_to_one_seed(one) for one in CNN]}, LABELS, {}, DATA)
+
+    assert np.isnan(_lines(drawn, "interval weighted_f1")[0].get_xdata()).all()
+    assert "One seed, no interval." in drawn.caption
+
+
+def test_side_by_side_draws_its_rows_under_the_names_given() -> None:
+    drawn = side_by_side(SHOWN, LABELS, PUBLISHED, DATA)
+
+    (axes,) = drawn.figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(SHOWN)
+    macro = [scores(LABELS, one)["macro_f1"] for one in CNN[1].probabilities]
+    assert _lines(drawn, "macro_f1")[1].get_xdata()[0] == pytest.approx(100 * np.mean(macro))
+    assert [line.get_xdata()[0] for line in _lines(drawn, "published")] == [88.57, 95.04]
+
+
+@pytest.mark.parametrize("draw", [precision_and_f1, side_by_side])
+def test_scores_of_nothing_say_so(draw: Callable[..., CaptionedFigure]) -> None:
+    with pytest.raises(ValueError, match="needs at least one contender, got none"):
+        draw({}, LABELS, {}, DATA)
+
+
+def test_published_score_that_is_not_percent_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'MLNN config 1' is 0\.8856: expected percent, e\.g\. 88\.56"):
+        precision_and_f1({"MLNN": MLNN}, LABELS, {"MLNN config 1": 0.8856}, DATA)
+
+
+def test_seed_interval_is_a_t_interval() -> None:
+    # By hand: mean .9, sd .01, n 3, t(2, .975) = 4.302653.
+    assert seed_interval([0.89, 0.90, 0.91]) == pytest.approx((0.9, 0.875159, 0.924841), abs=1e-6)
+    assert seed_interval([0.99, 1.0]).high == 1.0
+
+
+@pytest.mark.parametrize("tested", [MLNN, MLNN[:1]], ids=["four", "one"])
+def test_confusion_matrices_show_the_counts_of_the_median_seed(tested: list[TestedContender]) -> None:
+    drawn = confusion_matrices("MLNN", tested, LABELS, NAMES, DATA)
+
+    for axes, one in zip(drawn.figure.axes, tested, strict=False):
+        matrix = predicted_matrix(LABELS, one.median_probabilities)
+        counts = {text.get_position(): int(text.get_text()) for text in axes.texts}
+        assert counts == {(column, row): count for (row, column), count in np.ndenumerate(matrix)}
+        shares = np.asarray(axes.images[0].get_array())
+        np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()][:4] == [
+        "basophil",
+        "eosinophil",
+        "erythroblast",
+        "immature\ngranulocytes",
+    ]
+    assert "immature granulocytes = immature granulocytes(myelocytes, metamyelocytes" in drawn.caption
+
+
+def test_confusion_matrices_survive_a_class_without_test_images() -> None:
+    labels = np.where(LABELS == 7, 0, LABELS)
+
+    drawn = confusion_matrices("CNN", CNN[:1], labels, NAMES, DATA)
+
+    assert np.isfinite(np.asarray(drawn.figure.axes[0].images[0].get_array())).all()
+
+
+def test_first_samples_draws_the_first_ten_with_their_labels() -> None:
+    images, labels = _images(20, 28, 28, 3), np.arange(20)[:, None] % 8
+
+    drawn = first_samples(images, labels, NAMES, DATA)
+
+    panels = drawn.figure.axes
+    assert len(panels) == 10
+    np.testing.assert_array_equal(panels[9].images[0].get_array(), images[9])
+    assert panels[3].get_title() == "immature\ngranulocytes"
+    assert panels[9].get_title() == "eosinophil"
+
+
+def test_first_samples_draws_grey_images_as_grey() -> None:
+    for shape in ((28, 28), (28, 28, 1)):
+        drawn = first_samples(_images(3, *shape), np.array([0, 1, 1]), ["malignant", "normal, benign"], DATA)
+        (image,) = drawn.figure.axes[0].images
+        assert (image.get_cmap().name, image.get_clim()) == ("gray", (0, 255))
+        assert drawn.caption.startswith("The first 3 training images")
+
+
+def test_predictions_mark_what_is_wrong_not_by_colour_alone() -> None:
+    labels = np.arange(30) % 8
+    predicted = labels.copy()
+    predicted[[2, 5, 29]] = 7
+
+    drawn = predictions("CNN", _images(30, 28, 28, 3), labels[:, None], predicted, NAMES, DATA)
+
+    panels = drawn.figure.axes
+    assert len(panels) == 24
+    assert len(_with_gid(drawn, "wrong")) == 2
+    assert panels[2].get_xlabel() == "P  platelet\nA  erythroblast"
+    assert panels[2].spines["top"].get_linewidth() > 3 * panels[3].spines["top"].get_linewidth()
+    assert "22 of these are right, 90.0 % of all" in drawn.caption
+
+
+def test_best_so_far_draws_the_running_best_against_epochs_spent(
+    run: RunDirectory, control: RunDirectory
+) -> None:
+    drawn = best_so_far(run, DATA, control)
+
+    trials = run.trials()
+    (line,) = _lines(drawn, "search")
+    spent = np.cumsum([trial.epochs for trial in trials])
+    values = [0.0 if trial.state == FAILED else trial.best_val_macro_f1 for trial in trials]
+    np.testing.assert_array_equal(line.get_xdata(), spent)
+    np.testing.assert_array_equal(line.get_ydata(), np.maximum.accumulate(np.array(values, dtype=float)))
+    published = max(
+        (trial for trial in trials if trial.label), key=lambda trial: trial.best_val_macro_f1 or 0
+    )
+    assert _lines(drawn, "published")[0].get_ydata()[0] == published.best_val_macro_f1
+    assert f"({published.label})" in drawn.caption
+    assert len(_lines(drawn, "random control")) == 1
+    assert "random sampler" in drawn.caption
+
+
+def test_best_so_far_does_not_count_a_failed_trial_and_shows_those_below_the_axis(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    first, second, third = run.trials()[:3]
+    changed = RunDirectory.create(tmp_path, "changed", "")
+    changed.append_trial(dataclasses.replace(first, best_val_macro_f1=0.90, label=""))
+    changed.append_trial(dataclasses.replace(second, best_val_macro_f1=0.99, label="", state=FAILED))
+    changed.append_trial(dataclasses.replace(third, best_val_macro_f1=0.10, label=""))
+
+    drawn = best_so_far(changed, DATA)
+
+    np.testing.assert_array_equal(_lines(drawn, "search")[0].get_ydata(), [0.9, 0.9, 0.9])
+    assert len(_lines(drawn, "below")[0].get_xdata()) == 1
+    assert "triangles the 1 whose score is below the axis" in drawn.caption
+    assert not _lines(drawn, "published")
+
+
+def test_best_so_far_of_failed_trials_only_is_empty(run: RunDirectory, tmp_path: Path) -> None:
+    failed = RunDirectory.create(tmp_path, "failed", "")
+    failed.append_trial(next(trial for trial in run.trials() if trial.state == FAILED))
+
+    assert not _lines(best_so_far(failed, DATA), "search")
+    assert "0 COMPLETE" not in learning_curves(failed, RUNGS, DATA).caption
+
+
+def test_learning_curves_end_where_their_trial_ended(run: RunDirectory) -> None:
+    drawn = learning_curves(run, RUNGS, DATA)
+
+    for trial in run.trials():
+        lines = _lines(drawn, f"trial {trial.trial}")
+        assert len(lines) == (trial.epochs > 0)
+        for line in lines:
+            assert line.get_xdata()[-1] == trial.epochs
+            assert line.get_ydata()[-1] == trial.val_macro_f1
+    assert [line.get_xdata()[0] for line in _lines(drawn, "rung")] == list(RUNGS)
+    assert "4 COMPLETE, 15 PRUNED, 1 FAILED" in drawn.caption
+
+
+def test_learning_curves_leave_out_an_interrupted_trial(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "interrupted", trials=2)
+    run.append_epochs(2, [EpochRecord(1, 1.0, 1.0, 0.5, 0.5, 1.0)])
+
+    drawn = learning_curves(run, RUNGS, DATA)
+
+    assert not _lines(drawn, "trial 2")
+    assert "the 2 trials" in drawn.caption
+
+
+def test_search_figures_of_one_trial_can_be_drawn(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "one", trials=1)
+
+    for drawn in (best_so_far(run, DATA), learning_curves(run, (), DATA)):
+        assert _drawn_texts(drawn.figure)
+
+
+def test_importance_sorts_its_bars_from_zero() -> None:
+    drawn = importance(
+        {"momentum": 0.2, "learning_rate": 0.7, "ema": 0.1, "loss": float("nan")}, DATA, rung=3
+    )
+
+    (axes,) = drawn.figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["learning rate", "momentum", "ema"]
+    assert [bar.get_width() for bar in axes.patches] == [0.7, 0.2, 0.1]
+    assert axes.get_xlim()[0] == 0
+    assert "at epoch 3" in drawn.caption
+
+
+def test_importance_of_nothing_says_so() -> None:
+    drawn = importance({}, DATA)
+
+    assert "too few trials to tell" in [text.get_text() for text in _drawn_texts(drawn.figure)]
+
+
+def test_short_class_names_fit_two_lines_and_stay_different() -> None:
+    names = ["immature granulocytes(myelocytes, metamyelocytes)", "a", "colorectal adenocarcinoma epithelium"]
+
+    assert short_class_names(names) == ["immature\ngranulocytes", "a", "colorectal\nadenocarcinom…"]
+    assert short_class_names(["cell (left)", "cell (right)"]) == ["0: cell", "1: cell"]
+    assert short_class_names(names[2:], width=12, lines=1) == ["colorectal…"]
+    assert long_class_names(["a", "b c"]) == ""
+    assert long_class_names(["x (y)"]) == " Shortened: x = x (y)."
