@@ -131,7 +131,8 @@ def _check_field(name: str, annotation: str, value: Any) -> None:
     if value is None and "None" in annotation:
         return
     expected = annotation.split(" |")[0]
-    if not isinstance(value, _KINDS[expected]) or (isinstance(value, bool) and expected != "bool"):
+    fits: bool = isinstance(value, _KINDS[expected]) and (expected == "bool" or not isinstance(value, bool))
+    if not fits:
         raise InputError(f"{name} = {value!r}: expected {expected}, got {type(value).__name__}")
     if name in CHOICES and value not in CHOICES[name]:
         raise InputError(unknown_name(name, value, CHOICES[name]))

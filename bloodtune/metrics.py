@@ -18,9 +18,7 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     if labels.ndim != 1 or labels.shape != predicted.shape:
-        raise ValueError(
-            f"labels {labels.shape} and predicted {predicted.shape}: both must have one shape (N,)"
-        )
+        raise ValueError(f"labels {labels.shape} and predicted {predicted.shape}: both must have one shape (N,)")
     for name, values in (("labels", labels), ("predicted", predicted)):
         if values.size and not 0 <= values.min() <= values.max() < classes:
             raise ValueError(f"{name} from {values.min()} to {values.max()}: allowed from 0 to {classes - 1}")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import logging
 import os
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloodtune import provenance
+from bloodtune.cluster import LOCAL, connect, resolve_address
 from bloodtune.data import Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.recipe import Recipe, load_recipe
@@ -29,23 +28,6 @@ if TYPE_CHECKING:
 
 DEFAULT_BUDGET = 64
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
-
-# Ray writes this file on the head of a cluster that `ray up` made.
-_CLUSTER_HEAD = Path("~/ray_bootstrap_config.yaml")
-
-# Ray reads these at import or start. Its own loggers, checkpoints and signal handlers do what the run directory and
-# this module do, and its notices about them are not the user's concern.
-_RAY_ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DISABLE_IMPORT_WARNING": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -86,29 +68,28 @@ def _search(arguments: argparse.Namespace) -> int:
     before = resumed.read_json(PROVENANCE) if resumed else {}
     recipe = load_recipe(str(resumed.path / RECIPE) if resumed else arguments.recipe, max_epochs=arguments.max_epochs)
     budget = _budget(arguments.budget, before, recipe)
-    address = _address(arguments.address)
+    address = resolve_address(arguments.address)
     dataset = _load_data(arguments.data, before, resumed, address)
     _check_writable(out)
-    with _ray(address, arguments.workers, dataset):
-        plan = _plan(arguments, before, recipe, budget, dataset, address)
+    image_bytes = dataset.train.images.nbytes + dataset.val.images.nbytes
+    with connect(address, workers=arguments.workers, image_bytes=image_bytes) as resources:
+        plan = _plan(arguments, before, recipe, budget, dataset, resources, is_local=address == LOCAL)
         if arguments.dry_run:
             print(_describe_plan(plan))
             return 0
         run = resumed or RunDirectory.create(out, arguments.name or _default_name(out, dataset), recipe.text)
-        return run_plan(plan, run)
+        return run_plan(plan, run, resources)
 
 
-def run_plan(plan: Plan, run: RunDirectory) -> int:
+def run_plan(plan: Plan, run: RunDirectory, resources: dict[str, float]) -> int:
     """Run a planned search into its run directory, on the Ray that is connected; returns the exit code."""
-    import ray
-
     from bloodtune.interrupt import Interrupt
     from bloodtune.progress import Progress, clock
     from bloodtune.searcher import StudySearcher
 
     run.drop_interrupted()
     searcher = StudySearcher(plan.recipe, run, budget=plan.budget, seed=plan.seed)
-    record = _begin_provenance(plan, run, ray.cluster_resources())
+    record = _begin_provenance(plan, run, resources)
     banner = "SYNTHETIC DATA: scores say nothing about real blood cells" if plan.dataset.synthetic else ""
     _print(banner, f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plan.workers} workers")
     interrupt, started = Interrupt(plan.time_budget), time.monotonic()
@@ -177,47 +158,21 @@ def _tune(plan: Plan, searcher: StudySearcher, progress: Progress, interrupt: In
         )
 
 
-@contextlib.contextmanager
-def _ray(address: str, workers: int | None, dataset: Dataset) -> Iterator[None]:
-    for name, value in _RAY_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    import ray
-
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address == "local":
-        images = dataset.train.images.nbytes + dataset.val.images.nbytes
-        options |= {
-            "num_cpus": workers or len(os.sched_getaffinity(0)),
-            "include_dashboard": False,
-            "object_store_memory": 2 * images + 200 * 2**20,
-        }
-    try:
-        ray.init(address=address, **options)
-    except ConnectionError as error:
-        raise InputError(f"--address {address}: no Ray cluster answers there: {error}") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
 def _plan(
     arguments: argparse.Namespace,
     before: dict[str, Any],
     recipe: Recipe,
     budget: int,
     dataset: Dataset,
-    address: str,
+    resources: dict[str, float],
+    *,
+    is_local: bool,
 ) -> Plan:
-    import ray
-
-    resources = ray.cluster_resources()
     gpus, cpus = resources.get("GPU", 0.0), int(resources.get("CPU", 1))
     share = arguments.gpus_per_trial
     if share is None:
         share = 1.0 if gpus else 0.0
-    if share > gpus and address == "local":
+    if share > gpus and is_local:
         raise InputError(f"--gpus-per-trial {share:g}: this machine has {gpus:g} GPUs; leave it out, or use 0")
     fitting = int(gpus / share) if share and gpus else cpus
     return Plan(
@@ -242,15 +197,9 @@ def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe) -> int:
     return budget
 
 
-def _address(asked: str | None) -> str:
-    # "local" always starts a Ray of its own; a bare ray.init() would join whatever was started here last.
-    told = asked or os.environ.get("RAY_ADDRESS")
-    return told or ("auto" if _CLUSTER_HEAD.expanduser().exists() else "local")
-
-
 def _load_data(asked: str | None, before: dict[str, Any], resumed: RunDirectory | None, address: str) -> Dataset:
     known = before.get("data", {})
-    dataset = load_dataset(asked or known.get("source"), cluster=address != "local")
+    dataset = load_dataset(asked or known.get("source"), cluster=address != LOCAL)
     if resumed and known and dataset.md5 != known["md5"]:
         raise InputError(
             f"run {resumed.name} belongs to other data: {known['source']} (MD5 {known['md5']}), "

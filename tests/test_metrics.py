@@ -31,9 +31,7 @@ def test_scores_agree_with_scikit_learn(predictions: tuple[np.ndarray, np.ndarra
     np.testing.assert_array_equal(matrix, reference.confusion_matrix(labels, predicted))
     assert metrics.accuracy(matrix) == pytest.approx(reference.accuracy_score(labels, predicted))
     assert metrics.macro_f1(matrix) == pytest.approx(reference.f1_score(labels, predicted, average="macro"))
-    assert metrics.weighted_f1(matrix) == pytest.approx(
-        reference.f1_score(labels, predicted, average="weighted")
-    )
+    assert metrics.weighted_f1(matrix) == pytest.approx(reference.f1_score(labels, predicted, average="weighted"))
     assert metrics.weighted_precision(matrix) == pytest.approx(
         reference.precision_score(labels, predicted, average="weighted")
     )

@@ -70,7 +70,7 @@ def test_report_leads_through_all_of_it(page: str) -> None:
     for number in ("1", "2", "2b", "3", "4", "5", "6", "7"):
         assert page.count(f"**Table {number}.**") == 1
     assert "synthetic" not in page
-    assert "nan" not in page
+    assert not re.search(r"\bnan\b", page, re.IGNORECASE)
 
 
 def test_report_states_what_a_reader_must_know(page: str) -> None:
@@ -91,9 +91,7 @@ def test_report_states_what_a_reader_must_know(page: str) -> None:
 def test_report_gives_the_chosen_model(page: str) -> None:
     result = section(page, "Result")
     assert "**search #12** (residual network, 489,000 parameters), the best of 11 configurations" in result
-    assert (
-        "The best published configuration, trained and judged in the same way, is lightweight CNN" in result
-    )
+    assert "The best published configuration, trained and judged in the same way, is lightweight CNN" in result
 
 
 def test_report_puts_figures_in_their_sections(page: str) -> None:
@@ -120,7 +118,7 @@ def test_report_of_other_data_shows_no_published_value(tmp_path: Path) -> None:
     assert "The published values are for BloodMNIST and say nothing about these classes" in page
     assert "1,721" not in page
     assert "88.5" not in page
-    assert "| class 0 |     1 |     3 |     5 |" in page
+    assert re.search(r"^\| class 0 +\| +1 \| +3 \| +5 \|$", page, re.MULTILINE)
 
 
 def test_report_does_without_found_ones_and_without_figures(tmp_path: Path) -> None:

@@ -112,17 +112,13 @@ def test_tables_do_without_some_configurations(tmp_path: Path) -> None:
     made = make_tables(tmp_path, keep=("CNN config 1", "search #12"))
     assert list(made) == NAMES
     assert made["table1_mlnn_configurations"].frame.iloc[-1, 1:].tolist() == ["–"] * 4
-    assert made["table6_mcnemar"].frame[["first", "second"]].to_numpy().tolist() == [
-        ["CNN config 1", "search #12"]
-    ]
+    assert made["table6_mcnemar"].frame[["first", "second"]].to_numpy().tolist() == [["CNN config 1", "search #12"]]
 
 
 def test_tables_do_with_one_configuration_and_one_seed(tmp_path: Path) -> None:
     tested, labels, names = fake_contenders()
     contender = tested[0].contender
-    single = type(contender)(
-        contender.label, contender.origin, contender.configuration, contender.retrainings[:1]
-    )
+    single = type(contender)(contender.label, contender.origin, contender.configuration, contender.retrainings[:1])
     one = TestedContender(single, tested[0].probabilities[:1])
     measured = {single.label: measure(one, labels, np.random.default_rng(0), 20)}
     run = fake_run(tmp_path / "run", trials=3)
@@ -236,9 +232,7 @@ def test_latex_files_compile(tables: dict[str, Table], tmp_path: Path) -> None:
 
 
 def test_escape_latex() -> None:
-    assert escape_latex("a_b & 5 % ± #1 {x} \\ <") == (
-        r"a\_b \& 5 \% $\pm$ \#1 \{x\} \textbackslash{} \textless{}"
-    )
+    assert escape_latex("a_b & 5 % ± #1 {x} \\ <") == (r"a\_b \& 5 \% $\pm$ \#1 \{x\} \textbackslash{} \textless{}")
 
 
 def test_escape_markdown() -> None:
@@ -248,6 +242,14 @@ def test_escape_markdown() -> None:
 def test_to_latex_guards_a_row_that_starts_with_a_bracket() -> None:
     text = to_latex((Panel("", pd.DataFrame({"a": ["1", "[2"]})),), "caption", "name")
     assert "1 \\\\\n{}[2 \\\\" in text
+
+
+def test_to_latex_continues_what_is_longer_than_a_page() -> None:
+    panels = [Panel(f"part {part}", pd.DataFrame({"a": ["1"] * 20})) for part in range(3)]
+    text = to_latex(panels, "What it is. More. Data: synthetic.", "name")
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
+    assert text.count(r"\label{tab:name}") == 1
+    assert r"\addtocounter{table}{-1}\caption{What it is (continued). Data: synthetic.}" in text
 
 
 def test_percent_and_its_decimals() -> None:
@@ -271,9 +273,7 @@ def test_data_sentence_tells_official_from_rebuilt() -> None:
     assert data_sentence(provenance) == f"Data: bloodmnist (official BloodMNIST, 28 px file; MD5 {md5})."
     provenance["data"] |= {"title": "breastmnist_64", "md5": medmnist.INFO["breastmnist"]["MD5_64"]}
     assert "official BreastMNIST, 64 px file" in data_sentence(provenance)
-    assert data_sentence(fake_provenance(synthetic=True)).startswith(
-        "Data: synthetic stand-in for BloodMNIST ("
-    )
+    assert data_sentence(fake_provenance(synthetic=True)).startswith("Data: synthetic stand-in for BloodMNIST (")
 
 
 def test_is_blood_knows_the_classes() -> None:

@@ -1,0 +1,112 @@
+"""What the summary is made of: configurations retrained over seeds, and their predictions on the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bloodtune.configuration import Configuration
+
+PUBLISHED, FOUND = "published", "found"
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One configuration trained anew with one seed; the weights kept are those of the best validation epoch.
+
+    ``curve`` has the columns of ``curves.csv`` but ``trial``; ``val_*`` are those of ``best_epoch``.
+    """
+
+    seed: int
+    epochs: int
+    best_epoch: int
+    val_macro_f1: float
+    val_accuracy: float
+    train_seconds: float
+    parameters: int
+    curve: pd.DataFrame
+    model: Path
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A configuration with its retrainings: a published one (``label`` as in papers.toml) or one the search found.
+
+    ``search_val_macro_f1`` is the best value that the search itself saw; None for a published configuration
+    that the search did not run.
+    """
+
+    label: str
+    origin: str
+    configuration: Configuration
+    retrainings: tuple[Retraining, ...]
+    search_val_macro_f1: float | None = None
+
+    @property
+    def mean_val_macro_f1(self) -> float:
+        """Mean over the seeds: the number that configurations are chosen by."""
+        return float(np.mean([r.val_macro_f1 for r in self.retrainings]))
+
+    @property
+    def median(self) -> int:
+        """Index of the retraining that is median on validation (the lower one of two)."""
+        order = np.argsort([r.val_macro_f1 for r in self.retrainings], kind="stable")
+        return int(order[(len(order) - 1) // 2])
+
+
+@dataclass(frozen=True)
+class TestedContender:
+    """A contender with the class probabilities of each retraining on the test split, (seeds, images, classes)."""
+
+    __test__ = False  # pytest would take the class for a test by its name
+
+    contender: Contender
+    probabilities: np.ndarray
+
+    @property
+    def median_probabilities(self) -> np.ndarray:
+        """Probabilities (images, classes) of the seed that is median on validation."""
+        return np.asarray(self.probabilities[self.contender.median])
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What was chosen on validation, before the test split was read; all by the contenders' labels.
+
+    ``by_family`` has the best contender of each family, published or found; ``published_by_family`` the best
+    published one.
+    """
+
+    best: str
+    by_family: dict[str, str]
+    published_by_family: dict[str, str]
+
+    def labels(self) -> list[str]:
+        """Return the best of each family in their order, the best of all last."""
+        return [*(label for label in self.by_family.values() if label != self.best), self.best]
+
+
+def choose(contenders: Sequence[Contender]) -> Choices:
+    """Choose by mean validation macro-F1 over the seeds; the earlier one of equals.
+
+    Raises:
+        ValueError: there is no contender.
+    """
+    if not contenders:
+        raise ValueError("no contender to choose from: nothing was retrained")
+    published = [contender for contender in contenders if contender.origin == PUBLISHED]
+    best = max(contenders, key=lambda contender: contender.mean_val_macro_f1).label
+    return Choices(best, _best_by_family(contenders), _best_by_family(published))
+
+
+def _best_by_family(contenders: Sequence[Contender]) -> dict[str, str]:
+    best: dict[str, Contender] = {}
+    for contender in contenders:
+        family = contender.configuration.family
+        if family not in best or contender.mean_val_macro_f1 > best[family].mean_val_macro_f1:
+            best[family] = contender
+    return {family: contender.label for family, contender in best.items()}

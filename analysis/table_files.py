@@ -1,0 +1,169 @@
+"""A table as files: CSV with bare numbers, GitHub Markdown and LaTeX (booktabs) with readable cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+# LaTeX's article has 345 pt by 550 pt for text: what fits across at footnotesize (about 3.9 pt a character),
+# and what fits down beside a caption of a dozen lines.
+_FOOTNOTESIZE_CHARACTERS, _FLOAT_ROWS = 86, 46
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "→": r"$\rightarrow$",
+    "−": r"$-$",
+    "≈": r"$\approx$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "†": r"$\dagger$",
+    "–": "--",
+    "—": "---",
+    "…": r"\dots{}",
+}
+_NUMERIC = re.compile(r"[\s\d.,:%±×≈<=+−\-–—†\[\]*]*")
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A part of a table as it is read: all cells are text."""
+
+    title: str
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """``frame`` holds the numbers, ``panels`` show them below one another under one caption."""
+
+    name: str
+    caption: str
+    frame: pd.DataFrame
+    panels: tuple[Panel, ...]
+
+
+def write_table(
+    frame: pd.DataFrame, caption: str, folder: Path, name: str, panels: Sequence[Panel] = ()
+) -> tuple[Path, Path, Path]:
+    """Write ``name.csv``, ``name.md`` and ``name.tex`` into ``folder``; return their paths.
+
+    Without ``panels`` the frame itself is shown. The LaTeX file is a ``table`` that needs ``booktabs`` only.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = tuple(panels) or (Panel("", frame.map(str)),)
+    csv, markdown, latex = (folder / f"{name}.{suffix}" for suffix in ("csv", "md", "tex"))
+    frame.to_csv(csv, index=False, float_format="%.6g")
+    markdown.write_text(to_markdown(shown, caption), encoding="utf-8")
+    latex.write_text(to_latex(shown, caption, name), encoding="utf-8")
+    return csv, markdown, latex
+
+
+def to_markdown(panels: Sequence[Panel], caption: str) -> str:
+    """Return the panels as GitHub tables below their caption."""
+    return "\n".join([f"{escape_markdown(caption)}\n", *(_markdown_panel(panel) for panel in panels)])
+
+
+def to_latex(panels: Sequence[Panel], caption: str, name: str) -> str:
+    """Return the panels as a ``table`` with the label ``tab:name``, continued in further ones of its number."""
+    width = max(_width(panel.frame) for panel in panels)
+    size = r"\footnotesize" if width <= _FOOTNOTESIZE_CHARACTERS else r"\scriptsize"
+    head = rf"\caption{{{escape_latex(caption)}}}\label{{tab:{name.replace('_', '-')}}}"
+    subject, _, rest = caption.partition(". ")
+    data = rest[rest.rfind("Data: ") :] if "Data: " in rest else ""
+    continued = escape_latex(f"{subject} (continued). {data}".strip())
+    floats = []
+    for group in _fit_floats(panels):
+        body = "\\par\\medskip\n".join(_latex_panel(panel) for panel in group)
+        size_and_gap = rf"{size}\setlength{{\tabcolsep}}{{3pt}}"
+        floats += [r"\begin{table}[htbp]", r"\centering", head, size_and_gap, body + r"\end{table}", ""]
+        head = rf"\addtocounter{{table}}{{-1}}\caption{{{continued}}}"
+    return "\n".join(floats)
+
+
+def escape_latex(text: str) -> str:
+    """Return text with LaTeX's own characters, and those that its fonts lack, written as commands."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def escape_markdown(text: str) -> str:
+    """Return text in which nothing ends a table cell or starts emphasis, code or a tag."""
+    return re.sub(r"([\\|*<`]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def _markdown_panel(panel: Panel) -> str:
+    names = [escape_markdown(str(name)) for name in panel.frame.columns]
+    rows = [[escape_markdown(cell) for cell in row] for row in panel.frame.itertuples(index=False)]
+    numeric = _numeric_columns(panel.frame)
+    widths = [max(4, *map(len, column)) for column in zip(names, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(cells, widths, numeric, strict=True)
+        ]
+        return f"| {' | '.join(aligned)} |"
+
+    rule = [("-" * (w - 1) + ":") if right else "-" * w for w, right in zip(widths, numeric, strict=True)]
+    title = [f"**{escape_markdown(panel.title)}**\n"] if panel.title else []
+    return "\n".join([*title, line(names), line(rule), *(line(row) for row in rows), ""])
+
+
+def _latex_panel(panel: Panel) -> str:
+    numeric = _numeric_columns(panel.frame)
+    title = rf"\textit{{{escape_latex(panel.title)}}}\\[2pt]" + "\n" if panel.title else ""
+    # An opening bracket at the start of a row would be read as the length after the last \\.
+    rows = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in panel.frame.itertuples(index=False)]
+    lines = [
+        rf"\begin{{tabular}}{{@{{}}{''.join('r' if right else 'l' for right in numeric)}@{{}}}}",
+        r"\toprule",
+        " & ".join(escape_latex(str(name)) for name in panel.frame.columns) + r" \\",
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return title + "\n".join(lines) + "\n"
+
+
+def _fit_floats(panels: Sequence[Panel]) -> list[list[Panel]]:
+    """Share the panels out so that none of the floats is longer than a page."""
+    floats: list[list[Panel]] = [[]]
+    rows = 0
+    for panel in panels:
+        height = len(panel.frame) + 3
+        if floats[-1] and rows + height > _FLOAT_ROWS:
+            floats.append([])
+            rows = 0
+        floats[-1].append(panel)
+        rows += height
+    return floats
+
+
+def _latex_cell(cell: str) -> str:
+    return ("{}" if cell.startswith(("[", "*")) else "") + escape_latex(cell)
+
+
+def _numeric_columns(frame: pd.DataFrame) -> list[bool]:
+    return [all(_NUMERIC.fullmatch(cell) for cell in frame.iloc[:, i]) for i in range(frame.shape[1])]
+
+
+def _width(frame: pd.DataFrame) -> int:
+    columns = ([str(name), *map(str, frame.iloc[:, i])] for i, name in enumerate(frame.columns))
+    return sum(max(map(len, column)) + 2 for column in columns)

@@ -1,0 +1,90 @@
+"""A trained network with all that its use needs: configuration, preprocessing and class names, on disk and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bloodtune.configuration import Configuration
+from bloodtune.errors import InputError
+from bloodtune.models import build_network
+from bloodtune.training import predict
+
+WEIGHTS, CARD = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """``network`` takes pixels of 0 to 255, ``size`` square in ``channels``; normalization is its first layer.
+
+    A network that was trained with dihedral augmentation is asked for all eight views, and the mean counts.
+    """
+
+    network: nn.Module
+    configuration: Configuration
+    class_names: tuple[str, ...]
+    size: int
+    channels: int
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return class probabilities, float32 (N, K), of images uint8 (N, H, W, C).
+
+        Raises:
+            InputError: the images have another size or other channels than those trained on.
+        """
+        expected = (self.size, self.size, self.channels)
+        if images.dtype != np.uint8 or images.shape[1:] != expected:
+            raise InputError(f"images {images.dtype} {images.shape}: this model takes uint8 (N, {expected})")
+        device = next(self.network.parameters()).device
+        pixels = torch.from_numpy(np.array(images)).to(device)
+        return predict(self.network, pixels, average=self.configuration.dihedral).cpu().numpy()
+
+    def save(self, folder: Path, **card: Any) -> None:
+        """Write ``model.safetensors`` and, last, ``model.json`` with what else is to be said of the model."""
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+        save_file(weights, folder / WEIGHTS)
+        content = {
+            "configuration": self.configuration.to_mapping(),
+            "class_names": list(self.class_names),
+            "size": self.size,
+            "channels": self.channels,
+            "preprocessing": "pixels of 0 to 255, RGB or grey; normalization is part of the network",
+            "views": "mean over the dihedral group" if self.configuration.dihedral else "one",
+        }
+        (folder / CARD).write_text(json.dumps(content | card, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> Classifier:
+        """Read a saved classifier; nothing in it is executed.
+
+        Raises:
+            InputError: there is none in ``folder``, or its weights do not fit its configuration.
+        """
+        try:
+            card = json.loads((folder / CARD).read_text())
+            weights = load_file(folder / WEIGHTS)
+        except (OSError, ValueError) as error:
+            raise InputError(f"no model in {folder}: {error}") from None
+        configuration = Configuration.from_mapping(card["configuration"])
+        placeholder = torch.ones(card["channels"])
+        network = build_network(
+            configuration,
+            size=card["size"],
+            classes=len(card["class_names"]),
+            mean=placeholder,
+            deviation=placeholder,
+        )
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError:
+            raise InputError(f"{folder / WEIGHTS} does not fit the configuration in {CARD}") from None
+        network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return cls(network, configuration, tuple(card["class_names"]), card["size"], card["channels"])

@@ -1,0 +1,73 @@
+"""The Ray that work is done on: one of our own on this machine, or a cluster that we were told of."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bloodtune.errors import InputError
+
+LOCAL = "local"
+
+# Ray writes this file on the head of a cluster that `ray up` made.
+_CLUSTER_HEAD = Path("~/ray_bootstrap_config.yaml")
+
+# Ray reads these at import or start. Tune's own loggers, checkpoints and signal handlers do what the run directory
+# and our modules do, and its notices about them are not the user's concern.
+_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def resolve_address(asked: str | None) -> str:
+    """Return the address to connect to: the one asked for, ``RAY_ADDRESS``, that of a `ray up` head, or "local".
+
+    Ray alone would join whatever cluster was started last on this machine; "local" never does.
+    """
+    told = asked or os.environ.get("RAY_ADDRESS")
+    return told or ("auto" if _CLUSTER_HEAD.expanduser().exists() else LOCAL)
+
+
+@contextlib.contextmanager
+def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[dict[str, float]]:
+    """Connect to Ray, or start it here, for as long as the context lasts; gives the resources of all hosts.
+
+    Args:
+        address: from ``resolve_address``.
+        workers: CPUs of a Ray that is started here; None for all of the machine's.
+        image_bytes: size of the images to keep in the object store of a Ray that is started here.
+
+    Raises:
+        InputError: no cluster answers at the address.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address == LOCAL:
+        options |= {
+            "num_cpus": workers or len(os.sched_getaffinity(0)),
+            "include_dashboard": False,
+            "object_store_memory": 2 * image_bytes + 200 * 2**20,
+        }
+    try:
+        ray.init(address=address, **options)
+    except ConnectionError as error:
+        raise InputError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
