@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,12 +60,15 @@ def retrain(
     gpus: float,
     advance: Callable[[int, int], None],
 ) -> list[Contender]:
-    """Train each candidate with seeds 1 to ``seeds``, where it was not done before.
+    """Train each candidate ``seeds`` times, where it was not done before.
+
+    The seeds are drawn from the candidate's label, so that two published configurations that are the same function
+    (cross-entropy and NLL) are two samples of it and not one sample twice.
 
     Args:
-        candidates: what to train; two with the same configuration and epochs share their trainings.
+        candidates: what to train, each with a label of its own.
         dataset: training and validation split; the weights of the best validation epoch are kept.
-        folder: where each training is kept, by configuration, epochs, data and seed.
+        folder: where each training is kept, by label, configuration, epochs, data and seed.
         seeds: trainings of each candidate.
         workers: trainings at a time, one CPU each.
         gpus: share of a GPU that each worker gets.
@@ -73,15 +77,10 @@ def retrain(
     Returns:
         The candidates with their trainings, in their order.
     """
-    jobs = {
-        _place(folder, candidate, dataset.md5, seed): _Job(
-            candidate.configuration, candidate.epochs, seed, _place(folder, candidate, dataset.md5, seed)
-        )
-        for seed in range(1, seeds + 1)
-        for candidate in candidates
-    }
+    jobs = {candidate.label: _jobs(candidate, folder, dataset.md5, seeds) for candidate in candidates}
     # The longest first, so that no worker is left with one at the end.
-    waiting = sorted((j for j in jobs.values() if not (j.folder / RESULT).exists()), key=_cost, reverse=True)
+    missing = [job for group in jobs.values() for job in group if not (job.folder / RESULT).exists()]
+    waiting = sorted(missing, key=_cost, reverse=True)
     advance(0, len(waiting))
     if waiting:
         train, val = ray.put(dataset.train), ray.put(dataset.val)
@@ -95,9 +94,7 @@ def retrain(
             label=candidate.label,
             origin=candidate.origin,
             configuration=candidate.configuration,
-            retrainings=tuple(
-                _read(_place(folder, candidate, dataset.md5, seed), seed) for seed in range(1, seeds + 1)
-            ),
+            retrainings=tuple(_read(job) for job in jobs[candidate.label]),
             search_val_macro_f1=candidate.search_val_macro_f1,
         )
         for candidate in candidates
@@ -139,11 +136,13 @@ def _pool(workers: int, gpus: float, actor: type, *arguments: Any) -> ActorPool:
     return ActorPool([remote.remote(device, *arguments) for _ in range(workers)])
 
 
-def _place(folder: Path, candidate: Candidate, md5: str, seed: int) -> Path:
+def _jobs(candidate: Candidate, folder: Path, md5: str, seeds: int) -> list[_Job]:
     content = json.dumps([candidate.configuration.to_mapping(), candidate.epochs, md5, PATIENCE])
     digest = hashlib.sha256(content.encode()).hexdigest()[:10]
     slug = re.sub(r"[^a-z0-9]+", "-", candidate.label.lower()).strip("-")
-    return folder.absolute() / f"{slug}-{digest}" / f"seed-{seed}"
+    place = folder.absolute() / f"{slug}-{digest}"
+    drawn = [zlib.crc32(f"{candidate.label}, seed {number}".encode()) for number in range(seeds)]
+    return [_Job(candidate.configuration, candidate.epochs, seed, place / f"seed-{seed}") for seed in drawn]
 
 
 def _cost(job: _Job) -> int:
@@ -151,9 +150,9 @@ def _cost(job: _Job) -> int:
     return job.epochs * (4 if job.configuration.family == "residual" else 1)
 
 
-def _read(folder: Path, seed: int) -> Retraining:
-    result = json.loads((folder / RESULT).read_text())
-    return Retraining(seed=seed, curve=pd.read_csv(folder / CURVE), model=folder, **result)
+def _read(job: _Job) -> Retraining:
+    result = json.loads((job.folder / RESULT).read_text())
+    return Retraining(seed=job.seed, curve=pd.read_csv(job.folder / CURVE), model=job.folder, **result)
 
 
 class _Trainer:

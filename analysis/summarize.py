@@ -23,9 +23,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tables import all_tables, write_tables
 
 from bloodtune.cluster import connect, resolve_address
+from bloodtune.configuration import FAMILIES
 from bloodtune.data import Dataset, Split, load_dataset, load_test_split
 from bloodtune.errors import InputError
-from bloodtune.recipe import BOOK, Recipe, load_enqueued, load_recipe
+from bloodtune.recipe import BOOK, Enqueued, Recipe, load_enqueued, load_recipe
 from bloodtune.run import LATEST, PROVENANCE, RECIPE, TRIALS, RunDirectory, TrialRecord, point_latest
 
 # The first paper gives no number of epochs; 40 is enough for every one of its networks to stop getting better.
@@ -117,7 +118,7 @@ def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[C
             settings.epochs or entry.epochs or PUBLISHED_EPOCHS,
             searched.get(entry.label),
         )
-        for entry in load_enqueued(BOOK / "papers.toml")
+        for entry in sorted(load_enqueued(BOOK / "papers.toml"), key=_paper_order)
     ]
     found = [
         Candidate(
@@ -130,6 +131,11 @@ def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[C
         for trial in best_found(trials, settings.top)
     ]
     return published + found
+
+
+def _paper_order(entry: Enqueued) -> int:
+    # As the papers have them; the file has the convolutional ones first for ASHA's sake.
+    return FAMILIES.index(entry.configuration.family)
 
 
 def best_found(trials: Sequence[TrialRecord], count: int) -> list[TrialRecord]:

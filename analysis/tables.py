@@ -96,7 +96,7 @@ def search_costs(run: RunDirectory) -> dict[str, float]:
     """Return what a run spent and the best that it saw, from its records; names as in table 7."""
     trials, provenance = run.trials(), run.read_json(PROVENANCE)
     spent = float(provenance.get("epochs_spent", sum(trial.epochs for trial in trials)))
-    full = float(len(trials) * max((trial.epochs for trial in trials), default=0))
+    full = float(len(trials) * provenance.get("max_epochs", max((trial.epochs for trial in trials), default=0)))
     costs = {
         "budget": float(provenance.get("budget", len(trials))),
         "complete": float(sum(trial.state == COMPLETE for trial in trials)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +46,8 @@ _BOUNDS = {
     "ema": (0.0, 0.5),
 }
 
+_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
@@ -83,8 +84,8 @@ class Configuration:
     ema: float = 0.0
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check_field(field.name, str(field.type), getattr(self, field.name))
+        for name in FIELD_NAMES:
+            check_value(name, getattr(self, name))
         for name, (decider, values) in _CONDITIONS.items():
             applies = getattr(self, decider) in values
             if applies and getattr(self, name) is None:
@@ -113,24 +114,21 @@ class Configuration:
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
-FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Configuration))
+_TYPES = {field.name: str(field.type) for field in dataclasses.fields(Configuration)}
 _REQUIRED = tuple(f.name for f in dataclasses.fields(Configuration) if f.default is dataclasses.MISSING)
+FIELD_NAMES = tuple(_TYPES)
+INTEGER_FIELDS = frozenset(name for name, annotation in _TYPES.items() if annotation.startswith("int"))
 
 
-def unknown_name(kind: str, name: str, allowed: Collection[str]) -> str:
-    """Return the message for a name that is not allowed, with the nearest one that is."""
-    close = difflib.get_close_matches(name, allowed, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(allowed)}"
-    return f"unknown {kind} {name!r}{hint}"
+def check_value(name: str, value: Any) -> None:
+    """Check the value of one hyperparameter by itself.
 
-
-_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
-
-
-def _check_field(name: str, annotation: str, value: Any) -> None:
-    if value is None and "None" in annotation:
+    Raises:
+        InputError: ``value`` has another type, or lies outside the range or choices of the field ``name``.
+    """
+    expected, _, optional = _TYPES[name].partition(" |")
+    if value is None and optional:
         return
-    expected = annotation.split(" |")[0]
     fits: bool = isinstance(value, _KINDS[expected]) and (expected == "bool" or not isinstance(value, bool))
     if not fits:
         raise InputError(f"{name} = {value!r}: expected {expected}, got {type(value).__name__}")
@@ -138,5 +136,12 @@ def _check_field(name: str, annotation: str, value: Any) -> None:
         raise InputError(unknown_name(name, value, CHOICES[name]))
     if name in _BOUNDS:
         low, high = _BOUNDS[name]
-        if not math.isfinite(value) or not low <= value <= high:
+        if not low <= value <= high:  # true of NaN
             raise InputError(f"{name} = {value!r}: allowed from {low} to {high}")
+
+
+def unknown_name(kind: str, name: str, allowed: Collection[str]) -> str:
+    """Return the message for a name that is not allowed, with the nearest one that is."""
+    close = difflib.get_close_matches(name, allowed, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(allowed)}"
+    return f"unknown {kind} {name!r}{hint}"

@@ -101,7 +101,7 @@ class Progress(Callback):  # type: ignore[misc]
         line = Text("best so far: ")
         line.append(f"{best.best_val_macro_f1:.4f}", "bold green")
         line.append(f" validation macro-F1, trial {best.trial}, epoch {best.best_epoch}")
-        return [line, Text(f"  {best.label or describe(best.configuration)}", "cyan")]
+        return [line, Text(f"  {best.label}: " if best.label else "  ", "cyan").append(describe(best.configuration))]
 
     def _running(self, live: list[LiveTrial]) -> Table:
         table = Table.grid(padding=(0, 2))

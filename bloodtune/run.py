@@ -110,12 +110,14 @@ class RunDirectory:
         """Make ``out/name`` with empty records and point ``out/latest`` at it.
 
         Raises:
-            InputError: the folder exists or cannot be written.
+            InputError: the name is not that of a folder, or the folder exists or cannot be written.
         """
+        if Path(name).name != name or name in ("..", LATEST):
+            raise InputError(f"run name {name!r}: allowed is the name of a folder other than {LATEST!r}, without a path")
         path = out / name
         try:
             path.mkdir(parents=True)
-            (path / RECIPE).write_text(recipe_text)
+            (path / RECIPE).write_text(recipe_text, encoding="utf-8")
             _append_csv(path / TRIALS, TRIAL_COLUMNS)
             _append_csv(path / CURVES, CURVE_COLUMNS)
             (path / PROPOSALS).touch()
@@ -167,22 +169,22 @@ class RunDirectory:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Replace ``best.json`` or ``provenance.json`` in one step."""
         temporary = self.path / f".{name}"
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         temporary.replace(self.path / name)
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read ``best.json`` or ``provenance.json``; empty where it was not written yet."""
         file = self.path / name
-        return dict(json.loads(file.read_text())) if file.exists() else {}
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
 
     def proposals(self) -> list[Proposal]:
         """Read all proposals, in the order in which they were made."""
-        rows = map(json.loads, (self.path / PROPOSALS).read_text().splitlines())
+        rows = map(json.loads, (self.path / PROPOSALS).read_text(encoding="utf-8").splitlines())
         return [Proposal(r["trial"], r["label"], Configuration.from_mapping(r["config"])) for r in rows]
 
     def trials(self) -> list[TrialRecord]:
         """Read the finished trials, in the order in which they ended."""
-        with (self.path / TRIALS).open(newline="") as file:
+        with (self.path / TRIALS).open(encoding="utf-8", newline="") as file:
             return [TrialRecord.from_row(row) for row in csv.DictReader(file)]
 
     def curves(self) -> pd.DataFrame:
@@ -215,7 +217,7 @@ def point_latest(folder: Path, name: str) -> None:
 
 
 def _append(file: Path, text: str) -> None:
-    with file.open("a") as stream:
+    with file.open("a", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

@@ -226,6 +226,7 @@ def _begin_provenance(plan: Plan, run: RunDirectory, resources: dict[str, float]
         "seed": plan.seed,
         "budget": plan.budget,
         "recipe": plan.recipe.description,
+        "max_epochs": plan.recipe.asha.max_epochs,
         "workers": plan.workers,
         "gpus_per_trial": plan.gpus_per_trial,
         "devices": provenance.describe_machine(resources),

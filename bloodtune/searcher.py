@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -139,9 +140,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         startup = len(self.recipe.enqueued) + self.recipe.startup_trials
         if self.recipe.sampler != "tpe" or number < startup:
             return optuna.samplers.RandomSampler(seed)
-        return optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=1, multivariate=True, group=True, constant_liar=True
-        )
+        with warnings.catch_warnings():
+            # `group` is marked experimental; without it only what every trial has is modelled jointly.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=1, multivariate=True, group=True, constant_liar=True
+            )
 
     def _take_epochs(self, live: LiveTrial, result: dict[str, Any]) -> None:
         last = live.epochs[-1].epoch if live.epochs else 0

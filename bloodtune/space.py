@@ -13,8 +13,8 @@ from optuna.distributions import (
 )
 
 from bloodtune.configuration import Configuration
-from bloodtune.errors import InputError
-from bloodtune.recipe import Parameter, Recipe
+from bloodtune.parameter import Parameter, reach
+from bloodtune.recipe import Recipe
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:
@@ -44,22 +44,8 @@ def parameters_of(configuration: Configuration, recipe: Recipe) -> tuple[dict[st
     Raises:
         InputError: the space does not reach the configuration; the message names the field.
     """
-    values = configuration.to_mapping()
-    parameters: dict[str, Any] = {}
-    distributions: dict[str, BaseDistribution] = {}
-    reached: dict[str, Any] = {}
-    for parameter in recipe.parameters:
-        if not parameter.applies(reached):
-            continue
-        value = values.get(parameter.field)
-        if not parameter.admits(value):
-            raise InputError(f"{parameter.field} = {value!r} is outside space.{parameter.name}")
-        parameters[parameter.name] = reached[parameter.field] = value
-        distributions[parameter.name] = distribution(parameter)
-    if Configuration.from_mapping(reached) != configuration:
-        extra = sorted(set(values.items()) - set(Configuration.from_mapping(reached).to_mapping().items()))
-        raise InputError(f"{extra[0][0]} = {extra[0][1]!r} is not in the space")
-    return parameters, distributions
+    parameters = reach(configuration, recipe.parameters)
+    return parameters, {p.name: distribution(p) for p in recipe.parameters if p.name in parameters}
 
 
 def _suggest_one(trial: optuna.Trial, parameter: Parameter) -> Any:

@@ -181,9 +181,7 @@ def test_load_dataset_takes_flat_labels_and_makes_images_contiguous(tmp_path: Pa
 def test_dataset_cannot_give_the_test_split(tmp_path: Path) -> None:
     arrays = make_arrays()
     data = load_dataset(str(save(tmp_path / "set.npz", arrays)))
-    splits = [
-        field.name for field in dataclasses.fields(Dataset) if isinstance(getattr(data, field.name), Split)
-    ]
+    splits = [field.name for field in dataclasses.fields(Dataset) if isinstance(getattr(data, field.name), Split)]
     assert splits == ["train", "val"]
     assert not [name for name in dir(data) if name.startswith("test")]
     for split in (data.train, data.val):
@@ -214,8 +212,7 @@ def test_load_dataset_reads_the_environment_and_the_argument_wins(
 def test_load_dataset_names_the_environment_in_its_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BLOODTUNE_DATA", "bloodmist")
     assert error_of(None) == (
-        "BLOODTUNE_DATA: unknown data set 'bloodmist'; did you mean 'bloodmnist'?; "
-        "or give the path of an .npz file"
+        "BLOODTUNE_DATA: unknown data set 'bloodmist'; did you mean 'bloodmnist'?; or give the path of an .npz file"
     )
 
 
@@ -272,9 +269,7 @@ def test_load_dataset_downloads_the_official_file_once(server: Server, home: Pat
     assert os.listdir(path.parent) == ["bloodmnist.npz"]
 
 
-def test_fetch_takes_the_url_and_md5_of_the_size(
-    server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fetch_takes_the_url_and_md5_of_the_size(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = fetch.medmnist_info()["bloodmnist"]
     entry = entry | {"url_64": entry["url"], "MD5_64": entry["MD5"], "url": "", "MD5": ""}
     monkeypatch.setattr(fetch, "medmnist_info", lambda: {"bloodmnist": entry})
@@ -282,9 +277,7 @@ def test_fetch_takes_the_url_and_md5_of_the_size(
     assert (home / ".medmnist" / "bloodmnist_64.npz").is_file()
 
 
-def test_load_dataset_never_trusts_or_overwrites_another_file(
-    server: Server, home: Path, standin: Path
-) -> None:
+def test_load_dataset_never_trusts_or_overwrites_another_file(server: Server, home: Path, standin: Path) -> None:
     path = home / ".medmnist" / "bloodmnist.npz"
     path.parent.mkdir(parents=True)
     save(path, make_arrays())
@@ -332,9 +325,7 @@ def test_load_dataset_does_not_fall_back_where_a_set_was_asked(
     assert error_of(None).startswith("BLOODTUNE_DATA: bloodmnist could not be downloaded")
 
 
-def test_load_dataset_does_not_wait_for_a_silent_server(
-    standin: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_load_dataset_does_not_wait_for_a_silent_server(standin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "_TIMEOUT", (0.2, 0.2))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         publish(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}/bloodmnist.npz", "0" * 32)
@@ -374,9 +365,7 @@ def test_load_test_split_finds_the_standin(standin: Path) -> None:
 
 def test_load_test_split_refuses_another_file(tiny: Path) -> None:
     found = md5_of(tiny.read_bytes())
-    with pytest.raises(
-        InputError, match=f"tiny.npz has MD5 {found}, but the search ran on a file with 0123;"
-    ):
+    with pytest.raises(InputError, match=f"tiny.npz has MD5 {found}, but the search ran on a file with 0123;"):
         load_test_split(str(tiny), "0123")
 
 
@@ -405,9 +394,7 @@ def test_audit_counts_copies_within_and_across_splits(tmp_path: Path) -> None:
 
 def test_load_dataset_refuses_a_missing_file(tmp_path: Path) -> None:
     path = tmp_path / "missing.npz"
-    assert (
-        error_of(path) == f"{path} cannot be read: No such file or directory; allowed: a MedMNIST .npz file"
-    )
+    assert error_of(path) == f"{path} cannot be read: No such file or directory; allowed: a MedMNIST .npz file"
 
 
 def test_load_dataset_refuses_a_folder(tmp_path: Path) -> None:
@@ -458,10 +445,7 @@ def test_load_dataset_names_missing_arrays(tmp_path: Path) -> None:
     del arrays["test_images"], arrays["val_labels"]
     arrays["extra\nline"] = arrays["val_images"]
     message = error_of(save(tmp_path / "set.npz", arrays))
-    assert (
-        "val_labels, test_images missing; found train_images, train_labels, val_images, test_labels"
-        in message
-    )
+    assert "val_labels, test_images missing; found train_images, train_labels, val_images, test_labels" in message
 
 
 OBJECTS = np.array([{"a": 1}] * 12, dtype=object)
@@ -542,9 +526,7 @@ NOT_A_NUMBER = np.full((12, 6, 6, 3), np.nan, dtype=np.float32)
         ),
     ],
 )
-def test_load_dataset_refuses_an_array(
-    tmp_path: Path, name: str, array: np.ndarray[Any, Any], message: str
-) -> None:
+def test_load_dataset_refuses_an_array(tmp_path: Path, name: str, array: np.ndarray[Any, Any], message: str) -> None:
     path = save(tmp_path / "bad.npz", make_arrays() | {name: array})
     found = error_of(path)
     assert found.startswith(f"{path}: {name} ")

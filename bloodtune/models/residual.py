@@ -1,4 +1,4 @@
-"""A small residual network for 28-pixel cells: most of its work is done at 14 and 7 pixels."""
+"""A small residual network for 28-pixel cells: all of its work is done at 14 and 7 pixels."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ class ResidualBlock(nn.Module):
 
 
 def residual(*, channels: int, classes: int, width: int, dropout: float) -> nn.Sequential:
-    """A stem of ``width`` channels, two stages of 2 and 4 times as many, global pooling and a linear classifier.
+    """Stages of 2 and 4 times ``width`` channels at a half and a quarter of the size, then a linear classifier.
 
-    Takes (N, ``channels``, H, W) with H, W >= 4, gives logits (N, ``classes``). Width 32 has 0.46 million parameters.
+    Takes (N, ``channels``, H, W) with H, W >= 4, gives logits (N, ``classes``). Width 32 has 0.45 million parameters.
     """
+    # The 6x6 stride-2 stem is a 3x3 one on 2x2 blocks of pixels: one at full size costs a third more time an epoch
+    # and was no better. Pooling before the norm leaves it a quarter of the work.
     layers: list[nn.Module] = [
-        *_convolution(channels, width),
-        nn.MaxPool2d(2),
-        nn.ReLU(inplace=True),
-        *_convolution(width, 2 * width),
+        nn.Conv2d(channels, 2 * width, 6, stride=2, padding=2, bias=False),
+        nn.BatchNorm2d(2 * width),
         nn.ReLU(inplace=True),
         ResidualBlock(2 * width),
-        *_convolution(2 * width, 4 * width),
+        nn.Conv2d(2 * width, 4 * width, 3, padding=1, bias=False),
         nn.MaxPool2d(2),
+        nn.BatchNorm2d(4 * width),
         nn.ReLU(inplace=True),
         ResidualBlock(4 * width),
     ]

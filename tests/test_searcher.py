@@ -1,0 +1,180 @@
+"""The study: what it proposes, what it puts on disk, and how it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from run_fixtures import make_searcher, reopen, report
+
+from bloodtune.run import COMPLETE, FAILED, PRUNED
+from bloodtune.searcher import StudySearcher, draw_seed
+
+
+def finish(searcher: StudySearcher, trial_id: str, score: float = 0.5) -> None:
+    searcher.on_trial_complete(trial_id, report([1, 2, 3], score))
+
+
+def stored(searcher: StudySearcher) -> list[optuna.trial.FrozenTrial]:
+    study = optuna.load_study(study_name=searcher.run.name, storage=f"sqlite:///{searcher.run.path / 'study.db'}")
+    return study.trials
+
+
+def propose_all(searcher: StudySearcher) -> list[dict[str, Any]]:
+    proposals = []
+    while isinstance(proposal := searcher.suggest(f"t{len(proposals)}"), dict):
+        proposals.append(proposal)
+        finish(searcher, f"t{len(proposals) - 1}", 0.1 * len(proposals))
+    return proposals
+
+
+def test_suggest_gives_the_enqueued_configurations_first_then_samples_up_to_the_budget(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path, budget=4)
+    proposals = propose_all(searcher)
+    assert [proposal["trial"] for proposal in proposals] == [0, 1, 2, 3]
+    assert proposals[0]["configuration"]["learning_rate"] == 0.01
+    assert proposals[1]["configuration"]["hidden_size"] == 32
+    assert [record.label for record in searcher.run.trials()] == ["first", "second", "", ""]
+    assert searcher.suggest("one more") == "FINISHED"
+
+
+def test_suggest_puts_the_proposal_on_disk_before_its_trial_starts(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    assert [(p.trial, p.label) for p in searcher.run.proposals()] == [(0, "first")]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_suggest_repeats_itself_for_a_seed_and_not_for_another(tmp_path: Path, sampler: str) -> None:
+    one, same, other = (
+        propose_all(make_searcher(tmp_path / name, seed=seed, budget=8, sampler=sampler))
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert one == same
+    assert one[:2] != other[:2], "the trials' own seeds differ"
+    assert [p["configuration"] for p in one[2:]] != [p["configuration"] for p in other[2:]]
+
+
+def test_an_enqueued_sampler_stops_after_its_configurations(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path, sampler="enqueued", budget=2)
+    assert len(propose_all(searcher)) == 2
+
+
+def test_startup_trials_are_counted_from_the_first_sampled_one(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    kinds = [type(searcher._sampler(number)).__name__ for number in range(6)]
+    assert kinds == ["RandomSampler"] * 4 + ["TPESampler"] * 2, "two enqueued, two start-up trials, then TPE"
+
+
+def test_a_trial_that_reached_the_last_epoch_is_complete_with_its_last_value(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    searcher.on_trial_result("a", report([1, 2], 0.9))
+    searcher.on_trial_complete("a", report([3], 0.8))
+    (record,) = searcher.run.trials()
+    assert (record.state, record.epochs, record.val_macro_f1) == (COMPLETE, 3, 0.8)
+    assert (record.best_val_macro_f1, record.best_epoch) == (0.9, 1)
+    assert record.train_seconds == 1.5
+    (trial,) = stored(searcher)
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.8)
+    assert list(searcher.run.curves().epoch) == [1, 2, 3]
+    assert searcher.run.read_json("best.json")["best_val_macro_f1"] == 0.9
+
+
+def test_a_trial_that_asha_stopped_is_pruned_with_its_curve(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", report([1], 0.3))
+    assert searcher.run.trials()[0].state == PRUNED
+    (trial,) = stored(searcher)
+    assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {1: 0.3})
+    assert trial.user_attrs["label"] == "first"
+
+
+def test_a_failed_trial_keeps_its_message_and_its_epochs(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", report([1], 0.3, failure="training loss is nan in epoch 2"))
+    (record,) = searcher.run.trials()
+    assert (record.state, record.epochs) == (FAILED, 1)
+    assert record.message == "training loss is nan in epoch 2"
+    assert stored(searcher)[0].state == TrialState.FAIL
+
+
+def test_a_trial_whose_process_died_is_failed_without_a_score(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", None, error=True)
+    (record,) = searcher.run.trials()
+    assert (record.state, record.val_macro_f1, record.message) == (FAILED, None, "the worker process died")
+
+
+def test_an_epoch_that_is_reported_twice_is_recorded_once(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    searcher.on_trial_result("a", report([1, 2], 0.3))
+    searcher.on_trial_complete("a", report([1, 2], 0.3))
+    assert list(searcher.run.curves().epoch) == [1, 2]
+
+
+def test_resume_runs_an_interrupted_trial_again_under_its_number_and_repeats_nothing(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    for trial_id in "abc":
+        searcher.suggest(trial_id)
+    interrupted = searcher.live["c"].proposal
+    finish(searcher, "b")
+    searcher.on_trial_result("c", report([1], 0.4))
+    resumed = reopen(searcher)
+    proposals = propose_all(resumed)
+    assert [proposal["trial"] for proposal in proposals] == [0, 2, 3, 4, 5]
+    assert proposals[1]["configuration"] == interrupted.configuration.to_mapping()
+    records = resumed.run.trials()
+    assert sorted(record.trial for record in records) == list(range(6))
+    assert [record.label for record in records].count("second") == 1
+    assert len(resumed.run.proposals()) == 6
+    curves = resumed.run.curves()
+    assert not curves.duplicated(["trial", "epoch"]).any()
+    states = [trial.state for trial in stored(resumed)]
+    assert states == [TrialState.COMPLETE] * 6
+
+
+def test_resume_goes_on_as_an_uninterrupted_search_would(tmp_path: Path) -> None:
+    whole = propose_all(make_searcher(tmp_path / "whole", budget=8))
+    first = make_searcher(tmp_path / "halves", budget=8)
+    for number in range(5):
+        first.suggest(f"t{number}")
+        finish(first, f"t{number}", 0.1 * (number + 1))
+    rest = []
+    second = reopen(first, budget=8)
+    for number in range(5, 8):
+        rest.append(second.suggest(f"t{number}"))
+        finish(second, f"t{number}", 0.1 * (number + 1))
+    assert rest == whole[5:]
+
+
+def test_resume_restores_a_lost_study_from_the_records(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    propose_all(searcher)
+    before = [trial.params for trial in stored(searcher)]
+    (searcher.run.path / "study.db").unlink()
+    resumed = reopen(searcher)
+    assert [trial.params for trial in stored(resumed)] == before
+
+
+def test_rung_values_are_those_of_finished_trials_at_the_rungs(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    for trial_id, score in (("a", 0.3), ("b", 0.6)):
+        searcher.suggest(trial_id)
+        searcher.on_trial_complete(trial_id, report([1], score))
+    searcher.suggest("c")
+    searcher.on_trial_complete("c", report([1], 0.9, failure="boom"))
+    assert searcher.rung_values() == {1: {"trial 0": 0.3, "trial 1": 0.6}}
+
+
+def test_draw_seed_differs_by_trial_and_by_seed() -> None:
+    drawn = {draw_seed(seed, number) for seed in range(20) for number in range(50)}
+    assert len(drawn) == 1000
+    assert draw_seed(3, 4) == draw_seed(3, 4)
