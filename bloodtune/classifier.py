@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -69,22 +70,23 @@ class Classifier:
             InputError: there is none in ``folder``, or its weights do not fit its configuration.
         """
         try:
-            card = json.loads((folder / CARD).read_text())
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
             weights = load_file(folder / WEIGHTS)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise InputError(f"no model in {folder}: {error}") from None
-        configuration = Configuration.from_mapping(card["configuration"])
-        placeholder = torch.ones(card["channels"])
-        network = build_network(
-            configuration,
-            size=card["size"],
-            classes=len(card["class_names"]),
-            mean=placeholder,
-            deviation=placeholder,
-        )
+        try:
+            configuration = Configuration.from_mapping(card["configuration"])
+            class_names, size, channels = tuple(card["class_names"]), int(card["size"]), int(card["channels"])
+            placeholder = torch.ones(channels)
+            network = build_network(
+                configuration, size=size, classes=len(class_names), mean=placeholder, deviation=placeholder
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{folder / CARD} does not describe a model: {reason}") from None
         try:
             network.load_state_dict(weights)
         except RuntimeError:
             raise InputError(f"{folder / WEIGHTS} does not fit the configuration in {CARD}") from None
         network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return cls(network, configuration, tuple(card["class_names"]), card["size"], card["channels"])
+        return cls(network, configuration, class_names, size, channels)

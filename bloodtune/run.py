@@ -24,6 +24,7 @@ RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json",
 LATEST = "latest"
 
 CONFIG_PREFIX = "config."
+MESSAGE_LENGTH = 500
 CURVE_COLUMNS = ("trial", "epoch", "train_loss", "val_loss", "val_accuracy", "val_macro_f1", "seconds")
 
 
@@ -113,7 +114,7 @@ class RunDirectory:
             InputError: the name is not that of a folder, or the folder exists or cannot be written.
         """
         if Path(name).name != name or name in ("..", LATEST):
-            raise InputError(f"run name {name!r}: allowed is the name of a folder other than {LATEST!r}, without a path")
+            raise InputError(f"run name {name!r}: allowed is one folder's name, other than {LATEST!r}")
         path = out / name
         try:
             path.mkdir(parents=True)
@@ -157,8 +158,10 @@ class RunDirectory:
             _append_csv(self.path / CURVES, *rows)
 
     def append_trial(self, record: TrialRecord) -> None:
-        """Put a finished trial on disk."""
-        _append_csv(self.path / TRIALS, tuple(record.to_row().values()))
+        """Put a finished trial on disk; its message becomes one line."""
+        # The csv module does not quote a carriage return that stands alone, and cannot read very long cells.
+        message = " ".join(record.message.split())[:MESSAGE_LENGTH]
+        _append_csv(self.path / TRIALS, tuple(dataclasses.replace(record, message=message).to_row().values()))
 
     def write_best(self, record: TrialRecord) -> None:
         """Write ``best.json``: the trial with the highest validation macro-F1 of any epoch."""
@@ -217,7 +220,7 @@ def point_latest(folder: Path, name: str) -> None:
 
 
 def _append(file: Path, text: str) -> None:
-    with file.open("a", encoding="utf-8") as stream:
+    with file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

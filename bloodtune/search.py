@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from bloodtune import provenance
 from bloodtune.cluster import LOCAL, connect, resolve_address
-from bloodtune.data import Dataset, load_dataset
+from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.recipe import Recipe, load_recipe
-from bloodtune.run import PROVENANCE, RECIPE, RunDirectory, best_record
+from bloodtune.run import LATEST, PROVENANCE, RECIPE, RunDirectory, best_record
 
 if TYPE_CHECKING:
     from bloodtune.interrupt import Interrupt
@@ -58,8 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _search(arguments)
     except InputError as error:
-        print(f"bloodtune: {error}", file=sys.stderr)
+        _print(f"bloodtune: {error}")
         return 2
+    except KeyboardInterrupt:
+        _print("bloodtune: stopped at once; finished trials are kept, `--resume NAME` goes on")
+        return INTERRUPTED
 
 
 def _search(arguments: argparse.Namespace) -> int:
@@ -69,15 +72,15 @@ def _search(arguments: argparse.Namespace) -> int:
     recipe = load_recipe(str(resumed.path / RECIPE) if resumed else arguments.recipe, max_epochs=arguments.max_epochs)
     budget = _budget(arguments.budget, before, recipe)
     address = resolve_address(arguments.address)
+    _check_writable(out, arguments.name)
     dataset = _load_data(arguments.data, before, resumed, address)
-    _check_writable(out)
     image_bytes = dataset.train.images.nbytes + dataset.val.images.nbytes
     with connect(address, workers=arguments.workers, image_bytes=image_bytes) as resources:
         plan = _plan(arguments, before, recipe, budget, dataset, resources, is_local=address == LOCAL)
         if arguments.dry_run:
             print(_describe_plan(plan))
             return 0
-        run = resumed or RunDirectory.create(out, arguments.name or _default_name(out, dataset), recipe.text)
+        run = resumed or RunDirectory.create(out, _name(arguments.name, out, dataset), recipe.text)
         return run_plan(plan, run, resources)
 
 
@@ -208,13 +211,17 @@ def _load_data(asked: str | None, before: dict[str, Any], resumed: RunDirectory 
     return dataset
 
 
-def _check_writable(out: Path) -> None:
+def _check_writable(out: Path, name: str | None) -> None:
+    if name is not None and (name in ("", ".", "..", LATEST) or Path(name).name != name):
+        raise InputError(f"--name {name!r}: allowed is a plain file name other than {LATEST!r}")
     folder = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"--out {out}: {folder} is not a folder that can be written")
 
 
-def _default_name(out: Path, dataset: Dataset) -> str:
+def _name(asked: str | None, out: Path, dataset: Dataset) -> str:
+    if asked:
+        return asked if not dataset.synthetic or SYNTHETIC in asked else f"{asked}-{SYNTHETIC}"
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{dataset.title}"
     return stem if not (out / stem).exists() else f"{stem}-{os.getpid()}"
 

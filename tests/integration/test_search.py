@@ -23,10 +23,13 @@ ROOT = Path(__file__).resolve().parents[2]
 CLOCKS = ["train_seconds", "started"]
 
 
-def start(folder: Path, *arguments: str, module: str = "bloodtune.search") -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", module] if module.startswith("bloodtune") else [sys.executable, module]
+SEARCH = ("-m", "bloodtune.search")
+SUMMARIZE = (str(ROOT / "analysis" / "summarize.py"),)
+
+
+def start(folder: Path, arguments: str, program: tuple[str, ...] = SEARCH) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*command, *arguments],
+        [sys.executable, *program, *arguments.split()],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
         stdout=subprocess.PIPE,
@@ -35,8 +38,8 @@ def start(folder: Path, *arguments: str, module: str = "bloodtune.search") -> su
     )
 
 
-def run_command(folder: Path, *arguments: str, module: str = "bloodtune.search") -> tuple[int, str, str]:
-    process = start(folder, *arguments, module=module)
+def run_command(folder: Path, arguments: str, program: tuple[str, ...] = SEARCH) -> tuple[int, str, str]:
+    process = start(folder, arguments, program)
     out, err = process.communicate(timeout=240)
     return process.returncode, out, err
 
@@ -54,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(folder: Path) -> tuple[RunDirectory, str]:
     code, out, err = run_command(
-        folder, *"--recipe tpe.toml --data tiny0.npz --budget 8 --workers 1 --seed 3 --name one".split()
+        folder, "--recipe tpe.toml --data tiny0.npz --budget 8 --workers 1 --seed 3 --name one"
     )
     assert code == 0, err
     assert out == ""
@@ -93,7 +96,7 @@ def test_the_study_opens_in_optuna_and_nothing_in_it_runs(finished: tuple[RunDir
 
 
 def test_a_healthy_run_says_only_what_concerns_the_user(finished: tuple[RunDirectory, str]) -> None:
-    run, err = finished
+    _, err = finished
     lines = err.splitlines()
     assert lines[0] == "run runs/one: tiny0, budget 8, 1 workers"
     assert lines[-2:] == ["run directory: runs/one", "next: python analysis/summarize.py runs/one"]
@@ -105,16 +108,14 @@ def test_a_healthy_run_says_only_what_concerns_the_user(finished: tuple[RunDirec
 
 
 def test_one_worker_and_one_seed_give_the_same_search_twice(folder: Path, finished: tuple[RunDirectory, str]) -> None:
-    code, _, err = run_command(
-        folder, *"--recipe tpe.toml --data tiny0.npz --budget 8 --workers 1 --seed 3 --name two".split()
-    )
+    code, _, err = run_command(folder, "--recipe tpe.toml --data tiny0.npz --budget 8 --workers 1 --seed 3 --name two")
     assert code == 0, err
     one, two = (pd.read_csv(folder / "runs" / name / "trials.csv").drop(columns=CLOCKS) for name in ("one", "two"))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 
 def test_ctrl_c_keeps_everything_and_resume_finishes_without_repeating(folder: Path) -> None:
-    process = start(folder, *"--recipe random.toml --data tiny0.npz --budget 40 --workers 1 --name stopped".split())
+    process = start(folder, "--recipe random.toml --data tiny0.npz --budget 40 --workers 1 --name stopped")
     trials = folder / "runs" / "stopped" / "trials.csv"
     deadline = time.monotonic() + 120
     while not (trials.exists() and len(trials.read_text().splitlines()) > 4) and time.monotonic() < deadline:
@@ -125,7 +126,7 @@ def test_ctrl_c_keeps_everything_and_resume_finishes_without_repeating(folder: P
     assert err.splitlines()[-1] == "next: python -m bloodtune.search --resume stopped"
     before = pd.read_csv(trials)
     assert 3 < len(before) < 40
-    code, _, err = run_command(folder, *"--resume stopped --budget 42 --workers 1".split())
+    code, _, err = run_command(folder, "--resume stopped --budget 42 --workers 1")
     assert code == 0, err
     after = pd.read_csv(trials)
     pd.testing.assert_frame_equal(after.head(len(before)), before)
@@ -138,7 +139,7 @@ def test_ctrl_c_keeps_everything_and_resume_finishes_without_repeating(folder: P
 
 def test_a_time_budget_ends_the_search_and_leaves_nothing_running(folder: Path) -> None:
     code, _, err = run_command(
-        folder, *"--recipe random.toml --data tiny0.npz --budget 5000 --time-budget 12s --name timed".split()
+        folder, "--recipe random.toml --data tiny0.npz --budget 5000 --time-budget 12s --name timed"
     )
     assert code == 0, err
     assert "time budget used up; interrupted trials run again on resume" in err
@@ -150,9 +151,7 @@ def test_a_time_budget_ends_the_search_and_leaves_nothing_running(folder: Path) 
 
 def test_a_trial_that_diverges_is_failed_and_costs_no_more_epochs(folder: Path) -> None:
     write_recipe(folder, sampler="enqueued", first_rate=50.0)
-    code, _, err = run_command(
-        folder, *"--recipe enqueued.toml --data tiny0.npz --budget 2 --workers 1 --name diverged".split()
-    )
+    code, _, err = run_command(folder, "--recipe enqueued.toml --data tiny0.npz --budget 2 --workers 1 --name diverged")
     assert code == 0, err
     trials = pd.read_csv(folder / "runs" / "diverged" / "trials.csv").set_index("label")
     assert trials.state["first"] == "FAILED"
@@ -164,9 +163,8 @@ def test_a_trial_that_diverges_is_failed_and_costs_no_more_epochs(folder: Path) 
 def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(
     folder: Path, finished: tuple[RunDirectory, str]
 ) -> None:
-    summarize = str(ROOT / "analysis" / "summarize.py")
-    command = "runs/one --quick --epochs 1 --workers 1".split()
-    code, _, err = run_command(folder, *command, module=summarize)
+    command = "runs/one --quick --epochs 1 --workers 1"
+    code, _, err = run_command(folder, command, SUMMARIZE)
     assert code == 0, err
     results = folder / "results" / "one"
     for name in ("report.md", "choices.json", "tables/table3_f1.tex", "figures/best_so_far.pdf"):
@@ -175,7 +173,7 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(
         assert (results / "models" / place / "model.safetensors").exists()
     assert os.readlink(folder / "results" / "latest") == "one"
     first = (results / "report.md").read_bytes()
-    code, _, err = run_command(folder, *command, module=summarize)
+    code, _, err = run_command(folder, command, SUMMARIZE)
     assert code == 0, err
     assert "retraining: 0/0" in err
     assert "test split: 0/0" in err
@@ -192,6 +190,8 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(
         ("--data absent.npz", "absent.npz"),
         ("--out tiny0.npz/runs --data tiny0.npz", "--out tiny0.npz/runs: "),
         ("--resume one --data tiny1.npz", "run one belongs to other data: "),
+        ("--data tiny0.npz --name up/down", "--name 'up/down': allowed is a plain file name other than 'latest'"),
+        ("--data tiny0.npz --name latest", "--name 'latest': "),
         ("--data tiny0.npz --name one --recipe tpe.toml", "run runs/one exists; choose another --name or --resume one"),
         ("--data tiny0.npz --gpus-per-trial 1", "--gpus-per-trial 1: this machine has 0 GPUs; leave it out, or use 0"),
     ],
@@ -236,7 +236,7 @@ def test_a_flag_that_cannot_be_read_is_exit_code_2(
 def test_dry_run_prints_the_plan_and_writes_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run_command(folder, *"--data tiny0.npz --recipe tpe.toml --dry-run --out elsewhere".split())
+    code, out, err = run_command(folder, "--data tiny0.npz --recipe tpe.toml --dry-run --out elsewhere")
     assert (code, err) == (0, "")
     assert "at most 3 epochs, rungs at 1" in out
     assert "learning_rate          0.0001 to 0.02, log" in out

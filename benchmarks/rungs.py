@@ -1,0 +1,68 @@
+"""Do early validation scores rank configurations like late ones? The evidence for the first rung of the recipes.
+
+python -m bloodtune.search --recipe benchmarks/rungs.toml --budget 20 --seed 7 --name rungs --data FILE
+python benchmarks/rungs.py runs/rungs
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from scipy.stats import spearmanr
+
+from bloodtune.configuration import Configuration
+from bloodtune.run import COMPLETE, PROVENANCE, RunDirectory
+
+KEPT = 3  # one in three goes on at a rung
+
+GROUPS: dict[str, Callable[[Configuration], bool]] = {
+    "all": lambda configuration: True,
+    "one-cycle or cosine": lambda configuration: configuration.schedule != "constant",
+    "EMA": lambda configuration: configuration.ema > 0,
+    "residual": lambda configuration: configuration.family == "residual",
+}
+
+
+def rank_agreement(curves: pd.DataFrame, epoch: int) -> dict[str, float]:
+    """Compare the ranks at ``epoch`` with those at the last one; ``curves`` has trials as rows, epochs as columns.
+
+    Returns:
+        ``spearman``, and ``regret``: what the last score of the best trial among the third that is best at
+        ``epoch`` lacks to the best of all, in points of macro-F1.
+    """
+    early, late = curves[epoch], curves[curves.columns.max()]
+    kept = early.nlargest(max(1, len(early) // KEPT)).index
+    return {"spearman": float(spearmanr(early, late).statistic), "regret": 100 * float(late.max() - late[kept].max())}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print a table for people and, as the last line, its figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="a run whose trials all went to their last epoch")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[1, 2, 3, 4, 6, 9, 18])
+    arguments = parser.parse_args(argv)
+    run = RunDirectory.open(arguments.run)
+    finished = {record.trial: record.configuration for record in run.trials() if record.state == COMPLETE}
+    curves = run.curves().pivot_table(index="trial", columns="epoch", values="val_macro_f1")
+    rows = []
+    for group, belongs in GROUPS.items():
+        members = curves.loc[[trial for trial, configuration in finished.items() if belongs(configuration)]]
+        if len(members) >= KEPT:
+            rows += [
+                {"group": group, "trials": len(members), "epoch": epoch, **rank_agreement(members, epoch)}
+                for epoch in arguments.epochs
+            ]
+    table = pd.DataFrame(rows)
+    print(table.round(3).to_string(index=False))
+    provenance = run.read_json(PROVENANCE)
+    print(json.dumps({"rows": rows, "data": provenance["data"]["title"], "machine": provenance["devices"]}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
