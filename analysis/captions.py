@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bloodtune.fetch import medmnist_info
+
 BLOOD_CLASSES = (
     "basophil",
     "eosinophil",
@@ -43,9 +45,7 @@ def data_sentence(provenance: Mapping[str, Any]) -> str:
 
 def official_name(md5: str) -> str | None:
     """Return name and size of the MedMNIST file with this MD5, e.g. ``BloodMNIST, 28 px``; else None."""
-    from medmnist.info import INFO  # here, because medmnist imports torch: seconds
-
-    for info in INFO.values():
+    for info in medmnist_info().values():
         for key, value in info.items():
             if key.startswith("MD5") and value == md5:
                 return f"{info['python_class']}, {key.removeprefix('MD5').strip('_') or 28} px"

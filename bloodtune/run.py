@@ -113,7 +113,7 @@ class RunDirectory:
         Raises:
             InputError: the name is not that of a folder, or the folder exists or cannot be written.
         """
-        if Path(name).name != name or name in ("..", LATEST):
+        if Path(name).name != name or name in ("", "..", LATEST):
             raise InputError(f"run name {name!r}: allowed is one folder's name, other than {LATEST!r}")
         path = out / name
         try:

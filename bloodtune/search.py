@@ -19,7 +19,7 @@ from bloodtune.cluster import LOCAL, connect, resolve_address
 from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.recipe import Recipe, load_recipe
-from bloodtune.run import LATEST, PROVENANCE, RECIPE, RunDirectory, best_record
+from bloodtune.run import PROVENANCE, RECIPE, RunDirectory, best_record
 
 if TYPE_CHECKING:
     from bloodtune.interrupt import Interrupt
@@ -72,7 +72,7 @@ def _search(arguments: argparse.Namespace) -> int:
     recipe = load_recipe(str(resumed.path / RECIPE) if resumed else arguments.recipe, max_epochs=arguments.max_epochs)
     budget = _budget(arguments.budget, before, recipe)
     address = resolve_address(arguments.address)
-    _check_writable(out, arguments.name)
+    _check_writable(out)
     dataset = _load_data(arguments.data, before, resumed, address)
     image_bytes = dataset.train.images.nbytes + dataset.val.images.nbytes
     with connect(address, workers=arguments.workers, image_bytes=image_bytes) as resources:
@@ -211,9 +211,7 @@ def _load_data(asked: str | None, before: dict[str, Any], resumed: RunDirectory 
     return dataset
 
 
-def _check_writable(out: Path, name: str | None) -> None:
-    if name is not None and (name in ("", ".", "..", LATEST) or Path(name).name != name):
-        raise InputError(f"--name {name!r}: allowed is a plain file name other than {LATEST!r}")
+def _check_writable(out: Path) -> None:
     folder = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"--out {out}: {folder} is not a folder that can be written")

@@ -54,8 +54,14 @@ def build_network(
             hidden_size=configuration.hidden_size,
             dropout=dropout,
         )
+    elif configuration.family == "residual":
+        body = residual(channels=channels, classes=classes, width=_width(configuration), dropout=dropout)
     else:
-        assert configuration.width is not None
-        family = {"cnn": cnn, "lightweight": lightweight, "residual": residual}[configuration.family]
-        body = family(channels=channels, classes=classes, width=configuration.width, dropout=dropout)
+        family = cnn if configuration.family == "cnn" else lightweight
+        body = family(channels=channels, classes=classes, size=size, width=_width(configuration), dropout=dropout)
     return nn.Sequential(Normalization(mean, deviation), body)
+
+
+def _width(configuration: Configuration) -> int:
+    assert configuration.width is not None, "checked where the configuration was built"
+    return configuration.width

@@ -8,21 +8,23 @@ from torch import nn
 GRID = 7
 
 
-def lightweight(*, channels: int, classes: int, width: int, dropout: float) -> nn.Sequential:
+def lightweight(*, channels: int, classes: int, size: int, width: int, dropout: float) -> nn.Sequential:
     """Five times 3x3 convolution, batch norm and ReLU, max-pool after the second and fifth, then an MLP head.
 
-    Takes (N, ``channels``, H, W) with H, W >= 4, gives logits (N, ``classes``). The paper gives no widths; the
+    Takes (N, ``channels``, ``size``, ``size``) with ``size`` >= 4, gives logits (N, ``classes``). The paper gives no widths; the
     MedMNIST tutorial that it follows has ``width`` 16 (16, 16, 64, 64, 64 channels), a 128-128 head and no dropout.
     """
     layers: list[nn.Module] = []
     for number, outputs in enumerate((width, width, 4 * width, 4 * width, 4 * width), start=1):
-        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)]
         if number in (2, 5):
             layers.append(nn.MaxPool2d(2))
+        layers.append(nn.ReLU())  # after the pooling: the same values from a quarter of the work
         channels = outputs
+    if size // 4 != GRID:
+        layers.append(nn.AdaptiveAvgPool2d(GRID))
     return nn.Sequential(
         *layers,
-        nn.AdaptiveAvgPool2d(GRID),
         nn.Flatten(),
         *(nn.Linear(channels * GRID**2, 128), nn.ReLU(), nn.Dropout(dropout)),
         *(nn.Linear(128, 128), nn.ReLU(), nn.Dropout(dropout)),

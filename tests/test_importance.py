@@ -1,0 +1,59 @@
+"""Importance at a common rung."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from importance import rung_importance
+
+from bloodtune.configuration import Configuration
+from bloodtune.run import COMPLETE, PRUNED, EpochRecord, RunDirectory, TrialRecord
+
+
+def make_run(folder: Path, trials: int = 40) -> RunDirectory:
+    """Make a run whose score is decided by the learning rate, a little by dropout, and not by the rest."""
+    run = RunDirectory.create(folder, "run", "")
+    generator = np.random.default_rng(0)
+    for number in range(trials):
+        rate, dropout = 10 ** generator.uniform(-4, -1), generator.uniform(0, 0.5)
+        configuration = Configuration(
+            family="mlnn" if number % 2 else "cnn",
+            hidden_layers=1 if number % 2 else None,
+            hidden_size=64 if number % 2 else None,
+            width=None if number % 2 else 8,
+            dropout=dropout,
+            optimizer="adam",
+            learning_rate=rate,
+            batch_size=int(generator.choice([64, 128])),
+        )
+        score = 0.9 - 0.2 * abs(np.log10(rate) + 2.5) - 0.1 * dropout
+        # Pruned trials end at the rung; those that went on would mislead with their later values.
+        last = 1 if number % 3 else 3
+        run.append_epochs(
+            number,
+            [EpochRecord(e, 1, 1, score, score if e == 1 else generator.uniform(), 1) for e in range(1, last + 1)],
+        )
+        state = PRUNED if last == 1 else COMPLETE
+        run.append_trial(
+            TrialRecord(number, state, last, score, score, 1, score, 1.0, 10, "2026", "", "", configuration)
+        )
+    return run
+
+
+def test_importance_finds_what_decided_and_counts_pruned_trials(tmp_path: Path) -> None:
+    importance, rung = rung_importance(make_run(tmp_path), (1,))
+    assert rung == 1
+    assert sum(importance.values()) == pytest.approx(1)
+    assert next(iter(importance)) == "learning_rate"
+    assert importance["learning_rate"] > 0.6
+    assert set(importance) == {"family", "dropout", "learning_rate", "batch_size"}, "the rest never varied"
+
+
+def test_importance_without_rungs_uses_the_last_epoch_that_all_share(tmp_path: Path) -> None:
+    assert rung_importance(make_run(tmp_path), ())[1] == 1
+
+
+def test_importance_of_too_few_trials_is_empty(tmp_path: Path) -> None:
+    assert rung_importance(make_run(tmp_path, trials=3), (1,)) == ({}, 1)

@@ -1,0 +1,72 @@
+"""The command line of the summary: what it takes, what it refuses, and which trials it retrains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import summarize
+from run_fixtures import make_searcher, report, write_data
+from summary_fixtures import fake_run
+
+from bloodtune.data import load_dataset
+from bloodtune.provenance import describe_data
+from bloodtune.run import RunDirectory
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    """Make a run of two trials on a data file that exists."""
+    searcher = make_searcher(tmp_path)
+    for trial_id in "ab":
+        searcher.suggest(trial_id)
+        searcher.on_trial_complete(trial_id, report([1, 2, 3], 0.5))
+    data = describe_data(load_dataset(str(write_data(tmp_path))))
+    searcher.run.write_json("provenance.json", {"data": data})
+    return searcher.run
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert summarize.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    return err
+
+
+def test_a_run_that_does_not_exist_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"no run at {tmp_path / 'absent'}" in refusal(capsys, str(tmp_path / "absent"))
+
+
+def test_a_run_without_a_score_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", None, error=True)
+    data = describe_data(load_dataset(str(write_data(tmp_path))))
+    searcher.run.write_json("provenance.json", {"data": data})
+    assert "run run has no trial with a score yet" in refusal(capsys, str(searcher.run.path))
+
+
+def test_data_that_changed_since_the_search_is_refused(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    known = json.loads((run.path / "provenance.json").read_text())
+    Path(known["data"]["source"]).write_bytes(write_data(run.path, seed=5).read_bytes())
+    assert f"but the search ran on {known['data']['md5']}; restore it" in refusal(capsys, str(run.path))
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(
+    run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert "--out " in refusal(capsys, str(run.path), "--out", str(tmp_path / "file"))
+
+
+def test_best_found_prefers_trials_that_came_furthest_and_leaves_out_published_ones(tmp_path: Path) -> None:
+    trials = fake_run(tmp_path / "run").trials()
+    found = summarize.best_found(trials, 5)
+    assert len(found) == 5
+    assert not any(trial.label for trial in found)
+    keys = [(trial.epochs, trial.best_val_macro_f1 or 0.0) for trial in found]
+    assert keys == sorted(keys, reverse=True)
+    left = [trial for trial in trials if not trial.label and trial.best_val_macro_f1 and trial not in found]
+    assert all((trial.epochs, trial.best_val_macro_f1 or 0.0) <= keys[-1] for trial in left)

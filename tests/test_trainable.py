@@ -1,0 +1,81 @@
+"""The warm worker, driven as Tune drives it but without Ray."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bloodtune import trainable
+from bloodtune.data import Split
+from bloodtune.recipe import Asha
+from bloodtune.trainable import WarmWorker
+
+ASHA = Asha(max_epochs=9, first_rung=2, reduction_factor=3)
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    configuration = {"family": "cnn", "width": 4, "optimizer": "adam", "learning_rate": 0.01, "batch_size": 16}
+    return {"trial": 0, "seed": 1, "configuration": configuration | changes}
+
+
+@pytest.fixture
+def worker() -> WarmWorker:
+    generator = np.random.default_rng(0)
+    labels = np.arange(48) % 3
+    images = generator.integers(0, 256, (48, 8, 8, 3)).astype(np.uint8)
+    split = Split(images, labels)
+    worker = WarmWorker.__new__(WarmWorker)  # Tune's own __init__ wants a Ray worker
+    worker.setup(config(), train=split, val=split, asha=ASHA, device="cpu")
+    return worker
+
+
+def test_step_reports_at_each_rung_and_at_the_end(worker: WarmWorker) -> None:
+    reports = [worker.step() for _ in range(3)]
+    assert [[epoch.epoch for epoch in report["epochs"]] for report in reports] == [
+        [1, 2],
+        [3, 4, 5, 6],
+        [7, 8, 9],
+    ]
+    assert [report["epoch"] for report in reports] == [2, 6, 9]
+    assert [report["done"] for report in reports] == [False, False, True]
+    assert reports[0]["val_macro_f1"] == reports[0]["epochs"][-1].val_macro_f1
+    assert reports[0]["parameters"] > 0
+
+
+def test_step_reports_between_rungs_when_epochs_take_long(worker: WarmWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainable, "REPORT_SECONDS", 0.0)
+    assert [worker.step()["epoch"] for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial_and_not_the_worker(worker: WarmWorker) -> None:
+    assert worker.reset_config(config(optimizer="sgd", momentum=0.9, nesterov=False, learning_rate=90.0))
+    report = worker.step()
+    assert report["done"]
+    assert "loss is" in report["failure"]
+    assert "val_macro_f1" not in report
+    assert worker.reset_config(config())
+    assert worker.step()["failure"] is None
+
+
+def test_an_exception_ends_the_trial_with_its_message_in_one_line(
+    worker: WarmWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object, **__: object) -> None:
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr("bloodtune.training.Training", explode)
+    worker.reset_config(config())
+    report = worker.step()
+    assert (report["done"], report["failure"]) == (True, "RuntimeError: out of memory")
+    assert report["epochs"] == []
+
+
+def test_reset_config_starts_from_nothing(worker: WarmWorker) -> None:
+    first = worker.step()["epochs"]
+    worker.reset_config(config(learning_rate=0.001))
+    worker.step()
+    worker.reset_config(config())
+    again = worker.step()["epochs"]
+    assert [e.train_loss for e in again] == [e.train_loss for e in first]
