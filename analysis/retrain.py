@@ -8,10 +8,12 @@ import re
 import sys
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -20,8 +22,12 @@ from ray import cloudpickle
 from ray.util import ActorPool
 from results import Contender, Retraining, TestedContender
 
+import bloodtune
+from bloodtune import metrics
+from bloodtune.classifier import Classifier
 from bloodtune.configuration import Configuration
 from bloodtune.data import Dataset, Split
+from bloodtune.run import EpochRecord
 
 CACHE = "retrained"
 RESULT, CURVE, PROBABILITIES = "result.json", "curve.csv", "test_probabilities.npy"
@@ -29,6 +35,9 @@ RESULT, CURVE, PROBABILITIES = "result.json", "curve.csv", "test_probabilities.n
 # Epochs without a better validation macro-F1 after which a training at a constant rate ends. One whose rate falls to
 # zero runs to its end: its best epochs are the last ones.
 PATIENCE = 10
+
+# What decides a training beside its configuration: with other code, what was kept is not the same training.
+_TRAINING_CODE = ("training.py", "augment.py", "losses.py", "optimizers.py", "classifier.py", "models/*.py")
 
 
 @dataclass(frozen=True)
@@ -43,11 +52,37 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Workers:
+    """How many trainings run at a time, of one CPU each, and the share of a GPU that each gets."""
+
+    count: int
+    gpus: float
+
+    @property
+    def device(self) -> str:
+        """Where they train."""
+        return "cuda" if self.gpus else "cpu"
+
+
+@dataclass(frozen=True)
 class _Job:
     configuration: Configuration
     epochs: int
     seed: int
     folder: Path
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a worker gives back; the driver alone writes, so that no other host's disk matters.
+
+    ``classifier`` is None, and ``result`` has the key ``failure``, where the first epoch diverged.
+    """
+
+    job: _Job
+    result: dict[str, Any]
+    epochs: list[EpochRecord]
+    classifier: Classifier | None
 
 
 def retrain(
@@ -56,8 +91,7 @@ def retrain(
     folder: Path,
     *,
     seeds: int,
-    workers: int,
-    gpus: float,
+    workers: Workers,
     advance: Callable[[int, int], None],
 ) -> list[Contender]:
     """Train each candidate ``seeds`` times, where it was not done before.
@@ -68,81 +102,97 @@ def retrain(
     Args:
         candidates: what to train, each with a label of its own.
         dataset: training and validation split; the weights of the best validation epoch are kept.
-        folder: where each training is kept, by label, configuration, epochs, data and seed.
+        folder: where each training is kept, by label, configuration, epochs, data, code and seed.
         seeds: trainings of each candidate.
-        workers: trainings at a time, one CPU each.
-        gpus: share of a GPU that each worker gets.
+        workers: how many at a time, and where.
         advance: called with the trainings done so far and those to do.
 
     Returns:
-        The candidates with their trainings, in their order.
+        The candidates with their trainings, in their order, but for those of which one diverged in its first epoch.
     """
     jobs = {candidate.label: _jobs(candidate, folder, dataset.md5, seeds) for candidate in candidates}
-    # The longest first, so that no worker is left with one at the end.
     missing = [job for group in jobs.values() for job in group if not (job.folder / RESULT).exists()]
+    # The longest first, so that no worker is left with one at the end.
     waiting = sorted(missing, key=_cost, reverse=True)
-    advance(0, len(waiting))
-    if waiting:
-        train, val = ray.put(dataset.train), ray.put(dataset.val)
-        workers = min(workers, len(waiting))
-        pool = _pool(workers, gpus, _Trainer, train, val, dataset.class_names)
-        finished = pool.map_unordered(lambda trainer, job: trainer.train.remote(job), waiting)
-        for done, _ in enumerate(finished, start=1):
-            advance(done, len(waiting))
-    return [
-        Contender(
-            label=candidate.label,
-            origin=candidate.origin,
-            configuration=candidate.configuration,
-            retrainings=tuple(_read(job) for job in jobs[candidate.label]),
-            search_val_macro_f1=candidate.search_val_macro_f1,
-        )
-        for candidate in candidates
-    ]
+    shared = (ray.put(dataset.train), ray.put(dataset.val), dataset.class_names) if waiting else ()
+    for trained in _map(_Trainer, shared, lambda trainer, job: trainer.train.remote(job), waiting, workers, advance):
+        _keep(trained)
+    contenders = []
+    for candidate in candidates:
+        results = [json.loads((job.folder / RESULT).read_text()) for job in jobs[candidate.label]]
+        if all("failure" not in result for result in results):
+            contenders.append(
+                Contender(
+                    label=candidate.label,
+                    origin=candidate.origin,
+                    configuration=candidate.configuration,
+                    retrainings=tuple(map(_read, jobs[candidate.label], results)),
+                    search_val_macro_f1=candidate.search_val_macro_f1,
+                )
+            )
+    return contenders
 
 
 def score_test_split(
-    contenders: Sequence[Contender],
-    load_images: Callable[[], np.ndarray],
-    *,
-    workers: int,
-    gpus: float,
-    advance: Callable[[int, int], None],
+    contenders: Sequence[Contender], images: np.ndarray, *, workers: Workers, advance: Callable[[int, int], None]
 ) -> list[TestedContender]:
     """Let each retrained model predict the test images, in one pass over all; predictions are kept beside it.
 
-    ``load_images`` gives the test images, uint8 (N, H, W, C); it is called only where a prediction is missing.
+    ``images`` are uint8 (N, H, W, C).
     """
-    models = list(dict.fromkeys(r.model for contender in contenders for r in contender.retrainings))
+    models = [r.model for contender in contenders for r in contender.retrainings]
     waiting = [model for model in models if not (model / PROBABILITIES).exists()]
-    advance(0, len(waiting))
-    if waiting:
-        images = ray.put(load_images())
-        pool = _pool(min(workers, len(waiting)), gpus, _Scorer, images)
-        finished = pool.map_unordered(lambda scorer, model: scorer.score.remote(model), waiting)
-        for done, _ in enumerate(finished, start=1):
-            advance(done, len(waiting))
+    shared = (ray.put(images),) if waiting else ()
+
+    def submit(scorer: Any, model: Path) -> Any:
+        return scorer.score.remote(model, Classifier.load(model))
+
+    for model, probabilities in _map(_Scorer, shared, submit, waiting, workers, advance):
+        with _replacing(model / PROBABILITIES) as file:
+            np.save(file, probabilities)
     return [
         TestedContender(contender, np.stack([np.load(r.model / PROBABILITIES) for r in contender.retrainings]))
         for contender in contenders
     ]
 
 
-def _pool(workers: int, gpus: float, actor: type, *arguments: Any) -> ActorPool:
+def _map(
+    actor: type,
+    shared: tuple[Any, ...],
+    submit: Callable[[Any, Any], Any],
+    jobs: Sequence[Any],
+    workers: Workers,
+    advance: Callable[[int, int], None],
+) -> Iterator[Any]:
+    # Gives the results as they come from a pool of actors that hold ``shared``.
+    advance(0, len(jobs))
+    if not jobs:
+        return
     # By value: the workers, on other hosts above all, need not find this folder.
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    remote = ray.remote(num_cpus=1, num_gpus=gpus)(actor)
-    device = "cuda" if gpus else "cpu"
-    return ActorPool([remote.remote(device, *arguments) for _ in range(workers)])
+    remote = ray.remote(num_cpus=1, num_gpus=workers.gpus)(actor)
+    pool = ActorPool([remote.remote(workers.device, *shared) for _ in range(min(workers.count, len(jobs)))])
+    for done, result in enumerate(pool.map_unordered(submit, jobs), start=1):
+        yield result
+        advance(done, len(jobs))
 
 
 def _jobs(candidate: Candidate, folder: Path, md5: str, seeds: int) -> list[_Job]:
-    content = json.dumps([candidate.configuration.to_mapping(), candidate.epochs, md5, PATIENCE])
-    digest = hashlib.sha256(content.encode()).hexdigest()[:10]
+    content = [candidate.configuration.to_mapping(), candidate.epochs, md5, PATIENCE, _code_digest()]
+    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:10]
     slug = re.sub(r"[^a-z0-9]+", "-", candidate.label.lower()).strip("-")
     place = folder.absolute() / f"{slug}-{digest}"
     drawn = [zlib.crc32(f"{candidate.label}, seed {number}".encode()) for number in range(seeds)]
     return [_Job(candidate.configuration, candidate.epochs, seed, place / f"seed-{seed}") for seed in drawn]
+
+
+def _code_digest() -> str:
+    package = Path(bloodtune.__file__).parent
+    files = [file for pattern in _TRAINING_CODE for file in sorted(package.glob(pattern))]
+    digest = hashlib.sha256(metadata.version("torch").encode())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _cost(job: _Job) -> int:
@@ -150,9 +200,27 @@ def _cost(job: _Job) -> int:
     return job.epochs * (4 if job.configuration.family == "residual" else 1)
 
 
-def _read(job: _Job) -> Retraining:
-    result = json.loads((job.folder / RESULT).read_text())
+def _keep(trained: _Trained) -> None:
+    folder = trained.job.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if trained.classifier is not None:
+        trained.classifier.save(folder, seed=trained.job.seed, **trained.result)
+        pd.DataFrame(asdict(epoch) for epoch in trained.epochs).to_csv(folder / CURVE, index=False)
+    # Last: where this file is, the training is whole.
+    with _replacing(folder / RESULT) as file:
+        file.write(json.dumps(trained.result, indent=2).encode())
+
+
+def _read(job: _Job, result: dict[str, Any]) -> Retraining:
     return Retraining(seed=job.seed, curve=pd.read_csv(job.folder / CURVE), model=job.folder, **result)
+
+
+@contextmanager
+def _replacing(file: Path) -> Iterator[BinaryIO]:
+    temporary = file.with_name(f".{file.name}")
+    with temporary.open("wb") as stream:
+        yield stream
+    temporary.replace(file)
 
 
 class _Trainer:
@@ -163,43 +231,43 @@ class _Trainer:
 
         _one_thread(device)
         self._splits = DeviceSplits.load(train, val, device)
+        self._val = val
         self._class_names = class_names
 
-    def train(self, job: _Job) -> None:
-        """Train one configuration and keep model, curve and, last, the result."""
-        import torch
-
-        from bloodtune.classifier import Classifier
-        from bloodtune.training import Training
+    def train(self, job: _Job) -> _Trained:
+        """Train one configuration; the weights kept are those of the best validation epoch."""
+        from bloodtune.training import DivergedError, Training
 
         started = time.perf_counter()
         training = Training(job.configuration, self._splits, max_epochs=job.epochs, seed=job.seed)
-        epochs, best, weights = [], None, {}
-        for _ in range(job.epochs):
-            epochs.append(training.run_epoch())
-            if best is None or epochs[-1].val_macro_f1 > best.val_macro_f1:
-                best = epochs[-1]
-                weights = {k: v.detach().clone() for k, v in training.network.state_dict().items()}
-            is_constant = job.configuration.schedule == "constant"
-            if is_constant and epochs[-1].epoch - best.epoch >= PATIENCE:
-                break
-        assert best is not None
+        epochs: list[EpochRecord] = []
+        best, weights = -1, {}
+        is_constant = job.configuration.schedule == "constant"
+        try:
+            while len(epochs) < job.epochs and not (is_constant and len(epochs) - 1 - best >= PATIENCE):
+                epochs.append(training.run_epoch())
+                if best < 0 or epochs[-1].val_macro_f1 > epochs[best].val_macro_f1:
+                    best = len(epochs) - 1
+                    weights = {k: v.detach().clone() for k, v in training.network.state_dict().items()}
+        except DivergedError as error:
+            if not epochs:
+                return _Trained(job, {"failure": str(error)}, [], None)
         training.network.load_state_dict(weights)
         size, channels = self._splits.train_images.shape[1], self._splits.train_images.shape[3]
         classifier = Classifier(training.network, job.configuration, self._class_names, size, channels)
-        classifier.save(job.folder, seed=job.seed, best_epoch=best.epoch, val_macro_f1=best.val_macro_f1)
-        pd.DataFrame(asdict(epoch) for epoch in epochs).to_csv(job.folder / CURVE, index=False)
+        # As the model will be used: with all eight views where it was trained with them.
+        predicted = classifier.predict(self._val.images).argmax(axis=1)
+        matrix = metrics.confusion_matrix(self._val.labels, predicted, len(self._class_names))
         result = {
             "epochs": len(epochs),
-            "best_epoch": best.epoch,
-            "val_macro_f1": best.val_macro_f1,
-            "val_accuracy": best.val_accuracy,
+            "best_epoch": epochs[best].epoch,
+            "val_macro_f1": float(metrics.macro_f1(matrix)),
+            "val_accuracy": float(metrics.accuracy(matrix)),
             "train_seconds": round(time.perf_counter() - started, 2),
             "parameters": training.parameters,
         }
-        (job.folder / RESULT).write_text(json.dumps(result, indent=2) + "\n")
-        if self._splits.device.type == "cuda":
-            torch.cuda.empty_cache()
+        training.network.cpu()
+        return _Trained(job, result, epochs, classifier)
 
 
 class _Scorer:
@@ -210,15 +278,10 @@ class _Scorer:
         self._device = device
         self._images = images
 
-    def score(self, model: Path) -> None:
-        """Keep a model's probabilities (N, K) of the test images beside it."""
-        from bloodtune.classifier import Classifier
-
-        probabilities = Classifier.load(model, self._device).predict(self._images)
-        temporary = model / f".{PROBABILITIES}"
-        with temporary.open("wb") as file:
-            np.save(file, probabilities)
-        temporary.replace(model / PROBABILITIES)
+    def score(self, folder: Path, classifier: Classifier) -> tuple[Path, np.ndarray]:
+        """Return a model's folder and its probabilities (N, K) of the test images."""
+        classifier.network.to(self._device)
+        return folder, classifier.predict(self._images)
 
 
 def _one_thread(device: str) -> None:

@@ -15,19 +15,33 @@ import numpy as np
 from figure_style import save_figure
 from gallery import all_figures
 from intervals import measure
-from report import Material, write_report
+from report import REPORT, Material, write_report
 from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, choose
-from retrain import CACHE, Candidate, retrain, score_test_split
+from retrain import CACHE, Candidate, Workers, retrain, score_test_split
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tables import all_tables, write_tables
 
+from bloodtune import arguments as flags
 from bloodtune.cluster import connect, resolve_address
 from bloodtune.configuration import FAMILIES
 from bloodtune.data import Dataset, Split, load_dataset, load_test_split
 from bloodtune.errors import InputError
+from bloodtune.plan import fitting_trials
+from bloodtune.provenance import git_commit
 from bloodtune.recipe import BOOK, Enqueued, Recipe, load_enqueued, load_recipe
-from bloodtune.run import LATEST, PROVENANCE, RECIPE, TRIALS, RunDirectory, TrialRecord, point_latest
+from bloodtune.run import (
+    COMPLETE,
+    FAILED,
+    LATEST,
+    PROVENANCE,
+    RECIPE,
+    TRIALS,
+    RunDirectory,
+    TrialRecord,
+    best_record,
+    point_latest,
+)
 
 # The first paper gives no number of epochs; 40 is enough for every one of its networks to stop getting better.
 PUBLISHED_EPOCHS = 40
@@ -47,70 +61,73 @@ class Settings:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the paper of a run; returns 0, 2 for input that cannot be used, 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
+    quick = arguments.quick
+    settings = Settings(
+        top=min(arguments.top, QUICK_TOP) if quick else arguments.top,
+        seeds=QUICK_SEEDS if quick else arguments.seeds,
+        epochs=arguments.epochs or (QUICK_EPOCHS if quick else None),
+        workers=arguments.workers,
+    )
     try:
         run = _open_run(arguments.run)
         control = _open_run(arguments.control) if arguments.control else None
-        settings = Settings(
-            top=min(arguments.top, QUICK_TOP) if arguments.quick else arguments.top,
-            seeds=QUICK_SEEDS if arguments.quick else arguments.seeds,
-            epochs=arguments.epochs or (QUICK_EPOCHS if arguments.quick else None),
-            workers=arguments.workers,
-        )
-        folder = summarize(run, settings, Path(arguments.out), control)
+        # A quick look goes beside the paper, never over it.
+        folder = _make_folder(Path(arguments.out), f"{run.name}-quick" if quick else run.name)
+        summarize(run, settings, folder, control)
+        point_latest(folder.parent, folder.name)
     except InputError as error:
         print(f"summarize: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("summarize: stopped; what was retrained is kept, the same command goes on", file=sys.stderr)
         return 130
-    print(f"{folder / 'report.md'}", file=sys.stderr)
+    print(f"report: {folder / REPORT}", file=sys.stderr)
     return 0
 
 
-def summarize(run: RunDirectory, settings: Settings, out: Path, control: RunDirectory | None = None) -> Path:
-    """Retrain, choose, freeze, score and write; returns the folder ``out/<run>``.
+def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunDirectory | None = None) -> None:
+    """Retrain, choose, freeze, score, and write everything into ``folder``.
 
     Raises:
-        InputError: the run has no finished trial, its data is gone or changed, or ``out`` cannot be written.
+        InputError: the run has no trial with a score, or its data is gone or changed.
     """
-    known = run.read_json(PROVENANCE)["data"]
+    known = run.read_json(PROVENANCE).get("data")
+    if not known:
+        raise InputError(f"run {run.name} does not say what data it used ({PROVENANCE})")
     dataset = load_dataset(known["source"])
     if dataset.md5 != known["md5"]:
         raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but the search ran on {known['md5']}; restore it")
     recipe = load_recipe(str(run.path / RECIPE))
     candidates = _candidates(run, recipe, settings)
-    folder = _make_folder(out, run.name)
-    address = resolve_address(None)
-    image_bytes = dataset.train.images.nbytes + dataset.val.images.nbytes
-    with connect(address, workers=settings.workers, image_bytes=image_bytes) as resources:
+    with connect(resolve_address(None), workers=settings.workers, image_bytes=dataset.image_bytes) as resources:
         gpus = 1.0 if resources.get("GPU") else 0.0
-        workers = settings.workers or int(resources["GPU"] if gpus else resources["CPU"])
+        fitting = fitting_trials(resources, gpus)
+        workers = Workers(min(settings.workers or fitting, fitting), gpus)
         with _bar("retraining") as advance:
             contenders = retrain(
-                candidates,
-                dataset,
-                run.path / CACHE,
-                seeds=settings.seeds,
-                workers=workers,
-                gpus=gpus,
-                advance=advance,
+                candidates, dataset, run.path / CACHE, seeds=settings.seeds, workers=workers, advance=advance
             )
+        diverged = sorted({c.label for c in candidates} - {c.label for c in contenders})
+        if diverged:
+            print(f"left out, as a retraining diverged in its first epoch: {', '.join(diverged)}", file=sys.stderr)
+        if not contenders:
+            raise InputError(f"run {run.name}: every retraining diverged in its first epoch")
         choices = choose(contenders)
-        _freeze(folder, contenders, choices)
+        _freeze(folder, settings, contenders, diverged, choices)
         test = load_test_split(dataset.source, dataset.md5)
         with _bar("test split") as advance:
-            tested = score_test_split(contenders, lambda: test.images, workers=workers, gpus=gpus, advance=advance)
+            tested = score_test_split(contenders, test.images, workers=workers, advance=advance)
     _write(folder, run, recipe, dataset, test, tested, choices, control)
-    point_latest(out, run.name)
-    return folder
 
 
 def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[Candidate]:
     trials = run.trials()
-    if not any(trial.best_val_macro_f1 is not None for trial in trials):
+    if best_record(trials) is None:
         raise InputError(f"run {run.name} has no trial with a score yet")
-    searched = {trial.label: trial.best_val_macro_f1 for trial in trials if trial.label}
-    published = [
+    papers = sorted(load_enqueued(BOOK / "papers.toml"), key=_paper_order)
+    published = {entry.configuration for entry in papers}
+    searched = {trial.label: trial.best_val_macro_f1 for trial in trials if trial.configuration in published}
+    known = [
         Candidate(
             entry.label,
             PUBLISHED,
@@ -118,8 +135,9 @@ def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[C
             settings.epochs or entry.epochs or PUBLISHED_EPOCHS,
             searched.get(entry.label),
         )
-        for entry in sorted(load_enqueued(BOOK / "papers.toml"), key=_paper_order)
+        for entry in papers
     ]
+    new = [trial for trial in trials if trial.configuration not in published]
     found = [
         Candidate(
             f"search #{trial.trial}",
@@ -128,9 +146,9 @@ def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[C
             settings.epochs or recipe.asha.max_epochs,
             trial.best_val_macro_f1,
         )
-        for trial in best_found(trials, settings.top)
+        for trial in best_found(new, recipe.asha.rungs, settings.top)
     ]
-    return published + found
+    return known + found
 
 
 def _paper_order(entry: Enqueued) -> int:
@@ -138,18 +156,31 @@ def _paper_order(entry: Enqueued) -> int:
     return FAMILIES.index(entry.configuration.family)
 
 
-def best_found(trials: Sequence[TrialRecord], count: int) -> list[TrialRecord]:
-    """Return the ``count`` best trials of the search that are not published ones.
+def best_found(trials: Sequence[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
+    """Return the ``count`` best trials: first those that reached the highest rung, the best of them first.
 
-    Those that came furthest go first, so that a lucky value at an early rung does not beat a finished trial.
+    Complete trials are above every rung. A lucky value at an early rung does not beat a finished trial.
     """
-    scored = [trial for trial in trials if trial.best_val_macro_f1 is not None and not trial.label]
-    return sorted(scored, key=lambda trial: (-trial.epochs, -(trial.best_val_macro_f1 or 0.0)))[:count]
+
+    def rank(trial: TrialRecord) -> tuple[int, float]:
+        reached = sum(trial.epochs >= rung for rung in rungs) + (trial.state == COMPLETE)
+        return reached, trial.best_val_macro_f1 or 0.0
+
+    scored = [trial for trial in trials if trial.best_val_macro_f1 is not None and trial.state != FAILED]
+    return sorted(scored, key=rank, reverse=True)[:count]
 
 
-def _freeze(folder: Path, contenders: Sequence[Contender], choices: Choices) -> None:
+def _freeze(
+    folder: Path, settings: Settings, contenders: Sequence[Contender], diverged: list[str], choices: Choices
+) -> None:
     # On disk before the test split is read: what is reported can be checked against it.
-    frozen = asdict(choices) | {"mean_val_macro_f1": {c.label: c.mean_val_macro_f1 for c in contenders}}
+    frozen = {
+        **asdict(choices),
+        "mean_val_macro_f1": {contender.label: contender.mean_val_macro_f1 for contender in contenders},
+        "diverged": diverged,
+        "settings": asdict(settings),
+        "git_commit": git_commit(),
+    }
     (folder / "choices.json").write_text(json.dumps(frozen, indent=2) + "\n")
 
 
@@ -215,32 +246,27 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield advance
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed are whole numbers from 1")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = flags.OneLineParser(
         prog="python analysis/summarize.py",
-        description="Retrain the best configurations of a run and the nine published ones, choose on validation, "
-        "score the test split once, and write tables, figures, models and report.md. Every training is kept under "
-        "the run: the same command again only redraws.",
+        description="Retrain the best configurations of a run and the nine published ones, choose on\n"
+        "validation, score the test split once, and write tables, figures, models and\n"
+        "report.md. Every training is kept under the run: the same command again only\n"
+        "redraws.",
     )
     add = parser.add_argument
     add("run", nargs="?", default=f"runs/{LATEST}", help="a run directory, or a name in runs/ (default: the newest)")
-    add("--top", type=_positive, default=5, metavar="N", help="found configurations to retrain (default: 5)")
-    add("--seeds", type=_positive, default=3, metavar="N", help="trainings of each (default: 3)")
+    add("--top", type=flags.positive, default=5, metavar="N", help="found configurations to retrain (default: 5)")
+    add("--seeds", type=flags.positive, default=3, metavar="N", help="trainings of each (default: 3)")
     add(
         "--epochs",
-        type=_positive,
+        type=flags.positive,
         metavar="N",
         help="at most (default: the paper's, else 40; found ones: the search's)",
     )
     add("--quick", action="store_true", help="one seed, two found ones, few epochs: to see it all in minutes")
     add("--control", metavar="RUN", help="a run of the random recipe, for table 7")
-    add("--workers", type=_positive, metavar="N", help="trainings at a time (default: one a core or GPU)")
+    add("--workers", type=flags.positive, metavar="N", help="trainings at a time (default: one a core or GPU)")
     add("--out", default="results", metavar="DIR", help="where results are written (default: results)")
     return parser
 

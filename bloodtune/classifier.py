@@ -42,7 +42,8 @@ class Classifier:
         """
         expected = (self.size, self.size, self.channels)
         if images.dtype != np.uint8 or images.shape[1:] != expected:
-            raise InputError(f"images {images.dtype} {images.shape}: this model takes uint8 (N, {expected})")
+            allowed = f"uint8 (N, {self.size}, {self.size}, {self.channels})"
+            raise InputError(f"images {images.dtype} {images.shape}: this model takes {allowed}")
         device = next(self.network.parameters()).device
         pixels = torch.from_numpy(np.array(images)).to(device)
         return predict(self.network, pixels, average=self.configuration.dihedral).cpu().numpy()

@@ -24,6 +24,7 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -45,12 +46,14 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
 
     Args:
         address: from ``resolve_address``.
-        workers: CPUs of a Ray that is started here; None for all of the machine's.
+        workers: CPUs of a Ray that is started here; None for all that this process may use.
         image_bytes: size of the images to keep in the object store of a Ray that is started here.
 
     Raises:
         InputError: no cluster answers at the address.
     """
+    if address.startswith("ray://"):
+        raise InputError(f"{address}: Ray's client protocol cannot be used; run this on a host of the cluster")
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
@@ -59,13 +62,13 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == LOCAL:
         options |= {
-            "num_cpus": workers or len(os.sched_getaffinity(0)),
+            "num_cpus": workers,
             "include_dashboard": False,
             "object_store_memory": 2 * image_bytes + 200 * 2**20,
         }
     try:
         ray.init(address=address, **options)
-    except ConnectionError as error:
+    except (ConnectionError, ValueError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
     try:
         yield ray.cluster_resources()

@@ -1,11 +1,12 @@
-"""What ends a search before its budget: Ctrl-C, SIGTERM or the end of the time budget."""
+"""What ends a search before its budget: Ctrl-C, SIGTERM, the end of the time budget, or a failure."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -15,11 +16,12 @@ from ray.tune.stopper import Stopper
 class Interrupt(Stopper):  # type: ignore[misc]
     """Asks Tune to stop all trials once ``reason`` is set; a second Ctrl-C ends the process at once.
 
-    ``time_budget`` is in seconds, None for no end.
+    ``time_budget`` is in seconds, None for no end; ``failure`` says why the search cannot go on, or nothing.
     """
 
-    def __init__(self, time_budget: float | None = None) -> None:
+    def __init__(self, time_budget: float | None = None, failure: Callable[[], str] = str) -> None:
         self.reason = ""
+        self._failure = failure
         self._end = time.monotonic() + time_budget if time_budget is not None else None
 
     @contextlib.contextmanager
@@ -32,6 +34,15 @@ class Interrupt(Stopper):  # type: ignore[misc]
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Give Tune, which pickles its stopper into a checkpoint that nobody reads, nothing to pickle."""
+        return {}
+
+    @property
+    def seconds_left(self) -> float:
+        """Time until the time budget ends; infinite where there is none."""
+        return math.inf if self._end is None else max(0.0, self._end - time.monotonic())
+
     @property
     def by_signal(self) -> bool:
         """Whether a signal ended the search, and not the clock."""
@@ -43,6 +54,7 @@ class Interrupt(Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Return whether the search should stop; Tune asks several times a second."""
+        self.reason = self.reason or self._failure()
         if not self.reason and self._end is not None and time.monotonic() >= self._end:
             self.reason = "time budget used up"
         return bool(self.reason)

@@ -39,4 +39,6 @@ def _negative_log_likelihood(logits: torch.Tensor, labels: torch.Tensor) -> torc
 
 def _focal(logits: torch.Tensor, labels: torch.Tensor, gamma: float) -> torch.Tensor:
     entropy = functional.cross_entropy(logits, labels, reduction="none")
-    return ((1 - torch.exp(-entropy)) ** gamma * entropy).mean()
+    # Where p rounds to 1, a gamma below 1 would give an infinite slope times zero.
+    doubt = (-torch.expm1(-entropy)).clamp_min(1e-12)
+    return (doubt**gamma * entropy).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any
@@ -145,10 +146,9 @@ class Progress(Callback):  # type: ignore[misc]
 
     def _left(self) -> str:
         new = len(self._searcher.finished) - self._finished_before
-        if not new:
-            return "?"
         waiting = self._searcher.budget - len(self._searcher.finished)
-        return clock(waiting * self._elapsed() / new)
+        seconds = min(waiting * self._elapsed() / new if new else math.inf, self._interrupt.seconds_left)
+        return clock(seconds) if math.isfinite(seconds) else "?"
 
 
 def describe(configuration: Configuration) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ def describe_software() -> dict[str, Any]:
     """Return the command, the versions in use and the commit of the checkout (None outside of one)."""
     versions = {"python": platform.python_version(), "bloodtune": __version__}
     return {
-        "command": " ".join(["python", "-m", "bloodtune.search", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "bloodtune.search", *sys.argv[1:]]),
         "versions": versions | {package: metadata.version(package) for package in PACKAGES},
         "git_commit": git_commit(),
     }

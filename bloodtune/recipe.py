@@ -116,7 +116,7 @@ def _find(asked: str) -> Path:
     for candidate in (Path(asked), BOOK.parent / asked, BOOK / f"{asked}.toml"):
         if os.path.isfile(candidate):  # pathlib's raises for a name too long
             return candidate
-    names = sorted(file.stem for file in BOOK.glob("*.toml"))
+    names = sorted({file.stem for file in BOOK.glob("*.toml")} - {"papers"})  # papers.toml is for `enqueue` alone
     raise InputError(f"no recipe {asked!r}: give a path, or one of {', '.join(names) or '(none found)'}")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -107,27 +111,36 @@ class RunDirectory:
         self.path = path
 
     @classmethod
-    def create(cls, out: Path, name: str, recipe_text: str) -> RunDirectory:
-        """Make ``out/name`` with empty records and point ``out/latest`` at it.
+    def create(
+        cls, out: Path, name: str, recipe_text: str, provenance: Mapping[str, Any] | None = None
+    ) -> RunDirectory:
+        """Make ``out/name`` with empty records and point ``out/latest`` at it, or leave everything as it was.
 
         Raises:
             InputError: the name is not that of a folder, or the folder exists or cannot be written.
         """
-        if Path(name).name != name or name in ("", "..", LATEST):
-            raise InputError(f"run name {name!r}: allowed is one folder's name, other than {LATEST!r}")
+        # Plain names only: a question mark, for one, would end the path in SQLite's URL.
+        if not re.fullmatch(r"\w[\w.+-]*", name) or name == LATEST:
+            raise InputError(f"run name {name!r}: allowed are letters, digits and . + - _, and not {LATEST!r}")
         path = out / name
         try:
             path.mkdir(parents=True)
-            (path / RECIPE).write_text(recipe_text, encoding="utf-8")
-            _append_csv(path / TRIALS, TRIAL_COLUMNS)
-            _append_csv(path / CURVES, CURVE_COLUMNS)
-            (path / PROPOSALS).touch()
-            point_latest(out, name)
         except FileExistsError:
             raise InputError(f"run {path} exists; choose another --name or --resume {name}") from None
         except OSError as error:
             raise InputError(f"{out} cannot be written: {error.strerror}") from None
-        return cls(path)
+        run = cls(path)
+        try:
+            (path / RECIPE).write_text(recipe_text, encoding="utf-8")
+            run.write_json(PROVENANCE, provenance or {})
+            _append_csv(path / CURVES, CURVE_COLUMNS)
+            (path / PROPOSALS).touch()
+            _append_csv(path / TRIALS, TRIAL_COLUMNS)
+            point_latest(out, name)
+        except OSError as error:
+            shutil.rmtree(path, ignore_errors=True)
+            raise InputError(f"{out} cannot be written: {error.strerror}") from None
+        return run
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
@@ -139,11 +152,26 @@ class RunDirectory:
         if not (path / TRIALS).is_file():
             names = sorted(p.parent.name for p in path.parent.glob(f"*/{TRIALS}") if not p.parent.is_symlink())
             raise InputError(f"no run at {path}; runs there: {', '.join(names) or 'none'}")
-        return cls(path)
+        # `latest` may point elsewhere tomorrow; this object stays with the run.
+        return cls(path.parent / path.resolve().name if path.is_symlink() else path)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep every other search off this run for as long as the context lasts.
+
+        Raises:
+            InputError: another search has it.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"run {self.name} is in use by another search") from None
+            yield
 
     @property
     def name(self) -> str:
-        """The run's name, also where it was opened through ``latest``."""
+        """The run's name."""
         return self.path.resolve().name
 
     def append_proposal(self, proposal: Proposal) -> None:
@@ -194,29 +222,45 @@ class RunDirectory:
         """Read the epochs of all trials (columns: ``CURVE_COLUMNS``)."""
         return pd.read_csv(self.path / CURVES)
 
-    def drop_interrupted(self) -> None:
-        """Take the epochs of trials without a row in ``trials.csv`` out of ``curves.csv``."""
+    def drop_interrupted(self) -> pd.DataFrame:
+        """Take the epochs of trials without a row in ``trials.csv`` out of ``curves.csv`` and return them.
+
+        A last line that was cut off while it was written, in any of the records, goes with them.
+        """
+        for name in (TRIALS, CURVES, PROPOSALS):
+            _drop_torn_line(self.path / name)
         finished = {record.trial for record in self.trials()}
         curves = self.curves()
-        kept = curves[curves.trial.isin(finished)]
-        if len(kept) < len(curves):
+        is_finished = curves.trial.isin(finished)
+        if not is_finished.all():
             temporary = self.path / f".{CURVES}"
-            kept.to_csv(temporary, index=False)
+            curves[is_finished].to_csv(temporary, index=False)
             temporary.replace(self.path / CURVES)
+        return curves[~is_finished]
 
 
 def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the trial with the highest validation macro-F1 of any epoch, the first one of equals."""
-    scored = [record for record in records if record.best_val_macro_f1 is not None]
+    """Return the trial with the highest validation macro-F1 of any epoch, the first one of equals.
+
+    Failed trials do not count, however good they were before.
+    """
+    scored = [r for r in records if r.best_val_macro_f1 is not None and r.state != FAILED]
     return max(scored, key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
 
 
 def point_latest(folder: Path, name: str) -> None:
     """Point ``folder/latest`` at ``folder/name`` in one step."""
-    temporary = folder / f".{LATEST}"
+    temporary = folder / f".{LATEST}-{os.getpid()}"
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(name)
     temporary.replace(folder / LATEST)
+
+
+def _drop_torn_line(file: Path) -> None:
+    content = file.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        file.write_bytes(whole)
 
 
 def _append(file: Path, text: str) -> None:

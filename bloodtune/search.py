@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bloodtune import arguments as flags
 from bloodtune import provenance
 from bloodtune.cluster import LOCAL, connect, resolve_address
 from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
+from bloodtune.plan import Plan, choose_gpu_share, fitting_trials
 from bloodtune.recipe import Recipe, load_recipe
 from bloodtune.run import PROVENANCE, RECIPE, RunDirectory, best_record
 
@@ -27,32 +27,17 @@ if TYPE_CHECKING:
     from bloodtune.searcher import StudySearcher
 
 DEFAULT_BUDGET = 64
+DEFAULT_RECIPE = "search/default.toml"
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that a search needs to know before it starts."""
-
-    recipe: Recipe
-    budget: int
-    seed: int
-    dataset: Dataset
-    workers: int
-    gpus_per_trial: float
-    time_budget: float | None
-
-    @property
-    def resources_per_trial(self) -> dict[str, float]:
-        """What Ray reserves for one trial."""
-        return {"cpu": 1, "gpu": self.gpus_per_trial} if self.gpus_per_trial else {"cpu": 1}
+BANNER = "SYNTHETIC DATA: a stand-in drawn by a program; its scores say nothing about real blood cells"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a search from the command line.
 
     Returns:
-        0 at the end of the budget or of the time budget, 2 for input that cannot be used, 130 after Ctrl-C.
+        0 at the end of the budget or of the time budget, 1 if no trial has a score or the records could not be
+        written, 2 for input that cannot be used, 130 after Ctrl-C.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -61,59 +46,81 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print(f"bloodtune: {error}")
         return 2
     except KeyboardInterrupt:
-        _print("bloodtune: stopped at once; finished trials are kept, `--resume NAME` goes on")
+        _print("bloodtune: stopped")
         return INTERRUPTED
 
 
 def _search(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
-    resumed = RunDirectory.open(out / arguments.resume) if arguments.resume else None
+    resumed = None if arguments.resume is None else _open_resumed(arguments, out)
     before = resumed.read_json(PROVENANCE) if resumed else {}
-    recipe = load_recipe(str(resumed.path / RECIPE) if resumed else arguments.recipe, max_epochs=arguments.max_epochs)
-    budget = _budget(arguments.budget, before, recipe)
+    recipe = load_recipe(
+        str(resumed.path / RECIPE) if resumed else arguments.recipe or DEFAULT_RECIPE,
+        max_epochs=arguments.max_epochs,
+    )
+    budget = _budget(arguments.budget, before, recipe, resumed)
+    _check_writable(resumed.path if resumed else out)
     address = resolve_address(arguments.address)
-    _check_writable(out)
-    dataset = _load_data(arguments.data, before, resumed, address)
-    image_bytes = dataset.train.images.nbytes + dataset.val.images.nbytes
-    with connect(address, workers=arguments.workers, image_bytes=image_bytes) as resources:
-        plan = _plan(arguments, before, recipe, budget, dataset, resources, is_local=address == LOCAL)
+    dataset = _load_data(arguments.data, before, address)
+    with connect(address, workers=arguments.workers, image_bytes=dataset.image_bytes) as resources:
+        share = choose_gpu_share(arguments.gpus_per_trial, resources, is_local=address == LOCAL)
+        plan = Plan(
+            recipe=recipe,
+            budget=budget,
+            seed=before.get("seed", 0) if arguments.seed is None else arguments.seed,
+            dataset=dataset,
+            workers=arguments.workers or fitting_trials(resources, share),
+            gpus_per_trial=share,
+            time_budget=arguments.time_budget,
+        )
         if arguments.dry_run:
-            print(_describe_plan(plan))
+            print(plan)
             return 0
-        run = resumed or RunDirectory.create(out, _name(arguments.name, out, dataset), recipe.text)
-        return run_plan(plan, run, resources)
+        record = _describe_start(plan, resources)
+        run = resumed or RunDirectory.create(out, _name(arguments.name, out, dataset), recipe.text, record)
+        with run.lock():
+            return run_plan(plan, run, record)
 
 
-def run_plan(plan: Plan, run: RunDirectory, resources: dict[str, float]) -> int:
-    """Run a planned search into its run directory, on the Ray that is connected; returns the exit code."""
+def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
+    """Run a planned search into its run directory, on the Ray that is connected; returns the exit code.
+
+    ``start`` describes this start of the search; a run that was started before keeps its first description and
+    lists this one under ``resumed``.
+    """
     from bloodtune.interrupt import Interrupt
     from bloodtune.progress import Progress, clock
     from bloodtune.searcher import StudySearcher
 
-    run.drop_interrupted()
+    started = time.monotonic()
+    record = _begin(run, start)
     searcher = StudySearcher(plan.recipe, run, budget=plan.budget, seed=plan.seed)
-    record = _begin_provenance(plan, run, resources)
-    banner = "SYNTHETIC DATA: scores say nothing about real blood cells" if plan.dataset.synthetic else ""
-    _print(banner, f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plan.workers} workers")
-    interrupt, started = Interrupt(plan.time_budget), time.monotonic()
+    interrupt = Interrupt(plan.time_budget, lambda: searcher.failure)
     progress = Progress(
         searcher,
         interrupt,
         title=f"{run.name} · {plan.workers} workers",
         train_images=len(plan.dataset.train.labels),
     )
-    with interrupt.listening(), progress:
-        _tune(plan, searcher, progress, interrupt)
-    _end_provenance(run, record, time.monotonic() - started)
-    best = best_record(searcher.finished)
-    _print(
-        f"{interrupt.reason}; interrupted trials run again on resume" if interrupt.reason else "",
-        f"{len(searcher.finished)}/{plan.budget} trials in {clock(time.monotonic() - started)}",
-        f"best validation macro-F1 {best.best_val_macro_f1:.4f}, trial {best.trial}" if best else "",
-        banner,
-        f"run directory: {run.path}",
-        f"next: {_next_command(run, plan, len(searcher.finished))}",
-    )
+    banner = BANNER if plan.dataset.synthetic else ""
+    _print(banner, f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plan.workers} workers")
+    try:
+        with interrupt.listening(), progress:
+            _tune(plan, searcher, progress, interrupt)
+    finally:
+        seconds = time.monotonic() - started
+        _end(run, record, seconds)
+        best = best_record(searcher.finished)
+        _print(
+            f"{interrupt.reason}; interrupted trials run again on resume" if interrupt.reason else "",
+            f"{len(searcher.finished)}/{plan.budget} trials in {clock(seconds)}",
+            f"best validation macro-F1 {best.best_val_macro_f1:.4f}, trial {best.trial}" if best else "no score",
+            banner,
+            f"run directory: {run.path}",
+            f"next: {_next_command(run, plan, len(searcher.finished))}",
+        )
+    if searcher.failure or best is None:
+        return INTERRUPTED if interrupt.by_signal else 1
     return INTERRUPTED if interrupt.by_signal else 0
 
 
@@ -134,8 +141,9 @@ def _tune(plan: Plan, searcher: StudySearcher, progress: Progress, interrupt: In
         reduction_factor=asha.reduction_factor,
     )
     # A new scheduler starts with empty rungs; what finished trials had there is in the records.
-    for milestone, recorded in scheduler._brackets[0]._rungs:
-        recorded.update(searcher.rung_values().get(milestone, {}))
+    recorded = searcher.rung_values()
+    for milestone, values in scheduler._brackets[0]._rungs:
+        values.update(recorded.get(milestone, {}))
     worker = tune.with_parameters(
         WarmWorker,
         train=plan.dataset.train,
@@ -161,51 +169,42 @@ def _tune(plan: Plan, searcher: StudySearcher, progress: Progress, interrupt: In
         )
 
 
-def _plan(
-    arguments: argparse.Namespace,
-    before: dict[str, Any],
-    recipe: Recipe,
-    budget: int,
-    dataset: Dataset,
-    resources: dict[str, float],
-    *,
-    is_local: bool,
-) -> Plan:
-    gpus, cpus = resources.get("GPU", 0.0), int(resources.get("CPU", 1))
-    share = arguments.gpus_per_trial
-    if share is None:
-        share = 1.0 if gpus else 0.0
-    if share > gpus and is_local:
-        raise InputError(f"--gpus-per-trial {share:g}: this machine has {gpus:g} GPUs; leave it out, or use 0")
-    fitting = int(gpus / share) if share and gpus else cpus
-    return Plan(
-        recipe=recipe,
-        budget=budget,
-        seed=before.get("seed", 0) if arguments.seed is None else arguments.seed,
-        dataset=dataset,
-        workers=arguments.workers or max(1, fitting),
-        gpus_per_trial=share,
-        time_budget=arguments.time_budget,
-    )
+def _open_resumed(arguments: argparse.Namespace, out: Path) -> RunDirectory:
+    run = RunDirectory.open(out / arguments.resume) if arguments.resume else None
+    if run is None:
+        raise InputError("--resume: the name of a run is empty")
+    before = run.read_json(PROVENANCE)
+    if not before:
+        raise InputError(f"run {run.name} has no {PROVENANCE}: it cannot be told what it was; start it anew")
+    for flag in ("recipe", "name", "max_epochs"):
+        if getattr(arguments, flag) is not None:
+            raise InputError(f"--{flag.replace('_', '-')} cannot be given with --resume: the run keeps its own")
+    if arguments.seed not in (None, before["seed"]):
+        raise InputError(f"--seed {arguments.seed}: run {run.name} has seed {before['seed']} and keeps it")
+    return run
 
 
-def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe) -> int:
+def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe, resumed: RunDirectory | None) -> int:
     if asked is not None and asked < 1:
         raise InputError(f"--budget {asked}: allowed are whole numbers from 1")
     budget = asked or int(before.get("budget", DEFAULT_BUDGET))
     if recipe.sampler == "enqueued" and budget > len(recipe.enqueued):
         if asked:
             _print(f"this recipe has {len(recipe.enqueued)} configurations and samples no more: budget lowered")
-        return len(recipe.enqueued)
+        budget = len(recipe.enqueued)
+    finished = len(resumed.trials()) if resumed else 0
+    if budget < finished:
+        raise InputError(f"--budget {budget}: the run has {finished} finished trials already")
     return budget
 
 
-def _load_data(asked: str | None, before: dict[str, Any], resumed: RunDirectory | None, address: str) -> Dataset:
-    known = before.get("data", {})
-    dataset = load_dataset(asked or known.get("source"), cluster=address != LOCAL)
-    if resumed and known and dataset.md5 != known["md5"]:
+def _load_data(asked: str | None, before: dict[str, Any], address: str) -> Dataset:
+    known = before.get("data")
+    source = known["source"] if known and asked is None else asked
+    dataset = load_dataset(source, cluster=address != LOCAL)
+    if known and dataset.md5 != known["md5"]:
         raise InputError(
-            f"run {resumed.name} belongs to other data: {known['source']} (MD5 {known['md5']}), "
+            f"the run belongs to other data: {known['source']} (MD5 {known['md5']}), "
             f"not {dataset.source} (MD5 {dataset.md5})"
         )
     return dataset
@@ -218,15 +217,14 @@ def _check_writable(out: Path) -> None:
 
 
 def _name(asked: str | None, out: Path, dataset: Dataset) -> str:
-    if asked:
+    if asked is not None:
         return asked if not dataset.synthetic or SYNTHETIC in asked else f"{asked}-{SYNTHETIC}"
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{dataset.title}"
     return stem if not (out / stem).exists() else f"{stem}-{os.getpid()}"
 
 
-def _begin_provenance(plan: Plan, run: RunDirectory, resources: dict[str, float]) -> dict[str, Any]:
-    before = run.read_json(PROVENANCE)
-    record = {
+def _describe_start(plan: Plan, resources: dict[str, float]) -> dict[str, Any]:
+    return {
         **provenance.describe_software(),
         "seed": plan.seed,
         "budget": plan.budget,
@@ -236,30 +234,33 @@ def _begin_provenance(plan: Plan, run: RunDirectory, resources: dict[str, float]
         "gpus_per_trial": plan.gpus_per_trial,
         "devices": provenance.describe_machine(resources),
         "data": provenance.describe_data(plan.dataset),
-        "started": before.get("started", provenance.now()),
-        "ended": None,
-        "wall_seconds": before.get("wall_seconds", 0.0),
-        "epochs_spent": before.get("epochs_spent", 0),
-        "device_seconds": before.get("device_seconds", 0.0),
+        "started": provenance.now(),
     }
-    if before:
-        record["resumed"] = [*before.get("resumed", []), provenance.now()]
-    run.write_json(PROVENANCE, record)
+
+
+def _begin(run: RunDirectory, start: dict[str, Any]) -> dict[str, Any]:
+    # What interrupted trials spent was spent, though their epochs are dropped: their trials start anew.
+    dropped = run.drop_interrupted()
+    record = run.read_json(PROVENANCE)
+    record["discarded_epochs"] = record.get("discarded_epochs", 0) + len(dropped)
+    record["discarded_seconds"] = record.get("discarded_seconds", 0.0) + float(dropped.seconds.sum())
+    if record["started"] != start["started"]:
+        changed = {key: start[key] for key in ("command", "versions", "git_commit", "workers", "devices", "started")}
+        record["resumed"] = [*record.get("resumed", []), changed]
+        record["budget"] = start["budget"]
+    run.write_json(PROVENANCE, record | {"ended": None})
     return record
 
 
-def _end_provenance(run: RunDirectory, record: dict[str, Any], seconds: float) -> None:
+def _end(run: RunDirectory, record: dict[str, Any], seconds: float) -> None:
     curves = run.curves()
-    run.write_json(
-        PROVENANCE,
-        record
-        | {
-            "ended": provenance.now(),
-            "wall_seconds": round(record["wall_seconds"] + seconds, 1),
-            "epochs_spent": len(curves),
-            "device_seconds": round(float(curves.seconds.sum()), 1),
-        },
-    )
+    spent = {
+        "ended": provenance.now(),
+        "wall_seconds": round(record.get("wall_seconds", 0.0) + seconds, 1),
+        "epochs_spent": len(curves) + record["discarded_epochs"],
+        "device_seconds": round(float(curves.seconds.sum()) + record["discarded_seconds"], 1),
+    }
+    run.write_json(PROVENANCE, record | spent)
 
 
 def _next_command(run: RunDirectory, plan: Plan, finished: int) -> str:
@@ -269,105 +270,63 @@ def _next_command(run: RunDirectory, plan: Plan, finished: int) -> str:
     return f"python analysis/summarize.py {run.path}"
 
 
-def _describe_plan(plan: Plan) -> str:
-    asha, recipe = plan.recipe.asha, plan.recipe
-    lines = [
-        f"recipe    {recipe.description}",
-        f"data      {plan.dataset.title}: " + ", ".join(f"{n} {s}" for s, n in plan.dataset.split_sizes.items()),
-        f"budget    {plan.budget} configurations, {min(len(recipe.enqueued), plan.budget)} of them published",
-        f"sampler   {recipe.sampler}, seed {plan.seed}",
-        f"ASHA      at most {asha.max_epochs} epochs, rungs at {', '.join(map(str, asha.rungs)) or 'none'}",
-        f"expected  about {recipe.expected_epochs(plan.budget)} epochs, somewhat more as ASHA does not wait",
-        f"workers   {plan.workers}, each with {plan.resources_per_trial}",
-        "space",
-    ]
-    for parameter in recipe.parameters:
-        span = (
-            ", ".join(map(str, parameter.choices))
-            if parameter.choices is not None
-            else f"{parameter.low} to {parameter.high}{', log' if parameter.log else ''}"
-        )
-        when = " and ".join(f"{k} = {'|'.join(map(str, v))}" for k, v in parameter.when.items())
-        lines.append(f"  {parameter.name:<22} {span}{f'   if {when}' if when else ''}")
-    return "\n".join(lines)
-
-
 def _print(*lines: str) -> None:
     for line in lines:
         if line:
             print(line, file=sys.stderr, flush=True)
 
 
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text)
-    if not match or float(match[1]) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a duration such as 90s, 30m or 2h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed are whole numbers from 1")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not (0 <= share <= 1 or (share > 1 and share == int(share))):
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed are 0 to 1, or whole numbers above")
-    return share
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = flags.OneLineParser(
         prog="python -m bloodtune.search",
-        description="Search for the best blood-cell classifier that a budget can buy: Optuna proposes "
-        "configurations, Ray Tune schedules them on the CPU cores or GPUs at hand, ASHA stops the weak ones early. "
-        "Everything found is in a run directory, row by row, from the first epoch on.",
+        description="Search for the best blood-cell classifier that a budget can buy: Optuna proposes\n"
+        "configurations, Ray Tune schedules them on the CPU cores or GPUs at hand, ASHA stops\n"
+        "the weak ones early. Everything found is in a run directory, row by row, from the\n"
+        "first epoch on.",
         epilog="examples:\n"
         "  python -m bloodtune.search --budget 64                        the default search\n"
         "  python -m bloodtune.search --recipe mlnn --time-budget 30m    one family, half an hour\n"
         "  python -m bloodtune.search --data my.npz --dry-run            what would be done\n"
         "  python -m bloodtune.search --resume latest                    go on where it stopped\n\n"
-        "exit codes: 0 finished or time budget used up, 2 input that cannot be used, 130 stopped by Ctrl-C",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "exit codes:\n"
+        "  0    finished, or time budget used up\n"
+        "  1    no trial has a score, or the records could not be written\n"
+        "  2    input that cannot be used\n"
+        "  130  stopped by Ctrl-C",
     )
-    what = parser.add_argument_group("what to search")
-    what.add_argument(
+    what = parser.add_argument_group("what to search").add_argument
+    what(
         "--recipe",
-        default="search/default.toml",
-        help="a TOML file, or a name in search/: default, published, mlnn, cnn, random, smoke (default: %(default)s)",
+        help="a TOML file, or a name in search/: default, published, mlnn, cnn, random, smoke "
+        f"(default: {DEFAULT_RECIPE})",
     )
-    what.add_argument("--budget", type=int, metavar="N", help=f"configurations to try (default: {DEFAULT_BUDGET})")
-    what.add_argument(
+    what("--budget", type=int, metavar="N", help=f"configurations to try (default: {DEFAULT_BUDGET})")
+    what(
         "--data",
-        help="an .npz file in MedMNIST's layout, a MedMNIST name such as bloodmnist_64, or "
-        "synthetic (default: $BLOODTUNE_DATA, else the official BloodMNIST file)",
+        help="an .npz file in MedMNIST's layout, a MedMNIST name such as bloodmnist_64, or synthetic "
+        "(default: $BLOODTUNE_DATA, else the official BloodMNIST file)",
     )
-    what.add_argument("--max-epochs", type=_positive, metavar="N", help="in place of the recipe's")
-    what.add_argument("--time-budget", type=_seconds, metavar="TIME", help="stop after 90s, 30m or 2h; resumable")
-    what.add_argument("--seed", type=int, help="of all draws (default: 0)")
-    where = parser.add_argument_group("where to run")
-    where.add_argument("--workers", type=_positive, metavar="N", help="trials at a time (default: what fits)")
-    where.add_argument(
+    what("--max-epochs", type=flags.positive, metavar="N", help="in place of the recipe's")
+    what("--time-budget", type=flags.duration, metavar="TIME", help="stop after 90s, 30m or 2h; can be resumed")
+    what("--seed", type=flags.seed, metavar="N", help="of all draws (default: 0)")
+    where = parser.add_argument_group("where to run").add_argument
+    where("--workers", type=flags.positive, metavar="N", help="trials at a time (default: what fits)")
+    where(
         "--gpus-per-trial",
-        type=_share,
+        type=flags.gpu_share,
         metavar="X",
         help="share of a GPU that a trial gets, such as 0.25 (default: 1 where there are GPUs, else 0)",
     )
-    where.add_argument(
+    where(
         "--address",
-        help="of an existing Ray cluster, or auto; on the head of a `ray up` cluster that "
-        "one is joined, elsewhere a Ray of its own is started",
+        help="of an existing Ray cluster, or auto; on the head of a `ray up` cluster that one is joined "
+        "without asking, elsewhere a Ray of its own is started",
     )
-    files = parser.add_argument_group("the run directory")
-    files.add_argument("--name", help="of the run (default: date, time and data)")
-    files.add_argument("--out", default="runs", metavar="DIR", help="where runs are kept (default: %(default)s)")
-    files.add_argument("--resume", metavar="NAME", help="go on with a run of that folder; a larger --budget extends it")
-    files.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    files = parser.add_argument_group("the run directory").add_argument
+    files("--name", help="of the run (default: date, time and data)")
+    files("--out", default="runs", metavar="DIR", help="where runs are kept (default: %(default)s)")
+    files("--resume", metavar="NAME", help="go on with a run in that folder; a larger --budget extends it")
+    files("--dry-run", action="store_true", help="print the plan and stop")
     return parser
 
 

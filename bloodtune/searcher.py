@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.budget = budget
         self.finished: list[TrialRecord] = run.trials()
         self.live: dict[str, LiveTrial] = {}
+        self.failure = ""  # why the search cannot go on; Tune would swallow an exception and lose the trial
         self._seed = seed
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed))
@@ -57,9 +59,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """Return the next configuration with its trial number and seed, or FINISHED."""
         number = next(self._ask_from, None)
-        if number is None:
+        if number is None or self.failure:
             return str(Searcher.FINISHED)
-        proposal, study_trial = self._propose(number)
+        with self._guarded():
+            proposal, study_trial = self._propose(number)
+        if self.failure:
+            return str(Searcher.FINISHED)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         self.live[trial_id] = LiveTrial(proposal, started, study_trial)
         return {
@@ -70,7 +75,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Take in a report that did not end its trial."""
-        self._take_epochs(self.live[trial_id], result)
+        with self._guarded():
+            self._take_epochs(self.live[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Take in the last report of a trial that ASHA stopped, that reached its end or that failed."""
@@ -78,13 +84,18 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if live is None:
             return
         result = result or {}
-        self._take_epochs(live, result)
-        if error or result.get("failure"):
-            state, message = FAILED, str(result.get("failure", "the worker process died"))
-        else:
-            ended = bool(live.epochs) and live.epochs[-1].epoch >= self.recipe.asha.max_epochs
-            state, message = (COMPLETE if ended else PRUNED), ""
-        self._finish(live, state, message, result.get("parameters"))
+        if result.get("broken"):
+            # Every other trial would fail in the same way: the search stops, and this one counts as interrupted.
+            self.failure = self.failure or f"no worker can start: {result['broken']}"
+            return
+        with self._guarded():
+            self._take_epochs(live, result)
+            if error or result.get("failure"):
+                state, message = FAILED, str(result.get("failure", "the worker process died"))
+            else:
+                ended = bool(live.epochs) and live.epochs[-1].epoch >= self.recipe.asha.max_epochs
+                state, message = (COMPLETE if ended else PRUNED), ""
+            self._finish(live, state, message, result.get("parameters"))
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the run directory has it all."""
@@ -95,14 +106,20 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def rung_values(self) -> dict[int, dict[str, float]]:
         """Return the recorded objective of finished trials at each rung, for ASHA to go on from."""
         curves = self.run.curves()
-        finished = {record.trial for record in self.finished if record.state != FAILED}
-        curves = curves[curves.trial.isin(finished)]
+        curves = curves[curves.trial.isin([record.trial for record in self.finished])]
         values: dict[int, dict[str, float]] = {}
         for rung in self.recipe.asha.rungs:
             at_rung = curves[curves.epoch == rung]
             names = (f"trial {trial}" for trial in at_rung.trial)
             values[rung] = dict(zip(names, at_rung.val_macro_f1, strict=True))
         return values
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.failure = self.failure or f"cannot go on: {type(error).__name__}: {error}"
 
     def _replay(self) -> Iterator[int]:
         # Refills the study from the records; returns the numbers still to run, interrupted trials first.

@@ -27,16 +27,22 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], *, train: Split, val: Split, asha: Asha, device: str) -> None:
         """Put the splits on ``device`` and start on the first configuration."""
-        # torch is imported here and not above, so that the driver never loads it.
-        import torch
-
-        from bloodtune.training import DeviceSplits
-
-        if device == "cpu":
-            # As many trials as cores beat many threads a trial, of which two would spin on one core.
-            torch.set_num_threads(1)
-        self._splits = DeviceSplits.load(train, val, device)
         self._asha = asha
+        self._device = device
+        self._broken = ""
+        try:
+            # torch is imported here and not above, so that the driver never loads it.
+            import torch
+
+            from bloodtune.training import DeviceSplits
+
+            if device == "cpu":
+                # As many trials as cores beat many threads a trial, of which two would spin on one core.
+                torch.set_num_threads(1)
+            self._splits = DeviceSplits.load(train, val, device)
+        except Exception as error:
+            # Told in the first report: Tune would start another worker for each trial, and fail each of them.
+            self._broken = _one_line(error)
         self._training: Training | None = None
         self._begin(config)
 
@@ -47,6 +53,10 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train on to the next rung, to the last epoch, or for two seconds."""
+        if self._broken:
+            return {"done": True, "broken": self._broken}
+        import torch
+
         from bloodtune.training import DivergedError, Training
 
         epochs = []
@@ -66,7 +76,10 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         except DivergedError as error:
             return self._report(epochs, failure=str(error))
         except Exception as error:
-            return self._report(epochs, failure=f"{type(error).__name__}: {error}".replace("\n", " "))
+            # After any other CUDA error the process is of no more use.
+            if self._device == "cuda" and not isinstance(error, torch.OutOfMemoryError):
+                raise
+            return self._report(epochs, failure=_one_line(error))
         return self._report(epochs)
 
     def _begin(self, config: dict[str, Any]) -> None:
@@ -82,3 +95,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             report |= {"epoch": epochs[-1].epoch, "val_macro_f1": epochs[-1].val_macro_f1}
             report["done"] = epochs[-1].epoch >= self._asha.max_epochs
         return report
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

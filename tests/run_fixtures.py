@@ -99,7 +99,7 @@ learning_rate = 0.001
 def write_recipe(folder: Path, sampler: str = "tpe", first_rate: float = 0.01) -> Path:
     """Write the tiny recipe; ``first_rate`` is the learning rate of its first configuration."""
     file = folder / f"{sampler}.toml"
-    file.write_text(RECIPE.format(sampler=sampler, first_rate=first_rate, highest_rate=2 * first_rate))
+    file.write_text(RECIPE.format(sampler=sampler, first_rate=first_rate, highest_rate=min(100.0, 2 * first_rate)))
     return file
 
 

@@ -34,5 +34,14 @@ def test_a_second_ctrl_c_ends_the_process() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
+def test_a_failure_ends_the_search_with_its_reason() -> None:
+    told = [""]
+    interrupt = Interrupt(None, lambda: told[0])
+    assert not interrupt.stop_all()
+    told[0] = "cannot go on: OSError: disk full"
+    assert interrupt.stop_all()
+    assert (interrupt.reason, interrupt.by_signal) == (told[0], False)
+
+
 def test_no_single_trial_is_stopped() -> None:
     assert not Interrupt(0)("trial", {"epoch": 1})

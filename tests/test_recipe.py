@@ -334,7 +334,7 @@ def test_max_epochs_takes_the_place_of_the_recipes_own(
 
 
 def test_a_recipe_that_is_not_there_is_answered_with_those_that_are() -> None:
-    names = "cnn, default, mlnn, papers, published, random, smoke"
+    names = "cnn, default, mlnn, published, random, smoke"
     for asked in ("defualt", "search/defualt.toml", "", "a" * 300, str(BOOK)):
         assert refusal(lambda asked=asked: load_recipe(asked)) == (
             f"no recipe {asked!r}: give a path, or one of {names}"
@@ -430,7 +430,7 @@ def test_what_is_not_toml_is_refused(file: Path, content: bytes) -> None:
         # the space as a whole
         ("space.family", GONE, "space.hidden_layers: when.family must be set by a parameter above it"),
         ("space.width", GONE, "space: width is missing: family = 'cnn' needs it"),
-        ("space.width.when", GONE, "space: width = 8 does not apply to family = 'mlnn', only to cnn,"),
+        ("space.width.when", GONE, "space: width = 16 does not apply to family = 'mlnn', only to cnn,"),
         ("space.learning_rate.when", {"optimizer": "adam"}, "space: learning_rate missing from the configuration"),
         ("space.optimizer.choices", ["adam", "sgd"], "space: momentum is missing: optimizer = 'sgd' needs it"),
         (

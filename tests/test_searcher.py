@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 from run_fixtures import make_searcher, reopen, report
 
-from bloodtune.run import COMPLETE, FAILED, PRUNED
+from bloodtune.run import COMPLETE, FAILED, PRUNED, RunDirectory
 from bloodtune.searcher import StudySearcher, draw_seed
 
 
@@ -164,17 +164,44 @@ def test_resume_restores_a_lost_study_from_the_records(tmp_path: Path) -> None:
     assert [trial.params for trial in stored(resumed)] == before
 
 
-def test_rung_values_are_those_of_finished_trials_at_the_rungs(tmp_path: Path) -> None:
+def test_rung_values_are_those_of_all_finished_trials_at_the_rungs(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path)
     for trial_id, score in (("a", 0.3), ("b", 0.6)):
         searcher.suggest(trial_id)
         searcher.on_trial_complete(trial_id, report([1], score))
     searcher.suggest("c")
     searcher.on_trial_complete("c", report([1], 0.9, failure="boom"))
-    assert searcher.rung_values() == {1: {"trial 0": 0.3, "trial 1": 0.6}}
+    assert searcher.rung_values() == {1: {"trial 0": 0.3, "trial 1": 0.6, "trial 2": 0.9}}
 
 
 def test_draw_seed_differs_by_trial_and_by_seed() -> None:
     drawn = {draw_seed(seed, number) for seed in range(20) for number in range(50)}
     assert len(drawn) == 1000
     assert draw_seed(3, 4) == draw_seed(3, 4)
+
+
+def test_a_record_that_cannot_be_written_stops_the_search_and_leaves_the_trial_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "append_trial", full)
+        finish(searcher, "a")
+    assert searcher.failure == "cannot go on: OSError: [Errno 28] No space left on device"
+    assert searcher.suggest("b") == "FINISHED"
+    again = reopen(searcher).suggest("a")
+    assert isinstance(again, dict)
+    assert again["trial"] == 0
+
+
+def test_a_worker_that_cannot_start_stops_the_search_and_fails_no_trial(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", {"done": True, "broken": "RuntimeError: no CUDA"})
+    assert searcher.failure == "no worker can start: RuntimeError: no CUDA"
+    assert searcher.run.trials() == []

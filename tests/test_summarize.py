@@ -12,7 +12,7 @@ from summary_fixtures import fake_run
 
 from bloodtune.data import load_dataset
 from bloodtune.provenance import describe_data
-from bloodtune.run import RunDirectory
+from bloodtune.run import COMPLETE, RunDirectory
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def test_an_output_folder_that_cannot_be_written_is_refused(
     assert "--out " in refusal(capsys, str(run.path), "--out", str(tmp_path / "file"))
 
 
-def test_best_found_prefers_trials_that_came_furthest_and_leaves_out_published_ones(tmp_path: Path) -> None:
+def test_best_found_prefers_what_reached_the_highest_rung_and_leaves_out_failures(tmp_path: Path) -> None:
     trials = fake_run(tmp_path / "run").trials()
-    found = summarize.best_found(trials, 5)
-    assert len(found) == 5
-    assert not any(trial.label for trial in found)
-    keys = [(trial.epochs, trial.best_val_macro_f1 or 0.0) for trial in found]
-    assert keys == sorted(keys, reverse=True)
-    left = [trial for trial in trials if not trial.label and trial.best_val_macro_f1 and trial not in found]
-    assert all((trial.epochs, trial.best_val_macro_f1 or 0.0) <= keys[-1] for trial in left)
+    found = summarize.best_found(trials, (3, 9), len(trials))
+    assert {trial.state for trial in trials} > {trial.state for trial in found}
+    reached = [(trial.epochs >= 3) + (trial.epochs >= 9) + (trial.state == COMPLETE) for trial in found]
+    assert reached == sorted(reached, reverse=True)
+    best = [trial.best_val_macro_f1 or 0.0 for trial, rank in zip(found, reached, strict=True) if rank == 3]
+    assert best == sorted(best, reverse=True)
+    assert summarize.best_found(trials, (3, 9), 2) == found[:2]

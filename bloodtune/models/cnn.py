@@ -11,8 +11,8 @@ GRID = 3
 def cnn(*, channels: int, classes: int, size: int, width: int, dropout: float) -> nn.Sequential:
     """Three times 3x3 convolution, 2x2 max-pool and ReLU, then linear layers of 256, 128 and ``classes``.
 
-    Takes (N, ``channels``, ``size``, ``size``) with ``size`` >= 8, gives logits (N, ``classes``). Published: ``width`` 32 (32, 64
-    and 128 channels), dropout 0.2, whose place the paper leaves open; here it follows both hidden layers.
+    Takes (N, ``channels``, ``size``, ``size``) with ``size`` >= 8, gives logits (N, ``classes``). Published: ``width``
+    32 (32, 64 and 128 channels), dropout 0.2, whose place the paper leaves open; here it follows both hidden layers.
     """
     layers: list[nn.Module] = []
     for outputs in (width, 2 * width, 4 * width):

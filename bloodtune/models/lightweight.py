@@ -11,8 +11,9 @@ GRID = 7
 def lightweight(*, channels: int, classes: int, size: int, width: int, dropout: float) -> nn.Sequential:
     """Five times 3x3 convolution, batch norm and ReLU, max-pool after the second and fifth, then an MLP head.
 
-    Takes (N, ``channels``, ``size``, ``size``) with ``size`` >= 4, gives logits (N, ``classes``). The paper gives no widths; the
-    MedMNIST tutorial that it follows has ``width`` 16 (16, 16, 64, 64, 64 channels), a 128-128 head and no dropout.
+    Takes (N, ``channels``, ``size``, ``size``) with ``size`` >= 4, gives logits (N, ``classes``). The paper gives no
+    widths; the MedMNIST tutorial that it follows has ``width`` 16 (16, 16, 64, 64, 64 channels), a 128-128 head and
+    no dropout.
     """
     layers: list[nn.Module] = []
     for number, outputs in enumerate((width, width, 4 * width, 4 * width, 4 * width), start=1):

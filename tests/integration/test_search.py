@@ -35,6 +35,7 @@ def start(folder: Path, arguments: str, program: tuple[str, ...] = SEARCH) -> su
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -120,7 +121,7 @@ def test_ctrl_c_keeps_everything_and_resume_finishes_without_repeating(folder: P
     deadline = time.monotonic() + 120
     while not (trials.exists() and len(trials.read_text().splitlines()) > 4) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "next: python -m bloodtune.search --resume stopped"
@@ -150,7 +151,7 @@ def test_a_time_budget_ends_the_search_and_leaves_nothing_running(folder: Path) 
 
 
 def test_a_trial_that_diverges_is_failed_and_costs_no_more_epochs(folder: Path) -> None:
-    write_recipe(folder, sampler="enqueued", first_rate=50.0)
+    write_recipe(folder, sampler="enqueued", first_rate=100.0)
     code, _, err = run_command(folder, "--recipe enqueued.toml --data tiny0.npz --budget 2 --workers 1 --name diverged")
     assert code == 0, err
     trials = pd.read_csv(folder / "runs" / "diverged" / "trials.csv").set_index("label")
@@ -166,12 +167,12 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(
     command = "runs/one --quick --epochs 1 --workers 1"
     code, _, err = run_command(folder, command, SUMMARIZE)
     assert code == 0, err
-    results = folder / "results" / "one"
+    results = folder / "results" / "one-quick"
     for name in ("report.md", "choices.json", "tables/table3_f1.tex", "figures/best_so_far.pdf"):
         assert (results / name).stat().st_size > 0
     for place in ("best", "mlnn", "cnn", "lightweight"):
         assert (results / "models" / place / "model.safetensors").exists()
-    assert os.readlink(folder / "results" / "latest") == "one"
+    assert os.readlink(folder / "results" / "latest") == "one-quick"
     first = (results / "report.md").read_bytes()
     code, _, err = run_command(folder, command, SUMMARIZE)
     assert code == 0, err
@@ -189,8 +190,15 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(
         ("--resume nothing", "no run at runs/nothing; runs there: "),
         ("--data absent.npz", "absent.npz"),
         ("--out tiny0.npz/runs --data tiny0.npz", "--out tiny0.npz/runs: "),
-        ("--resume one --data tiny1.npz", "run one belongs to other data: "),
-        ("--data tiny0.npz --name up/down", "run name 'up/down': allowed is one folder's name"),
+        ("--resume one --data tiny1.npz", "the run belongs to other data: "),
+        ("--resume one --recipe tpe.toml", "--recipe cannot be given with --resume: the run keeps its own"),
+        ("--resume one --max-epochs 9", "--max-epochs cannot be given with --resume"),
+        ("--resume one --seed 4", "--seed 4: run one has seed 3 and keeps it"),
+        ("--resume one --budget 4", "--budget 4: the run has 8 finished trials already"),
+        ("--resume ''", "no run at runs/''"),
+        ("--data tiny0.npz --address ray://localhost:10001", "Ray's client protocol cannot be used"),
+        ("--data tiny0.npz --address nonsense", "no Ray cluster answers at nonsense"),
+        ("--data tiny0.npz --name up/down", "run name 'up/down': allowed are letters, digits"),
         ("--data tiny0.npz --name latest", "run name 'latest': "),
         ("--data tiny0.npz --name one --recipe tpe.toml", "run runs/one exists; choose another --name or --resume one"),
         ("--data tiny0.npz --gpus-per-trial 1", "--gpus-per-trial 1: this machine has 0 GPUs; leave it out, or use 0"),
@@ -219,7 +227,10 @@ def test_bad_input_is_one_line_and_exit_code_2(
     ("arguments", "message"),
     [
         ("--bugdet 3", "unrecognized arguments: --bugdet 3"),
-        ("--time-budget soon", "'soon': give a duration such as 90s, 30m or 2h"),
+        ("--bud 3", "unrecognized arguments: --bud 3"),
+        ("--seed -1", "'-1': allowed are whole numbers from 0"),
+        ("--gpus-per-trial inf", "'inf': allowed are 0 to 1, or whole numbers above"),
+        ("--time-budget soon", "'soon': give a time such as 90s, 30m or 2h"),
         ("--workers 0", "'0': allowed are whole numbers from 1"),
         ("--gpus-per-trial -1", "'-1': allowed are 0 to 1, or whole numbers above"),
         ("--budget many", "invalid int value: 'many'"),
@@ -230,7 +241,22 @@ def test_a_flag_that_cannot_be_read_is_exit_code_2(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         search.main(arguments.split())
-    assert message in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert message in err
+
+
+def test_a_run_that_is_searched_by_another_process_is_refused(
+    folder: Path,
+    finished: tuple[RunDirectory, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    with finished[0].lock():
+        code, _, err = run_command(folder, "--resume one --budget 9")
+    assert code == 2
+    assert err == "bloodtune: run one is in use by another search\n"
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(

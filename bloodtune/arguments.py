@@ -1,0 +1,60 @@
+"""What the command lines share: one-line errors, and the types of their flags."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from typing import NoReturn
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose errors are one line on stderr and exit code 2, and that takes no abbreviated flags."""
+
+    def __init__(self, *, prog: str, description: str, epilog: str | None = None) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message in one line and exit with 2."""
+        print(f"{self.prog}: {message}; --help tells more", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def positive(text: str) -> int:
+    """Read a whole number from 1."""
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are whole numbers from 1")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """Read a whole number from 0."""
+    if not text.isascii() or not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are whole numbers from 0")
+    return int(text)
+
+
+def duration(text: str) -> float:
+    """Read a time such as ``90s``, ``30m`` or ``2h``, in seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text, re.ASCII)
+    if not match or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a time such as 90s, 30m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def gpu_share(text: str) -> float:
+    """Read the GPUs of a trial: a share up to 1, or a whole number."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not (0 <= share <= 1 or (math.isfinite(share) and share > 1 and share == int(share))):
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are 0 to 1, or whole numbers above")
+    return share

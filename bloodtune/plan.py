@@ -1,0 +1,80 @@
+"""A planned search: what was asked for, held against what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bloodtune.data import Dataset
+from bloodtune.errors import InputError
+from bloodtune.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a search needs to know before it starts; ``time_budget`` is in seconds, None for no end."""
+
+    recipe: Recipe
+    budget: int
+    seed: int
+    dataset: Dataset
+    workers: int
+    gpus_per_trial: float
+    time_budget: float | None
+
+    @property
+    def resources_per_trial(self) -> dict[str, float]:
+        """What Ray reserves for one trial."""
+        return {"cpu": 1, "gpu": self.gpus_per_trial} if self.gpus_per_trial else {"cpu": 1}
+
+    def __str__(self) -> str:
+        """Return the plan as a person reads it."""
+        asha, recipe = self.recipe.asha, self.recipe
+        sizes = ", ".join(f"{count:,} {split}" for split, count in self.dataset.split_sizes.items())
+        lines = [
+            f"recipe    {recipe.description}",
+            f"data      {self.dataset.title}: {sizes}",
+            f"budget    {self.budget} configurations, {min(len(recipe.enqueued), self.budget)} of them enqueued",
+            f"sampler   {recipe.sampler}, seed {self.seed}",
+            f"ASHA      at most {asha.max_epochs} epochs, rungs at {', '.join(map(str, asha.rungs)) or 'none'}",
+            f"expected  about {recipe.expected_epochs(self.budget):,} epochs, more where ASHA does not wait",
+            f"workers   {self.workers}, each with {_amounts(self.resources_per_trial)}",
+            "space",
+        ]
+        for parameter in recipe.parameters:
+            when = " and ".join(f"{field} = {'|'.join(map(str, v))}" for field, v in parameter.when.items())
+            span = (
+                ", ".join(map(str, parameter.choices))
+                if parameter.choices is not None
+                else f"{parameter.low} to {parameter.high}{', log' if parameter.log else ''}"
+            )
+            lines.append(f"  {parameter.name:<22} {span}{f'   if {when}' if when else ''}")
+        return "\n".join(lines)
+
+
+def fitting_trials(resources: dict[str, float], gpus_per_trial: float) -> int:
+    """Return how many trials, of one CPU and a share of a GPU each, run at a time; at least 1."""
+    cpus, gpus = int(resources.get("CPU", 1)), resources.get("GPU", 0.0)
+    if not gpus_per_trial or not gpus:
+        return max(1, cpus)
+    # A share of .4 fits twice on one GPU, not five times on two.
+    fitting = int(gpus) * int(1 / gpus_per_trial + 1e-9) if gpus_per_trial <= 1 else int(gpus / gpus_per_trial)
+    return max(1, min(cpus, fitting))
+
+
+def choose_gpu_share(asked: float | None, resources: dict[str, float], *, is_local: bool) -> float:
+    """Return the GPUs of one trial: what was asked for, else 1 where there are GPUs.
+
+    Raises:
+        InputError: this machine has not as many, and no cluster is joined that could add some.
+    """
+    gpus = resources.get("GPU", 0.0)
+    if asked is None:
+        return 1.0 if gpus else 0.0
+    if asked > gpus and is_local:
+        raise InputError(f"--gpus-per-trial {asked:g}: this machine has {gpus:g} GPUs; leave it out, or use 0")
+    return asked
+
+
+def _amounts(resources: dict[str, float]) -> str:
+    names = {"cpu": "CPU", "gpu": "GPU"}
+    return " and ".join(f"{amount:g} {names[name]}" for name, amount in resources.items())

@@ -1,0 +1,196 @@
+"""The four families: shapes, sizes and what each of them starts from."""
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from engine_fixtures import make_configuration
+from torch import nn
+
+from bloodtune.configuration import FAMILIES, Configuration
+from bloodtune.models import Normalization, build_network
+from bloodtune.models.residual import ResidualBlock
+
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "mlnn": {"hidden_layers": 2, "hidden_size": 1180, "dropout": 0.2},
+    "cnn": {"width": 32, "dropout": 0.2},
+    "lightweight": {"width": 16},
+}
+
+
+def build(
+    configuration: Configuration, *, size: int = 28, channels: int = 3, classes: int = 8, seed: int = 0
+) -> nn.Sequential:
+    torch.manual_seed(seed)
+    statistics = torch.full((channels,), 100.0), torch.full((channels,), 50.0)
+    return build_network(configuration, size=size, classes=classes, mean=statistics[0], deviation=statistics[1])
+
+
+def draw(count: int, *, size: int = 28, channels: int = 3, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (count, channels, size, size), generator=generator, dtype=torch.uint8)
+
+
+def count_parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("classes", [2, 8, 11])
+@pytest.mark.parametrize("size", [28, 64])
+def test_logits_have_one_column_a_class(family: str, channels: int, classes: int, size: int) -> None:
+    network = build(make_configuration(family), size=size, channels=channels, classes=classes)
+    logits = network(draw(4, size=size, channels=channels))
+    assert logits.shape == (4, classes)
+    assert logits.dtype == torch.float32
+    assert logits.isfinite().all()
+    assert (logits[0] != logits[1]).all()
+
+
+@pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual"])
+@pytest.mark.parametrize("size", [128, 224])
+def test_large_images_are_taken_too(family: str, size: int) -> None:
+    assert build(make_configuration(family), size=size).eval()(draw(2, size=size)).shape == (2, 8)
+
+
+@pytest.mark.parametrize("family", ["cnn", "lightweight", "residual"])
+def test_the_size_of_the_images_leaves_the_number_of_parameters_as_it_is(family: str) -> None:
+    counts = {count_parameters(build(make_configuration(family), size=size)) for size in (12, 28, 30, 32, 64, 224)}
+    assert len(counts) == 1
+
+
+def test_parameters_of_the_published_mlnn() -> None:
+    inputs = 28 * 28 * 3
+    expected = (inputs * 1180 + 1180) + (1180 * 1180 + 1180) + (1180 * 8 + 8)
+    assert expected == 4_179_568
+    assert count_parameters(build(make_configuration("mlnn", **PUBLISHED["mlnn"]))) == expected
+
+
+def test_parameters_of_the_published_cnn() -> None:
+    convolutions = (3 * 9 * 32 + 32) + (32 * 9 * 64 + 64) + (64 * 9 * 128 + 128)
+    head = (128 * 3 * 3 * 256 + 256) + (256 * 128 + 128) + (128 * 8 + 8)
+    assert convolutions + head == 422_344
+    assert count_parameters(build(make_configuration("cnn", **PUBLISHED["cnn"]))) == 422_344
+
+
+def test_parameters_of_the_published_lightweight_network() -> None:
+    # No bias before a norm, which has a scale and a shift a channel.
+    widths = [3, 16, 16, 64, 64, 64]
+    convolutions = sum(a * 9 * b + 2 * b for a, b in itertools.pairwise(widths))
+    head = (64 * 7 * 7 * 128 + 128) + (128 * 128 + 128) + (128 * 8 + 8)
+    assert convolutions + head == 505_208
+    assert count_parameters(build(make_configuration("lightweight", **PUBLISHED["lightweight"]))) == 505_208
+
+
+def test_the_residual_network_stays_below_its_limit() -> None:
+    counts = [count_parameters(build(make_configuration("residual", width=width))) for width in (16, 24, 32)]
+    assert counts == sorted(counts)
+    assert counts[-1] < 600_000
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_width_decides_about_the_number_of_parameters(family: str) -> None:
+    small, large = ({"hidden_size": 64}, {"hidden_size": 128}) if family == "mlnn" else ({"width": 8}, {"width": 16})
+    network = build(make_configuration(family, **small))
+    assert count_parameters(network) < count_parameters(build(make_configuration(family, **large)))
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_mlnn_has_as_many_hidden_layers_as_told(layers: int) -> None:
+    network = build(make_configuration("mlnn", hidden_layers=layers, hidden_size=16))
+    assert [layer.out_features for layer in network.modules() if isinstance(layer, nn.Linear)] == [16] * layers + [8]
+
+
+def test_convolutions_of_the_papers_have_their_channels() -> None:
+    def channels(family: str) -> list[int]:
+        network = build(make_configuration(family, **PUBLISHED[family]))
+        return [layer.out_channels for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+
+    assert channels("cnn") == [32, 64, 128]
+    assert channels("lightweight") == [16, 16, 64, 64, 64]
+
+
+@pytest.mark.parametrize(("family", "expected"), [("cnn", [28, 14, 7]), ("lightweight", [28, 28, 14, 14, 14])])
+def test_convolutions_of_the_papers_see_their_sizes(family: str, expected: list[int]) -> None:
+    network, seen = build(make_configuration(family)), []
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0].shape[2], output.shape[2])))
+    network(draw(2))
+    assert seen == [(size, size) for size in expected]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_dropout_is_where_told_and_off_in_evaluation(family: str) -> None:
+    network, images = build(make_configuration(family, dropout=0.5)), draw(2)
+    drops = [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)]
+    assert drops
+    assert set(drops) == {0.5}
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
+    assert not torch.equal(network(images), network(images))
+    network.eval()
+    assert torch.equal(network(images), network(images))
+
+
+def test_dropout_follows_each_hidden_layer_of_the_papers_nets() -> None:
+    for family, count in (("mlnn", 2), ("cnn", 2)):
+        layers = list(build(make_configuration(family, **PUBLISHED[family]))[1])
+        at = [number for number, layer in enumerate(layers) if isinstance(layer, nn.Dropout)]
+        assert len(at) == count
+        for number in at:
+            assert isinstance(layers[number - 1], nn.ReLU) and isinstance(layers[number - 2], nn.Linear)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_normalization_is_the_pixel_minus_mean_over_deviation(dtype: torch.dtype) -> None:
+    mean, deviation = torch.tensor([10.0, 100.0, 200.0]), torch.tensor([1.0, 50.0, 20.0])
+    images = draw(5, size=6).to(dtype)
+    found = Normalization(mean, deviation)(images)
+    assert found.dtype == torch.float32
+    for channel in range(3):
+        expected = (images[:, channel].double() - mean[channel].item()) / deviation[channel].item()
+        torch.testing.assert_close(found[:, channel].double(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_normalization_is_part_of_the_network_but_not_trained() -> None:
+    network = build(make_configuration("mlnn"), channels=1)
+    state = network.state_dict()
+    assert state["0.mean"].flatten().tolist() == [100.0]
+    assert state["0.deviation"].flatten().tolist() == [50.0]
+    assert {"0.mean", "0.deviation"}.isdisjoint(name for name, _ in network.named_parameters())
+    images = draw(4, channels=1)
+    torch.testing.assert_close(network(images), network[1]((images.float() - 100) / 50))
+
+
+def test_a_residual_block_starts_as_the_identity() -> None:
+    torch.manual_seed(0)
+    features = torch.rand(4, 8, 7, 7)
+    block = ResidualBlock(8)
+    torch.testing.assert_close(block(features), features)
+    block.eval()
+    torch.testing.assert_close(block(features), features)
+
+
+def test_a_residual_block_learns_to_be_something_else() -> None:
+    torch.manual_seed(0)
+    features, block = torch.rand(4, 8, 7, 7), ResidualBlock(8)
+    optimizer = torch.optim.SGD(block.parameters(), lr=1.0)
+    for _ in range(2):  # the first step moves the norm off zero, the second the convolutions too
+        before = {name: parameter.clone() for name, parameter in block.named_parameters()}
+        block(features).square().mean().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+    moved = {name for name, parameter in block.named_parameters() if not torch.equal(parameter, before[name])}
+    assert {name for name, parameter in block.named_parameters() if parameter.ndim == 4} <= moved
+    assert not torch.allclose(block(features), features, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_seed_decides_about_the_weights(family: str) -> None:
+    first, same, other = (build(make_configuration(family), seed=seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)

@@ -1,0 +1,304 @@
+"""The run directory: what is written, row by row, is what is read."""
+
+import csv
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from engine_fixtures import SGD, make_configuration
+
+from bloodtune.configuration import FIELD_NAMES
+from bloodtune.errors import InputError
+from bloodtune.run import (
+    BEST,
+    COMPLETE,
+    FAILED,
+    PROVENANCE,
+    PRUNED,
+    EpochRecord,
+    Proposal,
+    RunDirectory,
+    TrialRecord,
+    best_record,
+    point_latest,
+)
+
+TRIAL_COLUMNS = (
+    "trial state epochs val_macro_f1 best_val_macro_f1 best_epoch val_accuracy train_seconds parameters started"
+)
+
+
+def make_record(trial: int = 0, **changes: Any) -> TrialRecord:
+    values: dict[str, Any] = {
+        "trial": trial,
+        "state": COMPLETE,
+        "epochs": 3,
+        "val_macro_f1": 0.1 + 0.2,
+        "best_val_macro_f1": 1 / 3,
+        "best_epoch": 2,
+        "val_accuracy": 2 / 3,
+        "train_seconds": 12.345,
+        "parameters": 1234,
+        "started": "2026-01-01T10:00:00+00:00",
+        "label": "CNN config 1",
+        "message": "",
+        "configuration": make_configuration("residual", **SGD | {"learning_rate": 1e-3 / 3}),
+    }
+    return TrialRecord(**values | changes)
+
+
+def make_epochs(count: int, seed: int = 0) -> list[EpochRecord]:
+    generator = np.random.default_rng(seed)
+    return [EpochRecord(epoch, *map(float, generator.random(5))) for epoch in range(1, count + 1)]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return RunDirectory.create(tmp_path / "runs", "first", "description = 'x × y'\n")
+
+
+# Making and opening
+
+
+def test_create_makes_empty_records_with_the_columns_of_the_issue(run: RunDirectory) -> None:
+    assert {file.name for file in run.path.iterdir()} == {"trials.csv", "curves.csv", "proposals.jsonl", "recipe.toml"}
+    trials = (run.path / "trials.csv").read_text().splitlines()
+    assert len(trials) == 1
+    columns = trials[0].split(",")
+    assert " ".join(columns[:10]) == TRIAL_COLUMNS
+    assert [column for column in columns if column.startswith("config.")] == [f"config.{name}" for name in FIELD_NAMES]
+    header = "trial,epoch,train_loss,val_loss,val_accuracy,val_macro_f1,seconds\n"
+    assert (run.path / "curves.csv").read_text() == header
+    assert (run.path / "recipe.toml").read_text(encoding="utf-8") == "description = 'x × y'\n"
+    assert (run.trials(), run.proposals(), len(run.curves())) == ([], [], 0)
+    assert run.read_json(BEST) == {}
+
+
+def test_latest_points_to_the_newest_run(tmp_path: Path, run: RunDirectory) -> None:
+    latest = tmp_path / "runs" / "latest"
+    assert os.readlink(latest) == "first"
+    RunDirectory.create(tmp_path / "runs", "second", "")
+    assert os.readlink(latest) == "second"
+    assert RunDirectory.open(latest).name == "second"
+    assert run.name == "first"
+    # It goes on pointing there when the folder of all runs moves.
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    assert RunDirectory.open(tmp_path / "moved" / "latest").name == "second"
+
+
+def test_point_latest_leaves_nothing_but_the_link(tmp_path: Path) -> None:
+    (tmp_path / ".latest").symlink_to("left behind by a crash")
+    for name in ("one", "two"):
+        point_latest(tmp_path, name)
+    assert [path.name for path in tmp_path.iterdir()] == ["latest"]
+    assert os.readlink(tmp_path / "latest") == "two"
+
+
+def test_create_refuses_a_name_that_is_taken(tmp_path: Path, run: RunDirectory) -> None:
+    run.append_trial(make_record())
+    with pytest.raises(InputError, match=r"runs/first exists; choose another --name or --resume first$"):
+        RunDirectory.create(tmp_path / "runs", "first", "")
+    assert len(run.trials()) == 1
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "latest", "a/b", "../a", "/a", "a/"])
+def test_create_refuses_what_is_not_one_folders_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        RunDirectory.create(tmp_path / "runs", name, "")
+    assert str(caught.value) == f"run name {name!r}: allowed is one folder's name, other than 'latest'"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_create_refuses_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(InputError, match=r"runs cannot be written: Not a directory$"):
+        RunDirectory.create(tmp_path / "runs", "first", "")
+    with pytest.raises(InputError, match=r"cannot be written: File name too long$"):
+        RunDirectory.create(tmp_path, "a" * 300, "")
+
+
+def test_open_names_the_runs_that_are_there(tmp_path: Path, run: RunDirectory) -> None:
+    RunDirectory.create(tmp_path / "runs", "second", "")
+    assert RunDirectory.open(run.path).path == run.path
+    with pytest.raises(InputError, match=r"^no run at .*runs/third; runs there: first, second$"):
+        RunDirectory.open(tmp_path / "runs" / "third")
+    with pytest.raises(InputError, match=r"^no run at .*nowhere/first; runs there: none$"):
+        RunDirectory.open(tmp_path / "nowhere" / "first")
+
+
+def test_open_refuses_a_folder_without_records(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=r"^no run at .*folder; runs there: none$"):
+        RunDirectory.open(tmp_path / "folder")
+
+
+# Rows
+
+
+@pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, SGD | {"nesterov": True}, {"loss": "focal", "focal_gamma": 2, "dihedral": True, "shift": 2, "ema": 0.1}],
+)
+def test_a_trial_comes_back_as_it_was(run: RunDirectory, family: str, changes: dict[str, Any]) -> None:
+    records = [make_record(number, configuration=make_configuration(family, **changes)) for number in (4, 2)]
+    for record in records:
+        run.append_trial(record)
+    assert RunDirectory.open(run.path).trials() == records
+
+
+def test_a_trial_without_a_finished_epoch_comes_back_with_none(run: RunDirectory) -> None:
+    empty = ("val_macro_f1", "best_val_macro_f1", "best_epoch", "val_accuracy", "parameters")
+    record = make_record(state=FAILED, epochs=0, label="", train_seconds=0.0, **dict.fromkeys(empty))
+    run.append_trial(record)
+    assert run.trials() == [record]
+    row = next(csv.DictReader((run.path / "trials.csv").open(newline="")))
+    assert all(row[name] == "" for name in empty)
+
+
+def test_fields_that_do_not_apply_are_empty_cells(run: RunDirectory) -> None:
+    run.append_trial(make_record(configuration=make_configuration("cnn")))
+    row = pd.read_csv(run.path / "trials.csv").iloc[0]
+    assert row["config.width"] == 8
+    names = ("hidden_layers", "hidden_size", "momentum", "nesterov", "focal_gamma", "label_smoothing")
+    assert all(pd.isna(row[f"config.{name}"]) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ('ValueError: "a", b; c', 'ValueError: "a", b; c'),
+        ("two\nlines, and\r\nthree", "two lines, and three"),
+        ("progress 1\rprogress 2", "progress 1 progress 2"),
+        ("größer als µ", "größer als µ"),
+        ("not \udc80 a character", "not \\udc80 a character"),
+        ("x" * 200_000, "x" * 500),
+    ],
+)
+def test_a_message_becomes_one_line_that_can_be_read_back(run: RunDirectory, message: str, expected: str) -> None:
+    run.append_trial(make_record(0, state=FAILED, message=message))
+    run.append_trial(make_record(1))
+    assert [record.message for record in run.trials()] == [expected, ""]
+    assert len((run.path / "trials.csv").read_bytes().splitlines()) == 3
+
+
+def test_a_row_is_on_disk_when_append_returns(run: RunDirectory) -> None:
+    # A second reader, as an interrupted search would be to the one that resumes it.
+    for number in range(3):
+        run.append_proposal(Proposal(number, "", make_configuration()))
+        run.append_epochs(number, make_epochs(1))
+        run.append_trial(make_record(number))
+        again = RunDirectory.open(run.path)
+        assert len(again.trials()) == len(again.curves()) == len(again.proposals()) == number + 1
+
+
+def test_proposals_come_back_in_their_order(run: RunDirectory) -> None:
+    proposals = [
+        Proposal(1, "", make_configuration("mlnn")),
+        Proposal(0, 'quotes ", commas, µ', make_configuration("residual", **SGD)),
+    ]
+    for proposal in proposals:
+        run.append_proposal(proposal)
+    assert run.proposals() == proposals
+
+
+def test_curves_come_back_to_the_last_bit(run: RunDirectory) -> None:
+    first, second = make_epochs(200, seed=1), make_epochs(2, seed=2)
+    run.append_epochs(7, first[:150])
+    run.append_epochs(3, second)
+    run.append_epochs(7, first[150:])
+    run.append_epochs(5, [])
+    curves = run.curves()
+    assert curves.trial.unique().tolist() == [7, 3]
+    read = [EpochRecord(*row) for row in curves[curves.trial == 7].drop(columns="trial").itertuples(index=False)]
+    assert read == first
+
+
+def test_a_loss_too_large_for_a_float_is_still_a_number(run: RunDirectory) -> None:
+    run.append_epochs(0, [EpochRecord(1, math.inf, 1e300, 0.0, 0.0, 1.0)])
+    row = run.curves().iloc[0]
+    assert (row.train_loss, row.val_loss) == (math.inf, 1e300)
+
+
+# Going on after an interruption
+
+
+def test_drop_interrupted_takes_out_epochs_of_trials_without_a_row(run: RunDirectory) -> None:
+    for number, epochs in ((0, 3), (1, 2), (2, 1)):
+        run.append_epochs(number, make_epochs(epochs, seed=number))
+    run.append_trial(make_record(0))
+    run.append_trial(make_record(2, state=FAILED, message="loss is nan"))
+    before = run.curves()
+    run.drop_interrupted()
+    after = run.curves()
+    assert after.trial.tolist() == [0, 0, 0, 2]
+    pd.testing.assert_frame_equal(after, before[before.trial != 1].reset_index(drop=True), check_exact=True)
+    # What is run again takes its place behind them.
+    run.append_epochs(1, make_epochs(1))
+    assert run.curves().trial.tolist() == [0, 0, 0, 2, 1]
+    assert not list(run.path.glob(".*"))
+
+
+def test_drop_interrupted_of_a_run_without_a_finished_trial_leaves_the_header(run: RunDirectory) -> None:
+    header = (run.path / "curves.csv").read_text()
+    run.append_epochs(0, make_epochs(2))
+    run.drop_interrupted()
+    assert (run.path / "curves.csv").read_text() == header
+
+
+def test_drop_interrupted_does_not_touch_a_whole_run(run: RunDirectory) -> None:
+    run.append_epochs(0, make_epochs(2))
+    run.append_trial(make_record(0))
+    file = run.path / "curves.csv"
+    before = (file.read_bytes(), file.stat().st_ino)
+    run.drop_interrupted()
+    assert (file.read_bytes(), file.stat().st_ino) == before
+
+
+# The best trial, and the JSON files
+
+
+def test_best_record_is_the_first_one_of_equals(run: RunDirectory) -> None:
+    scores = [None, 0.5, 0.7, 0.7, 0.6]
+    records = [make_record(number, best_val_macro_f1=score) for number, score in enumerate(scores)]
+    best = best_record(records)
+    assert best is not None and best.trial == 2
+
+
+def test_best_record_is_none_where_nothing_was_scored() -> None:
+    assert best_record([]) is None
+    assert best_record([make_record(best_val_macro_f1=None)]) is None
+
+
+def test_best_record_of_failures_may_have_a_score_of_zero() -> None:
+    record = make_record(best_val_macro_f1=0.0)
+    assert best_record([make_record(best_val_macro_f1=None), record]) is record
+
+
+def test_write_best_tells_trial_and_configuration(run: RunDirectory) -> None:
+    record = make_record(5, state=PRUNED)
+    run.write_best(make_record(4))
+    run.write_best(record)
+    best = run.read_json(BEST)
+    assert best.pop("configuration") == record.configuration.to_mapping()
+    assert best == {
+        "trial": 5,
+        "label": "CNN config 1",
+        "state": "PRUNED",
+        "best_val_macro_f1": 1 / 3,
+        "best_epoch": 2,
+        "epochs": 3,
+        "parameters": 1234,
+    }
+
+
+def test_json_is_replaced_as_a_whole(run: RunDirectory) -> None:
+    run.write_json(PROVENANCE, {"seed": 0, "command": "größer"})
+    run.write_json(PROVENANCE, {"seed": 1})
+    assert json.loads((run.path / PROVENANCE).read_text()) == run.read_json(PROVENANCE) == {"seed": 1}
+    assert not list(run.path.glob(".*"))
