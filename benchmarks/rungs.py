@@ -16,6 +16,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from bloodtune.configuration import Configuration
+from bloodtune.errors import InputError
 from bloodtune.run import COMPLETE, PROVENANCE, RunDirectory
 
 KEPT = 3  # one in three goes on at a rung
@@ -46,7 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="a run whose trials all went to their last epoch")
     parser.add_argument("--epochs", type=int, nargs="+", default=[1, 2, 3, 4, 6, 9, 18])
     arguments = parser.parse_args(argv)
-    run = RunDirectory.open(arguments.run)
+    try:
+        run = RunDirectory.open(arguments.run)
+    except InputError as error:
+        parser.error(str(error))
     finished = {record.trial: record.configuration for record in run.trials() if record.state == COMPLETE}
     curves = run.curves().pivot_table(index="trial", columns="epoch", values="val_macro_f1")
     rows = []
@@ -56,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows += [
                 {"group": group, "trials": len(members), "epoch": epoch, **rank_agreement(members, epoch)}
                 for epoch in arguments.epochs
+                if epoch in curves.columns
             ]
     table = pd.DataFrame(rows)
     print(table.round(3).to_string(index=False))

@@ -81,7 +81,8 @@ def _jitter_stain(batch: torch.Tensor, deviation: float, generator: torch.Genera
 def _cut_out(batch: torch.Tensor, side: int, generator: torch.Generator) -> torch.Tensor:
     size, device = batch.shape[2], batch.device
     centre = torch.randint(size, (2, len(batch), 1), generator=generator, device=device)
-    inside = ((torch.arange(size, device=device) - centre) * 2).abs() <= side
+    offset = (torch.arange(size, device=device) - centre) * 2
+    inside = (offset > -side) & (offset <= side)
     mask = (inside[0].unsqueeze(2) & inside[1].unsqueeze(1)).unsqueeze(1)
     filling = batch.float().mean(dim=(0, 2, 3), keepdim=True)
     return torch.where(mask, filling, batch.float())

@@ -23,6 +23,7 @@ from bloodtune.errors import InputError
 SYNTHETIC = "synthetic"
 ENVIRONMENT = "BLOODTUNE_DATA"
 SPLITS = ("train", "val", "test")
+SMALLEST = 8  # pixels: the CNN halves three times
 
 _ARRAYS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
 _DAMAGE = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -224,6 +225,8 @@ def _check_images(images: np.ndarray[Any, Any], where: str) -> None:
         raise InputError(f"{where} has shape {images.shape}; allowed: at least one image")
     if images.shape[1] != images.shape[2]:
         raise InputError(f"{where} has shape {images.shape}; allowed: square images")
+    if images.shape[1] < SMALLEST:
+        raise InputError(f"{where} has shape {images.shape}; allowed: at least {SMALLEST} x {SMALLEST} pixels")
 
 
 def _check_labels(labels: np.ndarray[Any, Any], where: str) -> None:

@@ -183,7 +183,8 @@ def _parse(content: dict[str, Any], file: Path, max_epochs: int | None) -> Recip
         try:
             reach(entry.configuration, parameters)
         except InputError as error:
-            raise InputError(f"{file}: configuration {entry.label!r}: {error}") from None
+            hint = "widen the space, or leave the configurations out with `configuration = []`"
+            raise InputError(f"{file}: configuration {entry.label!r}: {error}; {hint}") from None
     text = content | {
         "asha": dataclasses.asdict(asha),
         "configuration": [entry for entry in _entries(content, file) if entry["family"] in families],

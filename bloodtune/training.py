@@ -106,6 +106,7 @@ class Training:
         Raises:
             DivergedError: the training or validation loss is not finite.
         """
+        assert self.epoch < self.max_epochs, "the schedule has ended"
         started = time.perf_counter()
         self.epoch += 1
         train_loss = self._train()

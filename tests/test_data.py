@@ -35,7 +35,7 @@ BLOOD_CELLS = (
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-def make_arrays(size: int = 6, channels: int = 3, classes: int = 3, copies: int = 4) -> Arrays:
+def make_arrays(size: int = 8, channels: int = 3, classes: int = 3, copies: int = 4) -> Arrays:
     """Return the six arrays, with noise for images and ``copies`` x ``classes`` images a split."""
     generator = np.random.default_rng(0)
     shape = (size, size, channels) if channels > 1 else (size, size)
@@ -151,7 +151,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_load_dataset_gives_four_dimensions_and_counts(tmp_path: Path, channels: int, classes: int) -> None:
     arrays = make_arrays(channels=channels, classes=classes)
     data = load_dataset(str(save(tmp_path / "set.npz", arrays)))
-    assert data.train.images.shape == (4 * classes, 6, 6, channels)
+    assert data.train.images.shape == (4 * classes, 8, 8, channels)
     assert data.train.images.dtype == np.uint8
     assert data.val.labels.dtype == np.int64
     assert np.array_equal(data.val.images.reshape(-1), arrays["val_images"].reshape(-1))
@@ -449,7 +449,7 @@ def test_load_dataset_names_missing_arrays(tmp_path: Path) -> None:
 
 
 OBJECTS = np.array([{"a": 1}] * 12, dtype=object)
-NOT_A_NUMBER = np.full((12, 6, 6, 3), np.nan, dtype=np.float32)
+NOT_A_NUMBER = np.full((12, 8, 8, 3), np.nan, dtype=np.float32)
 
 
 @pytest.mark.parametrize(
@@ -461,41 +461,46 @@ NOT_A_NUMBER = np.full((12, 6, 6, 3), np.nan, dtype=np.float32)
             "train_images cannot be read (Object arrays cannot be loaded when allow_pickle",
         ),
         ("val_images", NOT_A_NUMBER, "val_images is float32 with NaN; allowed: uint8"),
-        ("val_images", np.zeros((12, 6, 6, 3)), "val_images is float64; allowed: uint8"),
+        ("val_images", np.zeros((12, 8, 8, 3)), "val_images is float64; allowed: uint8"),
         (
             "train_images",
             np.zeros((12, 6), np.uint8),
             "train_images has shape (12, 6); allowed: (N, H, W) or",
         ),
-        ("train_images", np.zeros((12, 6, 6, 4), np.uint8), "has shape (12, 6, 6, 4); allowed: (N, H, W) or"),
+        ("train_images", np.zeros((12, 8, 8, 4), np.uint8), "has shape (12, 8, 8, 4); allowed: (N, H, W) or"),
         (
             "train_images",
-            np.zeros((12, 6, 6, 6), np.uint8),
-            "has shape (12, 6, 6, 6), a 3-D set; allowed: (N, H",
+            np.zeros((12, 8, 8, 6), np.uint8),
+            "has shape (12, 8, 8, 6), a 3-D set; allowed: (N, H",
         ),
         (
             "train_images",
-            np.zeros((12, 6, 5, 3), np.uint8),
-            "has shape (12, 6, 5, 3); allowed: square images",
+            np.zeros((12, 8, 7, 3), np.uint8),
+            "has shape (12, 8, 7, 3); allowed: square images",
         ),
         (
             "train_images",
-            np.zeros((0, 6, 6, 3), np.uint8),
-            "has shape (0, 6, 6, 3); allowed: at least one image",
+            np.zeros((12, 7, 7, 3), np.uint8),
+            "has shape (12, 7, 7, 3); allowed: at least 8 x 8 pixels",
+        ),
+        (
+            "train_images",
+            np.zeros((0, 8, 8, 3), np.uint8),
+            "has shape (0, 8, 8, 3); allowed: at least one image",
         ),
         (
             "val_images",
-            np.zeros((12, 5, 5, 3), np.uint8),
-            "val_images has images of (5, 5, 3); allowed: (6, 6, 3)",
+            np.zeros((12, 9, 9, 3), np.uint8),
+            "val_images has images of (9, 9, 3); allowed: (8, 8, 3)",
         ),
         (
             "test_images",
-            np.zeros((12, 6, 6), np.uint8),
-            "test_images has images of (6, 6, 1); allowed: (6, 6, 3)",
+            np.zeros((12, 8, 8), np.uint8),
+            "test_images has images of (8, 8, 1); allowed: (8, 8, 3)",
         ),
         (
             "test_images",
-            np.zeros((11, 6, 6, 3), np.uint8),
+            np.zeros((11, 8, 8, 3), np.uint8),
             "test_images has 11 images and test_labels has 12 label",
         ),
         ("train_labels", np.zeros((12, 1)), "train_labels is float64; allowed: integers"),

@@ -13,7 +13,8 @@ PACKAGE, ANALYSIS = ROOT / "bloodtune", ROOT / "analysis"
 
 # From the top down: a module may import those that stand behind it, for type checking too. A new one needs its place.
 LAYERS = (
-    *("search", "predict", "progress", "trainable", "searcher", "interrupt", "cluster", "provenance", "space"),
+    *("search", "predict", "arguments", "progress", "trainable", "searcher", "interrupt", "cluster"),
+    *("plan", "provenance", "space"),
     *("classifier", "training", "models", "models.residual", "models.lightweight", "models.cnn", "models.mlnn"),
     *("losses", "optimizers", "augment", "metrics", "data", "synthetic", "fetch"),
     *("recipe", "parameter", "run", "configuration", "errors"),

@@ -447,7 +447,12 @@ def test_what_is_not_toml_is_refused(file: Path, content: bytes) -> None:
         ("configuration.0.family", "cmn", "configuration 1 (one): unknown family 'cmn'; did you mean 'cnn'?"),
         ("configuration.0.family", GONE, "configuration 1 (one): family missing from the configuration"),
         ("configuration.0.momentum", 0.9, "configuration 1 (one): momentum = 0.9 does not apply to optimizer = 'adam'"),
-        ("configuration.0.width", 32, "configuration 'one': width = 32 is outside space.width"),
+        (
+            "configuration.0.width",
+            32,
+            "configuration 'one': width = 32 is outside space.width; widen the space, or leave the configurations out "
+            "with `configuration = []`",
+        ),
         ("configuration.1.hidden_size", 40, "configuration 'two': hidden_size = 40 is outside space.hidden_size"),
         ("configuration.1.ema", 0.1, "configuration 'two': ema = 0.1 is not in the space"),
     ],

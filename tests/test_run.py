@@ -66,7 +66,8 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def test_create_makes_empty_records_with_the_columns_of_the_issue(run: RunDirectory) -> None:
-    assert {file.name for file in run.path.iterdir()} == {"trials.csv", "curves.csv", "proposals.jsonl", "recipe.toml"}
+    records = {"trials.csv", "curves.csv", "proposals.jsonl"}
+    assert {file.name for file in run.path.iterdir()} == records | {"recipe.toml", "provenance.json"}
     trials = (run.path / "trials.csv").read_text().splitlines()
     assert len(trials) == 1
     columns = trials[0].split(",")
@@ -76,7 +77,7 @@ def test_create_makes_empty_records_with_the_columns_of_the_issue(run: RunDirect
     assert (run.path / "curves.csv").read_text() == header
     assert (run.path / "recipe.toml").read_text(encoding="utf-8") == "description = 'x × y'\n"
     assert (run.trials(), run.proposals(), len(run.curves())) == ([], [], 0)
-    assert run.read_json(BEST) == {}
+    assert (run.read_json(BEST), run.read_json(PROVENANCE)) == ({}, {})
 
 
 def test_latest_points_to_the_newest_run(tmp_path: Path, run: RunDirectory) -> None:
@@ -86,13 +87,16 @@ def test_latest_points_to_the_newest_run(tmp_path: Path, run: RunDirectory) -> N
     assert os.readlink(latest) == "second"
     assert RunDirectory.open(latest).name == "second"
     assert run.name == "first"
+    # What was opened through the link stays with its run.
+    opened = RunDirectory.open(latest)
+    point_latest(tmp_path / "runs", "first")
+    assert (opened.name, opened.path.name) == ("second", "second")
     # It goes on pointing there when the folder of all runs moves.
     (tmp_path / "runs").rename(tmp_path / "moved")
-    assert RunDirectory.open(tmp_path / "moved" / "latest").name == "second"
+    assert RunDirectory.open(tmp_path / "moved" / "latest").name == "first"
 
 
 def test_point_latest_leaves_nothing_but_the_link(tmp_path: Path) -> None:
-    (tmp_path / ".latest").symlink_to("left behind by a crash")
     for name in ("one", "two"):
         point_latest(tmp_path, name)
     assert [path.name for path in tmp_path.iterdir()] == ["latest"]
@@ -106,11 +110,16 @@ def test_create_refuses_a_name_that_is_taken(tmp_path: Path, run: RunDirectory) 
     assert len(run.trials()) == 1
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "latest", "a/b", "../a", "/a", "a/"])
+@pytest.mark.parametrize("name", ["one", "2026-01-01_10.00+synthetic", "größer"])
+def test_create_takes_plain_names(tmp_path: Path, name: str) -> None:
+    assert RunDirectory.create(tmp_path, name, "").name == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".a", "-a", "latest", "a/b", "../a", "/a", "a/", "a b", "a?b", "a\n"])
 def test_create_refuses_what_is_not_one_folders_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:
         RunDirectory.create(tmp_path / "runs", name, "")
-    assert str(caught.value) == f"run name {name!r}: allowed is one folder's name, other than 'latest'"
+    assert str(caught.value) == f"run name {name!r}: allowed are letters, digits and . + - _, and not 'latest'"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -120,6 +129,26 @@ def test_create_refuses_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         RunDirectory.create(tmp_path / "runs", "first", "")
     with pytest.raises(InputError, match=r"cannot be written: File name too long$"):
         RunDirectory.create(tmp_path, "a" * 300, "")
+
+
+def test_create_leaves_nothing_behind_where_it_fails(tmp_path: Path) -> None:
+    (tmp_path / "latest").mkdir()  # where the link should be
+    with pytest.raises(InputError, match=r"cannot be written: Is a directory$"):
+        RunDirectory.create(tmp_path, "first", "")
+    assert not (tmp_path / "first").exists()
+
+
+def test_create_writes_the_provenance_before_the_run_counts_as_one(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "first", "", {"seed": 3})
+    assert run.read_json(PROVENANCE) == {"seed": 3}
+
+
+def test_a_run_is_locked_against_a_second_search_until_the_first_one_ends(run: RunDirectory) -> None:
+    other = RunDirectory.open(run.path)
+    with run.lock(), pytest.raises(InputError, match=r"^run first is in use by another search$"), other.lock():
+        pytest.fail("both searches hold the run")
+    with other.lock():
+        assert other.trials() == []
 
 
 def test_open_names_the_runs_that_are_there(tmp_path: Path, run: RunDirectory) -> None:
@@ -234,8 +263,9 @@ def test_drop_interrupted_takes_out_epochs_of_trials_without_a_row(run: RunDirec
     run.append_trial(make_record(0))
     run.append_trial(make_record(2, state=FAILED, message="loss is nan"))
     before = run.curves()
-    run.drop_interrupted()
+    dropped = run.drop_interrupted()
     after = run.curves()
+    assert dropped.trial.tolist() == [1, 1]
     assert after.trial.tolist() == [0, 0, 0, 2]
     pd.testing.assert_frame_equal(after, before[before.trial != 1].reset_index(drop=True), check_exact=True)
     # What is run again takes its place behind them.
@@ -256,8 +286,22 @@ def test_drop_interrupted_does_not_touch_a_whole_run(run: RunDirectory) -> None:
     run.append_trial(make_record(0))
     file = run.path / "curves.csv"
     before = (file.read_bytes(), file.stat().st_ino)
-    run.drop_interrupted()
+    assert run.drop_interrupted().empty
     assert (file.read_bytes(), file.stat().st_ino) == before
+
+
+def test_drop_interrupted_takes_out_lines_that_were_cut_off(run: RunDirectory) -> None:
+    run.append_proposal(Proposal(0, "", make_configuration()))
+    run.append_epochs(0, make_epochs(2))
+    run.append_trial(make_record(0))
+    before = {name: (run.path / name).read_bytes() for name in ("trials.csv", "curves.csv", "proposals.jsonl")}
+    torn_lines = {"trials.csv": b"1,COMPL", "curves.csv": b"0,3,0.25,", "proposals.jsonl": b'{"trial": 1, "la'}
+    for name, torn in torn_lines.items():
+        (run.path / name).write_bytes(before[name] + torn)
+    run.drop_interrupted()
+    assert {name: (run.path / name).read_bytes() for name in before} == before
+    run.append_trial(make_record(1))
+    assert [record.trial for record in run.trials()] == [0, 1]
 
 
 # The best trial, and the JSON files
@@ -273,10 +317,12 @@ def test_best_record_is_the_first_one_of_equals(run: RunDirectory) -> None:
 def test_best_record_is_none_where_nothing_was_scored() -> None:
     assert best_record([]) is None
     assert best_record([make_record(best_val_macro_f1=None)]) is None
+    assert best_record([make_record(state=FAILED, best_val_macro_f1=0.9)]) is None
 
 
-def test_best_record_of_failures_may_have_a_score_of_zero() -> None:
-    record = make_record(best_val_macro_f1=0.0)
+def test_best_record_may_have_a_score_of_zero_but_not_have_failed() -> None:
+    record = make_record(state=PRUNED, best_val_macro_f1=0.0)
+    assert best_record([make_record(state=FAILED, best_val_macro_f1=0.9), record]) is record
     assert best_record([make_record(best_val_macro_f1=None), record]) is record
 
 

@@ -107,11 +107,11 @@ def test_every_loss_learns(loss: str, splits: DeviceSplits) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("channels", "classes"), [(1, 2), (1, 4), (3, 2)])
+@pytest.mark.parametrize(("channels", "classes"), [(1, 4), (3, 2)])
 def test_grey_images_and_other_numbers_of_classes_are_learned(family: str, channels: int, classes: int) -> None:
     splits = make_splits(channels=channels, classes=classes)
-    training, records = train(make_configuration(family, schedule="one_cycle", learning_rate=0.005), splits, 5)
-    assert records[-1].val_accuracy > 1.5 / classes
+    training, records = train(make_configuration(family, schedule="one_cycle", learning_rate=0.005), splits, 4)
+    assert records[-1].val_accuracy > 0.8
     assert predict(training.network, splits.val_images).shape == (60, classes)
 
 
