@@ -210,25 +210,27 @@ class RunDirectory:
 
     def proposals(self) -> list[Proposal]:
         """Read all proposals, in the order in which they were made."""
-        rows = map(json.loads, (self.path / PROPOSALS).read_text(encoding="utf-8").splitlines())
+        rows = map(json.loads, _read_whole_lines(self.path / PROPOSALS).splitlines())
         return [Proposal(r["trial"], r["label"], Configuration.from_mapping(r["config"])) for r in rows]
 
     def trials(self) -> list[TrialRecord]:
         """Read the finished trials, in the order in which they ended."""
-        with (self.path / TRIALS).open(encoding="utf-8", newline="") as file:
-            return [TrialRecord.from_row(row) for row in csv.DictReader(file)]
+        rows = csv.DictReader(StringIO(_read_whole_lines(self.path / TRIALS), newline=""))
+        return [TrialRecord.from_row(row) for row in rows]
 
     def curves(self) -> pd.DataFrame:
         """Read the epochs of all trials (columns: ``CURVE_COLUMNS``)."""
-        return pd.read_csv(self.path / CURVES)
+        return pd.read_csv(StringIO(_read_whole_lines(self.path / CURVES)))
 
     def drop_interrupted(self) -> pd.DataFrame:
         """Take the epochs of trials without a row in ``trials.csv`` out of ``curves.csv`` and return them.
 
         A last line that was cut off while it was written, in any of the records, goes with them.
         """
-        for name in (TRIALS, CURVES, PROPOSALS):
-            _drop_torn_line(self.path / name)
+        for file in (self.path / name for name in (TRIALS, CURVES, PROPOSALS)):
+            whole = _read_whole_lines(file).encode()
+            if len(whole) < file.stat().st_size:
+                file.write_bytes(whole)
         finished = {record.trial for record in self.trials()}
         curves = self.curves()
         is_finished = curves.trial.isin(finished)
@@ -256,11 +258,10 @@ def point_latest(folder: Path, name: str) -> None:
     temporary.replace(folder / LATEST)
 
 
-def _drop_torn_line(file: Path) -> None:
+def _read_whole_lines(file: Path) -> str:
+    # A last line without its end was cut off while it was written, or still is being written.
     content = file.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        file.write_bytes(whole)
+    return content[: content.rfind(b"\n") + 1].decode()
 
 
 def _append(file: Path, text: str) -> None:
