@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bloodtune.configuration import Configuration
 from bloodtune.interrupt import Interrupt
-from bloodtune.run import COMPLETE, FAILED, PRUNED, TrialRecord, best_record
+from bloodtune.run import COMPLETE, FAILED, PRUNED
 from bloodtune.searcher import LiveTrial, StudySearcher
 
 LINE_SECONDS = 30.0
@@ -64,7 +64,7 @@ class Progress(Callback):  # type: ignore[misc]
 
     def _print_line(self) -> None:
         counts = self._counts()
-        best = best_record(self._searcher.finished)
+        best = self._searcher.best()
         parts = [
             f"{len(self._searcher.finished)}/{self._searcher.budget} trials",
             *(f"{number} {state}" for state, number in counts.items() if number),
@@ -76,18 +76,18 @@ class Progress(Callback):  # type: ignore[misc]
         print(", ".join(parts), file=sys.stderr, flush=True)
 
     def _screen(self) -> Panel:
-        records, live = list(self._searcher.finished), list(self._searcher.live.values())
+        finished, live = len(self._searcher.finished), list(self._searcher.live.values())
         head = Table.grid(expand=True, padding=(0, 2))
         head.add_column(ratio=1)
         head.add_column(justify="right")
         head.add_row(
-            ProgressBar(total=self._searcher.budget, completed=len(records)),
-            f"{len(records)}/{self._searcher.budget} trials  {clock(self._elapsed())} elapsed  {self._left()} left",
+            ProgressBar(total=self._searcher.budget, completed=finished),
+            f"{finished}/{self._searcher.budget} trials  {clock(self._elapsed())} elapsed  {self._left()} left",
         )
         counts = Text("  ".join(f"{number} {state}" for state, number in self._counts().items()))
         counts.append(f"  ·  {self._epochs()} epochs  ·  {self._images_per_second():,.0f} images/s", "dim")
         return Panel(
-            Group(head, counts, Text(), *self._best_lines(records), Text(), self._running(live)),
+            Group(head, counts, Text(), *self._best_lines(), Text(), self._running(live)),
             title=f"bloodtune  {self._title}",
             subtitle=f"{self._interrupt.reason}: stopping"
             if self._interrupt.reason
@@ -95,8 +95,8 @@ class Progress(Callback):  # type: ignore[misc]
             width=min(100, self._console.width),
         )
 
-    def _best_lines(self, records: list[TrialRecord]) -> list[Text]:
-        best = best_record(records)
+    def _best_lines(self) -> list[Text]:
+        best = self._searcher.best()
         if best is None:
             return [Text("best so far: no score yet")]
         line = Text("best so far: ")

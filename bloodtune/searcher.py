@@ -103,6 +103,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing: a resumed search reads the run directory."""
 
+    def best(self) -> TrialRecord | None:
+        """Return the best trial so far, running ones included."""
+        running = [_record(live, "RUNNING", "", None) for live in list(self.live.values())]
+        return best_record([*self.finished, *running])
+
     def rung_values(self) -> dict[int, dict[str, float]]:
         """Return the recorded objective of finished trials at each rung, for ASHA to go on from."""
         curves = self.run.curves()

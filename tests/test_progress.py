@@ -37,6 +37,13 @@ def test_a_plain_line_tells_trials_by_state_epochs_and_the_best(
     assert "best 0.7500 (trial 0)" in lines[0]
 
 
+def test_the_best_may_still_be_running(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    searcher = busy_searcher(tmp_path)
+    searcher.on_trial_result("d", report([3], 0.9))
+    Progress(searcher, Interrupt(), title="t", train_images=100).on_step_end(1, [])
+    assert "best 0.9000 (trial 3)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_screen_fits_its_terminal_and_names_what_runs(tmp_path: Path, width: int) -> None:
     interrupt = Interrupt()

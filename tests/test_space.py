@@ -66,7 +66,9 @@ def test_a_parameter_is_drawn_only_where_it_applies(drawn: list[tuple[Configurat
         names |= {"constant_ema" if configuration.schedule == "constant" else "falling_ema"}
         always = {"family", "dropout", "loss", "optimizer", "batch_size", "schedule", "dihedral"}
         assert set(parameters) == names | always | {"shift", "stain", "cutout"}
-        assert configuration.ema or configuration.schedule == "constant", "a falling rate is judged early by its average"
+        assert configuration.ema or configuration.schedule == "constant", (
+            "a falling rate is judged early by its average"
+        )
 
 
 def test_parameters_of_is_the_inverse_of_suggest(
