@@ -183,7 +183,8 @@ def test_modules_import_without_torch_ray_or_pyplot() -> None:
         "print([m for m in ('torch', 'ray', 'matplotlib.pyplot') if m in sys.modules])"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    analysis = Path(__file__).parents[1] / "analysis"
+    done = subprocess.run([sys.executable, "-c", code], cwd=analysis, capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
 
