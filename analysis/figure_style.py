@@ -12,11 +12,11 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from captions import short_name
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bloodtune.configuration import Configuration
+from captions import short_name
 
 COLUMN, PAGE = 3.5, 7.0  # inches: one column, and the whole width, of a two-column page
 SMALL, TEXT, TITLE = 6.0, 7.0, 8.0  # points

@@ -8,6 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+
+from bloodtune.metrics import accuracy
 from figure_style import (
     BLACK,
     BLUE,
@@ -29,13 +35,7 @@ from figure_style import (
     show_image,
 )
 from intervals import predicted_matrix
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
-from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
 from results import Contender, TestedContender
-
-from bloodtune.metrics import accuracy
 
 # One hue from white to dark: zero stays paper, order survives grey print and every colour blindness.
 _SHARES = LinearSegmentedColormap.from_list("shares", ["#FFFFFF", "#9CC9E8", BLUE, "#002B4D"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bloodtune.data import Split
+from bloodtune.run import PROVENANCE, RunDirectory
 from captions import FAMILY_NAMES, data_sentence, is_blood
 from figure_style import CaptionedFigure
 from figures import confusion_matrices, first_samples, predictions, training_loss
@@ -13,9 +15,6 @@ from papers import load_papers
 from results import PUBLISHED, Choices, TestedContender
 from score_figures import precision_and_f1, side_by_side
 from search_figures import best_so_far, importance, learning_curves
-
-from bloodtune.data import Split
-from bloodtune.run import PROVENANCE, RunDirectory
 
 
 def all_figures(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from results import TestedContender
 from scipy import stats
 
 from bloodtune.metrics import accuracy, confusion_matrix, macro_f1, weighted_f1, weighted_precision
+from results import TestedContender
 
 MATRIX_METRICS = {
     "weighted_f1": weighted_f1,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from intervals import matrix_scores
 
 PAPERS = Path(__file__).with_name("papers.toml")

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from bloodtune.run import PROVENANCE, RunDirectory
 from captions import FAMILY_NAMES, data_sentence, is_blood, official_name, short_name
 from intervals import Measured
 from papers import load_papers
@@ -17,8 +19,6 @@ from results import Choices, Contender, TestedContender
 from score_tables import percent
 from table_files import Panel, Table, escape_markdown, to_markdown
 from tables import search_costs, search_gains
-
-from bloodtune.run import PROVENANCE, RunDirectory
 
 REPORT = "report.md"
 
@@ -42,7 +42,8 @@ _SECOND_PAPER = (
 _PROTOCOL = (
     "Each configuration was retrained with fresh seeds and early stopping, keeping the epoch that was best "
     "on validation. A model that was trained with the dihedral group predicts with the mean over its eight views, on "
-    "validation as on the test split. Configurations were ranked by their mean validation macro-F1 over the seeds. Only after "
+    "validation as on the test split. Configurations were ranked by their mean validation macro-F1 over the "
+    "seeds. Only after "
     "every choice was frozen was the test split opened, once, for all rows of all tables in one pass. Tables "
     "of single models show the seed that is median on validation, not the best on test."
 )

@@ -20,7 +20,6 @@ import pandas as pd
 import ray
 from ray import cloudpickle
 from ray.util import ActorPool
-from results import Contender, Retraining, TestedContender
 
 import bloodtune
 from bloodtune import metrics
@@ -28,6 +27,7 @@ from bloodtune.classifier import Classifier
 from bloodtune.configuration import Configuration
 from bloodtune.data import Dataset, Split
 from bloodtune.run import EpochRecord
+from results import Contender, Retraining, TestedContender
 
 CACHE = "retrained"
 RESULT, CURVE, PROBABILITIES = "result.json", "curve.csv", "test_probabilities.npy"

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
 from figure_style import (
     BLACK,
     BLUE,
@@ -22,11 +27,7 @@ from figure_style import (
     panel_title,
 )
 from intervals import MATRIX_METRICS, Interval, predicted_matrix
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 from results import TestedContender
-from scipy import stats
 
 Intervals = Mapping[str, Mapping[str, Interval]]  # label of a contender -> name of a metric -> interval
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from bloodtune.metrics import per_class
 from captions import FAMILY_NAMES, is_blood, short_name
 from intervals import METRICS, Interval, Measured, accuracy_difference, holm, mcnemar, predicted_matrix
 from papers import PublishedResult, load_papers
 from results import Choices, TestedContender
 from table_files import Panel, Table
-
-from bloodtune.metrics import per_class
 
 TITLES = {
     "weighted_f1": "Weighted F1",

@@ -7,6 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from bloodtune.run import COMPLETE, FAILED, PRUNED, RunDirectory, TrialRecord
 from figure_style import (
     BLACK,
     BLUE,
@@ -23,11 +28,6 @@ from figure_style import (
     new_figure,
     percent,
 )
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
-
-from bloodtune.run import COMPLETE, FAILED, PRUNED, RunDirectory, TrialRecord
 
 # family: words, and how its lines look; they differ in dashes as well as in colour
 _FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {

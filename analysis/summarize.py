@@ -12,15 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from figure_style import save_figure
-from gallery import all_figures
-from intervals import measure
-from report import REPORT, Material, write_report
-from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, choose
-from retrain import CACHE, Candidate, Workers, retrain, score_test_split
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from tables import all_tables, write_tables
 
 from bloodtune import arguments as flags
 from bloodtune.cluster import connect, resolve_address
@@ -42,6 +35,13 @@ from bloodtune.run import (
     best_record,
     point_latest,
 )
+from figure_style import save_figure
+from gallery import all_figures
+from intervals import measure
+from report import REPORT, Material, write_report
+from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, choose
+from retrain import CACHE, Candidate, Workers, retrain, score_test_split
+from tables import all_tables, write_tables
 
 # The first paper gives no number of epochs; 40 is enough for every one of its networks to stop getting better.
 PUBLISHED_EPOCHS = 40
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = _open_run(arguments.run)
         control = _open_run(arguments.control) if arguments.control else None
         # A quick look goes beside the paper, never over it.
-        folder = _make_folder(Path(arguments.out), f"{run.name}-quick" if quick else run.name)
+        folder = Path(arguments.out) / (f"{run.name}-quick" if quick else run.name)
         summarize(run, settings, folder, control)
         point_latest(folder.parent, folder.name)
     except InputError as error:
@@ -89,7 +89,7 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
     """Retrain, choose, freeze, score, and write everything into ``folder``.
 
     Raises:
-        InputError: the run has no trial with a score, or its data is gone or changed.
+        InputError: the run has no trial with a score, its data is gone or changed, or ``folder`` cannot be made.
     """
     known = run.read_json(PROVENANCE).get("data")
     if not known:
@@ -99,6 +99,10 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
         raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but the search ran on {known['md5']}; restore it")
     recipe = load_recipe(str(run.path / RECIPE))
     candidates = _candidates(run, recipe, settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out: {folder} cannot be made: {error.strerror}") from None
     with connect(resolve_address(None), workers=settings.workers, image_bytes=dataset.image_bytes) as resources:
         gpus = 1.0 if resources.get("GPU") else 0.0
         fitting = fitting_trials(resources, gpus)
@@ -221,14 +225,6 @@ def _open_run(asked: str) -> RunDirectory:
     if not (path / TRIALS).is_file() and (Path("runs") / asked / TRIALS).is_file():
         path = Path("runs") / asked
     return RunDirectory.open(path)
-
-
-def _make_folder(out: Path, name: str) -> Path:
-    try:
-        (out / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror}") from None
-    return out / name
 
 
 @contextmanager

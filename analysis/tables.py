@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from bloodtune.run import COMPLETE, FAILED, PROVENANCE, PRUNED, RunDirectory, TrialRecord
 from captions import data_sentence
 from intervals import Measured
 from papers import ConfigurationTable, load_papers
 from results import FOUND, Choices, Contender, TestedContender
 from score_tables import comparison_table, confused_pairs_table, f1_table, per_class_table
 from table_files import Panel, Table, write_table
-
-from bloodtune.run import COMPLETE, FAILED, PROVENANCE, PRUNED, RunDirectory, TrialRecord
 
 _NOTHING = "–"
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from results import FOUND, PUBLISHED, Contender, Retraining, TestedContender
 
 from bloodtune.configuration import Configuration
 from bloodtune.run import (
@@ -21,6 +20,7 @@ from bloodtune.run import (
     RunDirectory,
     TrialRecord,
 )
+from results import FOUND, PUBLISHED, Contender, Retraining, TestedContender
 
 CLASS_NAMES = (
     "basophil",

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine_fixtures import make_configuration
 
 from bloodtune.augment import dihedral_views, draw_batch
+from engine_fixtures import make_configuration
 
 EVERYTHING = {"dihedral": True, "shift": 2, "stain": 0.1, "cutout": 4}
 EACH: list[dict[str, Any]] = [{name: value} for name, value in EVERYTHING.items()]

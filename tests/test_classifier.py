@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine_fixtures import make_configuration, make_split, make_splits
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -16,6 +15,7 @@ from bloodtune.classifier import CARD, WEIGHTS, Classifier
 from bloodtune.configuration import FAMILIES
 from bloodtune.errors import InputError
 from bloodtune.training import Training
+from engine_fixtures import make_configuration, make_split, make_splits
 
 CLASS_NAMES = ("basophil", "eosinophil", "érythroblaste")
 

@@ -4,10 +4,10 @@ import dataclasses
 from typing import Any
 
 import pytest
-from engine_fixtures import SGD, make_configuration
 
 from bloodtune.configuration import FIELD_NAMES, Configuration, check_value
 from bloodtune.errors import InputError
+from engine_fixtures import SGD, make_configuration
 
 ADAM = {"optimizer": "adam", "learning_rate": 0.001}
 MLNN: dict[str, Any] = {"family": "mlnn", "hidden_layers": 2, "hidden_size": 1180, **ADAM}

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from captions import data_sentence
-from figure_style import CaptionedFigure, long_class_names, save_figure, short_class_names
-from figures import confusion_matrices, first_samples, predictions, training_loss
-from intervals import Interval, predicted_matrix, scores
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from PIL import Image
+
+from bloodtune.run import FAILED, EpochRecord, RunDirectory
+from captions import data_sentence
+from figure_style import CaptionedFigure, long_class_names, save_figure, short_class_names
+from figures import confusion_matrices, first_samples, predictions, training_loss
+from intervals import Interval, predicted_matrix, scores
 from score_figures import precision_and_f1, seed_interval, side_by_side
 from search_figures import best_so_far, importance, learning_curves
 from summary_fixtures import RUNGS, fake_contenders, fake_provenance, fake_run
-
-from bloodtune.run import FAILED, EpochRecord, RunDirectory
 
 if TYPE_CHECKING:  # at run time pytest would take TestedContender for a class of tests
     from results import Contender, TestedContender

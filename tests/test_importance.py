@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from importance import rung_importance
 
 from bloodtune.configuration import Configuration
 from bloodtune.run import COMPLETE, PRUNED, EpochRecord, RunDirectory, TrialRecord
+from importance import rung_importance
 
 
 def make_run(folder: Path, trials: int = 40) -> RunDirectory:

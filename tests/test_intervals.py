@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from medmnist.evaluator import getACC, getAUC
+from sklearn.metrics import roc_auc_score
+
 from intervals import (
     METRICS,
     Interval,
@@ -15,8 +18,6 @@ from intervals import (
     score_intervals,
     scores,
 )
-from medmnist.evaluator import getACC, getAUC
-from sklearn.metrics import roc_auc_score
 from summary_fixtures import fake_contenders
 
 

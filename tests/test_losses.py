@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from engine_fixtures import make_configuration
 
 from bloodtune.configuration import LOSSES
 from bloodtune.losses import Loss, build_loss
+from engine_fixtures import make_configuration
 
 COUNTS = torch.tensor([50, 30, 15, 5])
 NEEDS: dict[str, dict[str, Any]] = {"focal": {"focal_gamma": 2.0}, "label_smoothing": {"label_smoothing": 0.1}}

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from engine_fixtures import make_configuration
 from torch import nn
 
 from bloodtune.configuration import FAMILIES, Configuration
 from bloodtune.models import Normalization, build_network
 from bloodtune.models.residual import ResidualBlock
+from engine_fixtures import make_configuration
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "mlnn": {"hidden_layers": 2, "hidden_size": 1180, "dropout": 0.2},

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine_fixtures import SGD, make_configuration
 from torch import nn
 
 from bloodtune.configuration import FAMILIES, SCHEDULES, Configuration
 from bloodtune.models import build_network
 from bloodtune.optimizers import WeightAverage, build_optimizer, schedule_factor
+from engine_fixtures import SGD, make_configuration
 
 ADAMW = {"optimizer": "adamw", "learning_rate": 0.002}
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from papers import PAPERS, load_papers
 
 MACRO_F1 = {

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from engine_fixtures import make_configuration
 
 from bloodtune.errors import InputError
 from bloodtune.parameter import Parameter, combinations, reach
+from engine_fixtures import make_configuration
 
 
 def make(field: str, *, name: str = "", **rest: Any) -> Parameter:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from run_fixtures import make_searcher, report
 
 from bloodtune.configuration import Configuration
 from bloodtune.interrupt import Interrupt
 from bloodtune.progress import Progress, clock, describe
 from bloodtune.searcher import StudySearcher
+from run_fixtures import make_searcher, report
 
 
 def busy_searcher(folder: Path) -> StudySearcher:

@@ -10,10 +10,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from engine_fixtures import make_split
 
 from bloodtune import __version__, provenance
 from bloodtune.data import Dataset
+from engine_fixtures import make_split
 
 
 @pytest.fixture

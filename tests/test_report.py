@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from bloodtune.run import PROVENANCE
 from intervals import measure
 from report import Material, report, write_report
 from results import choose
 from summary_fixtures import fake_contenders, fake_provenance, fake_run
 from tables import all_tables
-
-from bloodtune.run import PROVENANCE
 
 FIGURES = {
     "first_samples": "The first ten * images.",

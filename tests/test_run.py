@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from engine_fixtures import SGD, make_configuration
 
 from bloodtune.configuration import FIELD_NAMES
 from bloodtune.errors import InputError
@@ -27,6 +26,7 @@ from bloodtune.run import (
     best_record,
     point_latest,
 )
+from engine_fixtures import SGD, make_configuration
 
 TRIAL_COLUMNS = (
     "trial state epochs val_macro_f1 best_val_macro_f1 best_epoch val_accuracy train_seconds parameters started"

@@ -8,10 +8,10 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from run_fixtures import make_searcher, reopen, report
 
 from bloodtune.run import COMPLETE, FAILED, PRUNED, RunDirectory
 from bloodtune.searcher import StudySearcher, draw_seed
+from run_fixtures import make_searcher, reopen, report
 
 
 def finish(searcher: StudySearcher, trial_id: str, score: float = 0.5) -> None:

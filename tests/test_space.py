@@ -5,7 +5,6 @@ from typing import Any
 
 import optuna
 import pytest
-from engine_fixtures import make_configuration
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bloodtune.configuration import FAMILIES, LOSSES, OPTIMIZERS, SCHEDULES, Configuration
@@ -13,6 +12,7 @@ from bloodtune.errors import InputError
 from bloodtune.parameter import Parameter
 from bloodtune.recipe import Recipe, load_recipe
 from bloodtune.space import distribution, parameters_of, suggest
+from engine_fixtures import make_configuration
 
 DRAWS = 400
 

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-import summarize
-from run_fixtures import make_searcher, report, write_data
-from summary_fixtures import fake_run
 
+import summarize
 from bloodtune.data import load_dataset
 from bloodtune.provenance import describe_data
 from bloodtune.run import COMPLETE, RunDirectory
+from run_fixtures import make_searcher, report, write_data
+from summary_fixtures import fake_run
 
 
 @pytest.fixture
@@ -27,8 +27,14 @@ def run(tmp_path: Path) -> RunDirectory:
     return searcher.run
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert summarize.main(arguments) == 2
+    assert not Path("results").exists(), "nothing is written"
     out, err = capsys.readouterr()
     assert out == ""
     assert len(err.splitlines()) == 1
@@ -58,7 +64,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(
     run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    assert "--out " in refusal(capsys, str(run.path), "--out", str(tmp_path / "file"))
+    assert "cannot be made: Not a directory" in refusal(capsys, str(run.path), "--out", str(tmp_path / "file"))
 
 
 def test_best_found_prefers_what_reached_the_highest_rung_and_leaves_out_failures(tmp_path: Path) -> None:

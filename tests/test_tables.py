@@ -9,6 +9,7 @@ import medmnist
 import numpy as np
 import pandas as pd
 import pytest
+
 from captions import data_sentence, is_blood, short_name
 from intervals import Interval, measure
 from results import FOUND, TestedContender, choose

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine_fixtures import SGD, make_configuration, make_split, make_splits
 from sklearn import metrics as reference
 from torch.nn import functional
 
@@ -17,6 +16,7 @@ from bloodtune.augment import dihedral_views
 from bloodtune.configuration import FAMILIES, LOSSES, SCHEDULES, Configuration
 from bloodtune.run import EpochRecord
 from bloodtune.training import VALIDATION_BATCH, DeviceSplits, DivergedError, Training, predict
+from engine_fixtures import SGD, make_configuration, make_split, make_splits
 
 NEEDS: dict[str, dict[str, Any]] = {"focal": {"focal_gamma": 2.0}, "label_smoothing": {"label_smoothing": 0.1}}
 EVERYTHING = {

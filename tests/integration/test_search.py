@@ -14,10 +14,10 @@ import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
-from run_fixtures import write_data, write_recipe
 
 from bloodtune import search
 from bloodtune.run import CURVE_COLUMNS, TRIAL_COLUMNS, RunDirectory
+from run_fixtures import write_data, write_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOCKS = ["train_seconds", "started"]
