@@ -119,9 +119,9 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
             f"run directory: {run.path}",
             f"next: {_next_command(run, plan, len(searcher.finished))}",
         )
-    if searcher.failure or best is None:
-        return INTERRUPTED if interrupt.by_signal else 1
-    return INTERRUPTED if interrupt.by_signal else 0
+    if interrupt.by_signal:
+        return INTERRUPTED
+    return 1 if searcher.failure or best is None else 0
 
 
 def _tune(plan: Plan, searcher: StudySearcher, progress: Progress, interrupt: Interrupt) -> None:
@@ -170,9 +170,9 @@ def _tune(plan: Plan, searcher: StudySearcher, progress: Progress, interrupt: In
 
 
 def _open_resumed(arguments: argparse.Namespace, out: Path) -> RunDirectory:
-    run = RunDirectory.open(out / arguments.resume) if arguments.resume else None
-    if run is None:
+    if not arguments.resume:
         raise InputError("--resume: the name of a run is empty")
+    run = RunDirectory.open(out / arguments.resume)
     before = run.read_json(PROVENANCE)
     if not before:
         raise InputError(f"run {run.name} has no {PROVENANCE}: it cannot be told what it was; start it anew")
