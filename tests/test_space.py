@@ -50,7 +50,7 @@ def test_random_draws_reach_all_of_the_space(drawn: list[tuple[Configuration, di
     assert {c.optimizer for c in configurations} == set(OPTIMIZERS)
     assert {c.schedule for c in configurations} == set(SCHEDULES)
     assert {c.shift for c in configurations} == {0, 1, 2, 3}
-    assert {c.width for c in configurations if c.family == "residual"} == {16, 24}
+    assert {c.width for c in configurations if c.family == "residual"} == {16, 32}
     assert {c.nesterov for c in configurations if c.optimizer == "sgd"} == {False, True}
     assert len(set(configurations)) == DRAWS
 
@@ -64,11 +64,14 @@ def test_a_parameter_is_drawn_only_where_it_applies(drawn: list[tuple[Configurat
         names |= {"label_smoothing"} & {configuration.loss}
         names |= {"focal_gamma"} if configuration.loss == "focal" else set()
         names |= {"constant_ema" if configuration.schedule == "constant" else "falling_ema"}
-        always = {"family", "dropout", "loss", "optimizer", "batch_size", "schedule", "dihedral"}
-        assert set(parameters) == names | always | {"shift", "stain", "cutout"}
+        names |= {"residual_schedule", "residual_dihedral"} if family == "residual" else {"schedule", "dihedral"}
+        always = {"family", "dropout", "loss", "optimizer", "batch_size", "shift", "stain", "cutout"}
+        assert set(parameters) == names | always
         assert configuration.ema or configuration.schedule == "constant", (
             "a falling rate is judged early by its average"
         )
+        if family == "residual":  # what early rungs reward and the end does not is left out
+            assert configuration.dihedral and configuration.schedule != "constant"
 
 
 def test_parameters_of_is_the_inverse_of_suggest(
