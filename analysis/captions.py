@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bloodtune.fetch import medmnist_info
-
-BLOOD_CLASSES = (
-    "basophil",
-    "eosinophil",
-    "erythroblast",
-    "immature granulocyte",
-    "lymphocyte",
-    "monocyte",
-    "neutrophil",
-    "platelet",
-)
+from bloodtune import fetch
 
 FAMILY_NAMES = {
     "mlnn": "MLNN",
@@ -45,18 +33,13 @@ def data_sentence(provenance: Mapping[str, Any]) -> str:
 
 def official_name(md5: str) -> str | None:
     """Return name and size of the MedMNIST file with this MD5, e.g. ``BloodMNIST, 28 px``; else None."""
-    for info in medmnist_info().values():
+    for info in fetch.medmnist_info().values():
         for key, value in info.items():
             if key.startswith("MD5") and value == md5:
                 return f"{info['python_class']}, {key.removeprefix('MD5').strip('_') or 28} px"
     return None
 
 
-def short_name(name: str) -> str:
-    """Return a class name without what stands in parentheses."""
-    return re.sub(r"\s*\(.*\)", "", name).strip() or name
-
-
 def is_blood(class_names: Sequence[str]) -> bool:
     """Tell whether these are the classes of BloodMNIST, in order: only then published values compare."""
-    return [short_name(name).lower().rstrip("s") for name in class_names] == list(BLOOD_CLASSES)
+    return tuple(class_names) == fetch.class_names(fetch.OFFICIAL)

@@ -16,7 +16,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bloodtune.configuration import Configuration
-from captions import short_name
 
 COLUMN, PAGE = 3.5, 7.0  # inches: one column, and the whole width, of a two-column page
 SMALL, TEXT, TITLE = 6.0, 7.0, 8.0  # points
@@ -111,7 +110,7 @@ def save_figure(drawn: CaptionedFigure, folder: Path, name: str) -> tuple[Path, 
 
 
 def short_class_names(class_names: Sequence[str], width: int = 14, lines: int = 2) -> list[str]:
-    """Return the class names on at most ``lines`` lines of ``width`` characters, less what is in parentheses.
+    """Return the class names on at most ``lines`` lines of ``width`` characters.
 
     What does not fit ends in an ellipsis; names that become equal are told apart by their number.
     """
@@ -165,7 +164,7 @@ def show_image(axes: Axes, image: np.ndarray) -> None:
 
 
 def _shorten(name: str, width: int, lines: int) -> str:
-    words = textwrap.wrap(short_name(name), width, break_long_words=False, break_on_hyphens=False)
+    words = textwrap.wrap(name, width, break_long_words=False, break_on_hyphens=False)
     kept = [*words[: lines - 1], " ".join(words[lines - 1 :])]
     return "\n".join(x if len(x) <= width else x[: width - 1].rstrip() + "…" for x in kept if x)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bloodtune.run import PROVENANCE, RunDirectory
-from captions import FAMILY_NAMES, data_sentence, is_blood, official_name, short_name
+from captions import FAMILY_NAMES, data_sentence, is_blood, official_name
 from intervals import Measured
 from papers import load_papers
 from results import Choices, Contender, TestedContender
@@ -139,7 +139,7 @@ def _data(material: Material) -> list[str]:
     data = material.provenance["data"]
     blocks = [_escaped_data(material), _standing(data, material.compares())]
     counts = data.get("class_counts", {})
-    frame = pd.DataFrame({"Class": [*(short_name(name) for name in data["class_names"]), "all"]})
+    frame = pd.DataFrame({"Class": [*data["class_names"], "all"]})
     for split, size in data["split_sizes"].items():
         by_class = counts.get(split, [None] * len(data["class_names"]))
         frame[split] = [*("–" if count is None else f"{count:,}" for count in by_class), f"{size:,}"]

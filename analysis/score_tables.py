@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bloodtune.metrics import per_class
-from captions import FAMILY_NAMES, is_blood, short_name
+from captions import FAMILY_NAMES, is_blood
 from intervals import METRICS, Interval, Measured, accuracy_difference, holm, mcnemar, predicted_matrix
 from papers import PublishedResult, load_papers
 from results import Choices, TestedContender
@@ -83,7 +83,7 @@ def per_class_table(
         part = pd.DataFrame(
             {
                 "configuration": label,
-                "class": [short_name(name) for name in class_names],
+                "class": list(class_names),
                 "precision": precision,
                 "recall": recall,
                 "f1": f1,
@@ -114,14 +114,13 @@ def confused_pairs_table(
 
     ``published_share`` is the mean over the four matrices of the family (of the CNN where a family has none).
     """
-    names = [short_name(name) for name in class_names]
     papers = load_papers() if is_blood(class_names) else None
     rows, panels = [], []
     for label, one in _chosen(tested, choices).items():
         family = one.contender.configuration.family
         published = (papers.matrices(family) or papers.matrices("cnn")) if papers else []
         part = [
-            {"configuration": label, **_pair(pair, names, published)}
+            {"configuration": label, **_pair(pair, class_names, published)}
             for pair in _most_confused(predicted_matrix(labels, one.median_probabilities))
         ]
         rows += part

@@ -40,7 +40,7 @@ class Progress(Callback):  # type: ignore[misc]
         self._next_line = 0.0
         self._console = Console(stderr=True)
         self._live = (
-            Live(get_renderable=self._screen, console=self._console, refresh_per_second=4, transient=True)
+            Live(get_renderable=self._screen, console=self._console, refresh_per_second=2, transient=True)
             if self._console.is_terminal
             else None
         )

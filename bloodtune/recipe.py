@@ -78,11 +78,6 @@ class Recipe:
     enqueued: tuple[Enqueued, ...]
     text: str
 
-    @property
-    def families(self) -> tuple[str, ...]:
-        """The families that the space reaches."""
-        return tuple(v for p in self.parameters if p.field == "family" for v in p.choices or ())
-
     def expected_epochs(self, budget: int) -> int:
         """Epochs of ``budget`` trials if ASHA kept just one in ``reduction_factor`` at each rung."""
         total, alive, last = 0.0, float(budget), 0

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bloodtune.configuration import Configuration
+from bloodtune.fetch import OFFICIAL, class_names
 from bloodtune.run import (
     BEST,
     COMPLETE,
@@ -22,16 +23,7 @@ from bloodtune.run import (
 )
 from results import FOUND, PUBLISHED, Contender, Retraining, TestedContender
 
-CLASS_NAMES = (
-    "basophil",
-    "eosinophil",
-    "erythroblast",
-    "immature granulocytes(myelocytes, metamyelocytes and promyelocytes)",
-    "lymphocyte",
-    "monocyte",
-    "neutrophil",
-    "platelet",
-)
+CLASS_NAMES = class_names(OFFICIAL)
 TEST_COUNTS = (244, 624, 311, 579, 243, 284, 666, 470)
 MAX_EPOCHS, RUNGS = 27, (3, 9)
 

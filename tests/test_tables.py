@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from captions import data_sentence, is_blood, short_name
+from captions import data_sentence, is_blood
 from intervals import Interval, measure
 from results import FOUND, TestedContender, choose
 from score_tables import decimals_of, p_value, percent
@@ -132,7 +132,7 @@ def test_tables_do_with_one_configuration_and_one_seed(tmp_path: Path) -> None:
 def test_per_class_table_has_each_family(tables: dict[str, Table]) -> None:
     table = tables["table4_per_class"]
     assert len(table.frame) == 4 * 8
-    assert table.frame["class"].iloc[3] == "immature granulocytes"
+    assert table.frame["class"].iloc[3] == "immature granulocyte"
     assert table.frame.groupby("configuration").support.sum().unique().tolist() == [400]
     assert [panel.title.split("(")[1] for panel in table.panels] == [
         "best MLNN)",
@@ -281,4 +281,3 @@ def test_is_blood_knows_the_classes() -> None:
     assert is_blood(CLASS_NAMES)
     assert not is_blood(["malignant", "normal, benign"])
     assert not is_blood(CLASS_NAMES[::-1])
-    assert short_name(CLASS_NAMES[3]) == "immature granulocytes"
