@@ -10,8 +10,8 @@ from torch import nn
 
 from bloodtune.configuration import Configuration
 
-# Share of the steps in which one-cycle rises. Short, so that the rungs, which come early, see it near its peak.
-RISE = 0.1
+# Share of the steps in which one-cycle rises: about one of 27 epochs, so that the first rung sees it at its peak.
+RISE = 0.04
 
 
 def build_optimizer(configuration: Configuration, network: nn.Module) -> torch.optim.Optimizer:
@@ -38,7 +38,7 @@ def schedule_factor(schedule: str, progress: float) -> float:
     """Return the learning rate as a share of its peak, at ``progress`` 0 to 1 through all planned steps.
 
     ``cosine`` falls from the start (Loshchilov & Hutter 2017, without restarts); ``one_cycle`` rises linearly over
-    the first tenth from 0.1 and falls linearly to 0 (after Smith & Topin 2019, momentum kept constant).
+    the first 4 % of the steps from 0.1 and falls linearly to 0 (after Smith & Topin 2019, momentum kept constant).
     """
     if schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * progress))

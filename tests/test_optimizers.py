@@ -85,9 +85,9 @@ def test_decay_shrinks_weights_without_a_gradient_under_adamw() -> None:
         ("cosine", 0.5, 0.5),
         ("cosine", 1.0, 0.0),
         ("one_cycle", 0.0, 0.1),
-        ("one_cycle", 0.05, 0.55),
-        ("one_cycle", 0.1, 1.0),
-        ("one_cycle", 0.55, 0.5),
+        ("one_cycle", 0.02, 0.55),
+        ("one_cycle", 0.04, 1.0),
+        ("one_cycle", 0.52, 0.5),
         ("one_cycle", 1.0, 0.0),
     ],
 )
@@ -102,10 +102,10 @@ def test_schedules_rise_once_at_most_and_never_leave_their_peak(schedule: str) -
     assert factors.max() == pytest.approx(1)
     top = int(factors.argmax())
     assert (np.diff(factors[: top + 1]) > 0).all()
-    assert top == (100 if schedule == "one_cycle" else 0)
+    assert top == (40 if schedule == "one_cycle" else 0)
     if schedule != "constant":
         assert (np.diff(factors[top:]) < 0).all()
-    assert np.abs(np.diff(factors)).max() < 0.02
+    assert np.abs(np.diff(factors)).max() < 0.03
 
 
 # The average of weights
