@@ -58,14 +58,16 @@ def test_random_draws_reach_all_of_the_space(drawn: list[tuple[Configuration, di
 def test_a_parameter_is_drawn_only_where_it_applies(drawn: list[tuple[Configuration, dict[str, Any]]]) -> None:
     for configuration, parameters in drawn:
         family, optimizer = configuration.family, configuration.optimizer
+        own = "residual_" if family == "residual" else ""
         names = {"hidden_layers", "hidden_size"} if family == "mlnn" else {f"{family}_width"}
-        names |= {"sgd_learning_rate", "momentum", "nesterov"} if optimizer == "sgd" else {f"{optimizer}_learning_rate"}
-        names |= {f"{optimizer}_weight_decay"}
+        names |= {f"{own}{optimizer}_learning_rate", f"{optimizer}_weight_decay"}
+        names |= {"momentum", "nesterov"} if optimizer == "sgd" else set()
         names |= {"label_smoothing"} & {configuration.loss}
         names |= {"focal_gamma"} if configuration.loss == "focal" else set()
         names |= {"constant_ema" if configuration.schedule == "constant" else "falling_ema"}
-        names |= {"residual_schedule", "residual_dihedral"} if family == "residual" else {"schedule", "dihedral"}
-        always = {"family", "dropout", "loss", "optimizer", "batch_size", "shift", "stain", "cutout"}
+        names |= {f"{own}{name}" for name in ("dropout", "loss", "schedule", "dihedral")}
+        names |= {"stain", "cutout"} if family != "residual" else set()
+        always = {"family", "optimizer", "batch_size", "shift"}
         assert set(parameters) == names | always
         assert configuration.ema or configuration.schedule == "constant", (
             "a falling rate is judged early by its average"
