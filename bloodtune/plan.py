@@ -40,6 +40,7 @@ class Plan:
             f"workers   {self.workers}, each with {_amounts(self.resources_per_trial)}",
             "space",
         ]
+        column = max(len(parameter.name) for parameter in recipe.parameters)
         for parameter in recipe.parameters:
             when = " and ".join(f"{field} = {'|'.join(map(str, v))}" for field, v in parameter.when.items())
             span = (
@@ -47,7 +48,7 @@ class Plan:
                 if parameter.choices is not None
                 else f"{parameter.low} to {parameter.high}{', log' if parameter.log else ''}"
             )
-            lines.append(f"  {parameter.name:<22} {span}{f'   if {when}' if when else ''}")
+            lines.append(f"  {parameter.name:<{column}} {span}{f'   if {when}' if when else ''}")
         return "\n".join(lines)
 
 
