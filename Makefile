@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Holds for what builds the package too.
-export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+# Holds for what builds the package too. Not an absolute path: pip would split one at its blanks.
+export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: search summarize test test-realdata lint clean

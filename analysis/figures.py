@@ -147,7 +147,8 @@ def predictions(
     figure.suptitle(f"{title} (P predicted, A actual; thick frame and cross: wrong)", fontsize=TEXT, parse_math=False)
     right, drawn_right = (labels == predicted), (labels[:count] == predicted[:count])
     caption = (
-        f"{title}: the first {count} of {len(labels):,} test images, predicted (P) against actual (A) class; "
+        f"{title}, the seed that is median on validation: the first {count} of {len(labels):,} test images, "
+        "predicted (P) against actual (A) class; "
         f"{int(drawn_right.sum())} of these are right, {percent(float(right.mean()))} of all. "
         f"Wrong ones have a thick frame and a cross.{long_class_names(class_names, 21, 1)}"
     )

@@ -46,7 +46,8 @@ def all_figures(
             contenders = [one.contender for one in published[family]]
             figures[f"training_loss_{family}"] = training_loss(FAMILY_NAMES[family], contenders, data)
     if pairs:
-        figures["precision_and_f1"] = precision_and_f1(pairs, test.labels, percent, data, intervals)
+        panels = {name: [one.contender for one in members] for name, members in pairs.items()}
+        figures["precision_and_f1"] = precision_and_f1(panels, len(test.labels), percent, data, intervals)
     for family, members in published.items():
         figures[f"confusion_{family}"] = confusion_matrices(
             FAMILY_NAMES[family], members, test.labels, class_names, data
@@ -60,8 +61,9 @@ def all_figures(
         for one in members:
             predicted = one.median_probabilities.argmax(axis=1)
             figures[f"predictions_{name}"] = predictions(title, test.images, test.labels, predicted, class_names, data)
-    shown = {FAMILY_NAMES[family]: by_label[label] for family, label in choices.published_by_family.items()}
-    figures["side_by_side"] = side_by_side({**shown, "chosen model": best}, test.labels, percent, data, intervals)
+    shown = {FAMILY_NAMES[family]: by_label[label].contender for family, label in choices.published_by_family.items()}
+    shown["chosen model"] = best.contender
+    figures["side_by_side"] = side_by_side(shown, len(test.labels), percent, data, intervals)
     return figures
 
 

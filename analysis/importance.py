@@ -22,7 +22,7 @@ def rung_importance(run: RunDirectory, rungs: Sequence[int]) -> tuple[dict[str, 
 
     The rung is the first one, which nearly all trials reach; without rungs, the last epoch that all finished
     trials share. Importance is fANOVA's (Hutter et al. 2014) of the validation macro-F1 at that rung, the sum over
-    the fields being 1; empty where there are fewer than four trials.
+    the fields being 1; empty where there are fewer than four trials, or nothing differs between them.
     """
     records = [record for record in run.trials() if record.state != FAILED and record.epochs]
     rung = rungs[0] if rungs else min((record.epochs for record in records), default=0)
@@ -31,7 +31,7 @@ def rung_importance(run: RunDirectory, rungs: Sequence[int]) -> tuple[dict[str, 
     records = [record for record in records if record.trial in values.index]
     rows = [{field: getattr(record.configuration, field) for field in FIELDS} for record in records]
     varied = {field: distribution for field in FIELDS if (distribution := _distribution([row[field] for row in rows]))}
-    if len(records) < 4 or not varied:
+    if len(records) < 4 or not varied or values[[record.trial for record in records]].nunique() < 2:
         return {}, rung
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize")

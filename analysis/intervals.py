@@ -156,7 +156,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _percentile(value: float, resampled: np.ndarray, level: float) -> Interval:
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))
 
 
@@ -167,7 +167,7 @@ def _weighted_auc(labels: np.ndarray, probabilities: np.ndarray, weights: np.nda
     pairs they win, ties half, plus half their own total weight squared.
     """
     total = weights.sum(axis=0)
-    areas = []
+    areas, areas_of = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
     for index in range(probabilities.shape[1]):
         score = probabilities[:, index]
         order = np.argsort(score, kind="stable")
@@ -179,5 +179,6 @@ def _weighted_auc(labels: np.ndarray, probabilities: np.ndarray, weights: np.nda
         own = weights[positive].sum(axis=0)
         won = (weights[positive] * (below[start] + below[end])).sum(axis=0) / 2 - own**2 / 2
         pairs = own * (total - own)
-        areas.append(np.divide(won, pairs, out=np.full(len(own), np.nan), where=pairs > 0))
-    return np.asarray(np.nanmean(areas, axis=0))
+        areas += np.divide(won, pairs, out=np.zeros(len(own)), where=pairs > 0)
+        areas_of += pairs > 0
+    return np.asarray(np.divide(areas, areas_of, out=np.full(len(areas), np.nan), where=areas_of > 0))

@@ -14,6 +14,11 @@ from bloodtune.configuration import Configuration
 PUBLISHED, FOUND = "published", "found"
 
 
+def trial_label(trial: int) -> str:
+    """Return what a configuration that the search found is called."""
+    return f"search #{trial}"
+
+
 @dataclass(frozen=True)
 class Retraining:
     """One configuration trained anew with one seed; the weights kept are those of the best validation epoch.
@@ -37,6 +42,7 @@ class Retraining:
 class Contender:
     """A configuration with its retrainings: a published one (``label`` as in papers.toml) or one the search found.
 
+    ``max_epochs`` is the most that a retraining may take, which also sets its schedule's end.
     ``search_val_macro_f1`` is the best value that the search itself saw; None for a published configuration
     that the search did not run.
     """
@@ -44,6 +50,7 @@ class Contender:
     label: str
     origin: str
     configuration: Configuration
+    max_epochs: int
     retrainings: tuple[Retraining, ...]
     search_val_macro_f1: float | None = None
 

@@ -37,7 +37,10 @@ RESULT, CURVE, PROBABILITIES = "result.json", "curve.csv", "test_probabilities.n
 PATIENCE = 10
 
 # What decides a training beside its configuration: with other code, what was kept is not the same training.
-_TRAINING_CODE = ("training.py", "augment.py", "losses.py", "optimizers.py", "classifier.py", "models/*.py")
+_TRAINING_CODE = (
+    *("training.py", "augment.py", "losses.py", "optimizers.py", "metrics.py"),
+    *("classifier.py", "models/*.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def retrain(
     Returns:
         The candidates with their trainings, in their order, but for those of which one diverged in its first epoch.
     """
-    jobs = {candidate.label: _jobs(candidate, folder, dataset.md5, seeds) for candidate in candidates}
+    jobs = {candidate.label: _jobs(candidate, folder, dataset, seeds) for candidate in candidates}
     missing = [job for group in jobs.values() for job in group if not (job.folder / RESULT).exists()]
     # The longest first, so that no worker is left with one at the end.
     waiting = sorted(missing, key=_cost, reverse=True)
@@ -126,6 +129,7 @@ def retrain(
                     label=candidate.label,
                     origin=candidate.origin,
                     configuration=candidate.configuration,
+                    max_epochs=candidate.epochs,
                     retrainings=tuple(map(_read, jobs[candidate.label], results)),
                     search_val_macro_f1=candidate.search_val_macro_f1,
                 )
@@ -177,8 +181,9 @@ def _map(
         advance(done, len(jobs))
 
 
-def _jobs(candidate: Candidate, folder: Path, md5: str, seeds: int) -> list[_Job]:
-    content = [candidate.configuration.to_mapping(), candidate.epochs, md5, PATIENCE, _code_digest()]
+def _jobs(candidate: Candidate, folder: Path, dataset: Dataset, seeds: int) -> list[_Job]:
+    data = [dataset.md5, list(dataset.class_names)]
+    content = [candidate.configuration.to_mapping(), candidate.epochs, *data, _code_digest()]
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:10]
     slug = re.sub(r"[^a-z0-9]+", "-", candidate.label.lower()).strip("-")
     place = folder.absolute() / f"{slug}-{digest}"
@@ -188,7 +193,7 @@ def _jobs(candidate: Candidate, folder: Path, md5: str, seeds: int) -> list[_Job
 
 def _code_digest() -> str:
     package = Path(bloodtune.__file__).parent
-    files = [file for pattern in _TRAINING_CODE for file in sorted(package.glob(pattern))]
+    files = [Path(__file__), *(file for pattern in _TRAINING_CODE for file in sorted(package.glob(pattern)))]
     digest = hashlib.sha256(metadata.version("torch").encode())
     for file in files:
         digest.update(file.read_bytes())

@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
 from figure_style import (
     BLACK,
@@ -26,8 +25,8 @@ from figure_style import (
     new_figure,
     panel_title,
 )
-from intervals import MATRIX_METRICS, Interval, predicted_matrix
-from results import TestedContender
+from intervals import Interval
+from results import Contender
 
 Intervals = Mapping[str, Mapping[str, Interval]]  # label of a contender -> name of a metric -> interval
 
@@ -56,19 +55,18 @@ class _Row:
 
 
 def precision_and_f1(
-    families: Mapping[str, Sequence[TestedContender]],
-    labels: np.ndarray,
+    families: Mapping[str, Sequence[Contender]],
+    images: int,
     published_percent: Mapping[str, float],
     data: str,
-    intervals: Intervals | None = None,
-    interval_name: str = "bootstrap over the test images",
+    intervals: Intervals,
 ) -> CaptionedFigure:
     """Draw weighted precision and weighted F1 as points with 95 % intervals, a panel for each family.
 
     ``families`` maps a panel's title to its contenders; a family without any gets no panel.
+    Points and not bars, as the axis does not start at 0. ``images`` is the size of the test split.
     ``published_percent`` maps labels to weighted F1 as printed; a label that it lacks gets no marker.
-    ``intervals`` go by label and metric, on [0, 1]; without them the points are means over the seeds with
-    their t-intervals.
+    ``intervals`` go by label and metric, on [0, 1], of the seed that is median on validation.
 
     Raises:
         ValueError: no contender at all, or a published score that is not in percent.
@@ -76,76 +74,45 @@ def precision_and_f1(
     metrics = ("weighted_precision", "weighted_f1")
     groups = {}
     for title, group in families.items():
-        names = [panel_title(t.contender.label, t.contender.configuration, ":\n") for t in group]
+        names = [panel_title(contender.label, contender.configuration, ":\n") for contender in group]
         if group:
-            groups[title] = _rows(names, group, metrics, labels, published_percent, intervals)
-    seeds = [len(tested.probabilities) for group in families.values() for tested in group]
-    how = _how(seeds) if intervals is None else f"Lines: 95 % intervals ({interval_name})"
-    return _draw(groups, metrics, len(labels), how, data)
+            groups[title] = _rows(names, group, published_percent, intervals)
+    return _draw(groups, metrics, images, data)
 
 
 def side_by_side(
-    contenders: Mapping[str, TestedContender],
-    labels: np.ndarray,
+    contenders: Mapping[str, Contender],
+    images: int,
     published_percent: Mapping[str, float],
     data: str,
-    intervals: Intervals | None = None,
-    interval_name: str = "bootstrap over the test images",
+    intervals: Intervals,
 ) -> CaptionedFigure:
     r"""Draw weighted F1 and macro-F1 of a few contenders, e.g. ``{"MLNN\n(config 3)": ..., "found": ...}``.
 
     The other arguments, by the contenders' labels, and what it raises are those of ``precision_and_f1``.
     """
     metrics = ("weighted_f1", "macro_f1")
-    tested = list(contenders.values())
-    rows = _rows(list(contenders), tested, metrics, labels, published_percent, intervals)
-    seeds = [len(t.probabilities) for t in tested]
-    how = _how(seeds) if intervals is None else f"Lines: 95 % intervals ({interval_name})"
-    return _draw({"": rows} if rows else {}, metrics, len(labels), how, data)
-
-
-def seed_interval(values: Sequence[float]) -> Interval:
-    """Return mean and 95 % t-interval over the seeds, cut to [0, 1]; the bounds of a single seed are NaN."""
-    scores = np.asarray(values, dtype=float)
-    mean = float(scores.mean())
-    if len(scores) == 1:
-        return Interval(mean, math.nan, math.nan)
-    half = float(stats.t.ppf(0.975, len(scores) - 1) * scores.std(ddof=1) / np.sqrt(len(scores)))
-    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+    rows = _rows(list(contenders), list(contenders.values()), published_percent, intervals)
+    return _draw({"": rows} if rows else {}, metrics, images, data)
 
 
 def _rows(
     names: Sequence[str],
-    group: Sequence[TestedContender],
-    metrics: Sequence[str],
-    labels: np.ndarray,
+    group: Sequence[Contender],
     published_percent: Mapping[str, float],
-    intervals: Intervals | None,
+    intervals: Intervals,
 ) -> list[_Row]:
     rows = []
-    for name, tested in zip(names, group, strict=True):
-        label = tested.contender.label
-        scores = _over_seeds(tested, labels, metrics) if intervals is None else intervals[label]
+    for name, contender in zip(names, group, strict=True):
+        label = contender.label
         published = published_percent.get(label)
         if published is not None and published <= 1:
             raise ValueError(f"published weighted F1 of {label!r} is {published}: expected percent, e.g. 88.56")
-        rows.append(_Row(name, scores, published))
+        rows.append(_Row(name, intervals[label], published))
     return rows
 
 
-def _over_seeds(tested: TestedContender, labels: np.ndarray, metrics: Sequence[str]) -> dict[str, Interval]:
-    matrices = np.stack([predicted_matrix(labels, one) for one in tested.probabilities])
-    return {metric: seed_interval(list(MATRIX_METRICS[metric](matrices))) for metric in metrics}
-
-
-def _how(seeds: Sequence[int]) -> str:
-    most = max(seeds, default=0)
-    return "One seed, no interval" if most == 1 else f"Mean of {most} seeds with its 95 % t-interval"
-
-
-def _draw(
-    groups: Mapping[str, Sequence[_Row]], metrics: Sequence[str], images: int, how: str, data: str
-) -> CaptionedFigure:
+def _draw(groups: Mapping[str, Sequence[_Row]], metrics: Sequence[str], images: int, data: str) -> CaptionedFigure:
     if not groups:
         raise ValueError("a figure of scores needs at least one contender, got none")
     sizes = [len(rows) for rows in groups.values()]
@@ -171,7 +138,8 @@ def _draw(
     )
     what = " and ".join(_METRICS[metric][0] for metric in metrics)
     caption = (
-        f"{what[0].upper()}{what[1:]} on the {images:,} test images. {how}. "
+        f"{what[0].upper()}{what[1:]} on the {images:,} test images, of the seed that is median on validation, "
+        "with 95 % bootstrap intervals over the images. "
         f"{'Hollow diamonds: the published weighted F1. ' if is_published else ''}"
         f"The axis runs from {low:g} to {min(high, 100):g} %."
     )

@@ -112,11 +112,12 @@ def learning_curves(run: RunDirectory, rungs: Sequence[int], data: str) -> Capti
         handlelength=2.4,
     )
     states = ", ".join(f"{n} {s}" for s in _ENDS if (n := sum(t.state == s for t in trials)))
-    caption = (
-        f"Validation macro-F1 of the {len(trials)} trials ({states}), one line each, against the epoch; the "
-        f"vertical lines are the rungs ({', '.join(map(str, rungs))}) at which ASHA decides which go on."
-    )
-    return finish(figure, caption, data)
+    caption = f"Validation macro-F1 of the {len(trials)} trials ({states}), one line each, against the epoch"
+    if rungs:
+        caption += (
+            f"; the vertical lines are the rungs ({', '.join(map(str, rungs))}) at which ASHA decides which go on"
+        )
+    return finish(figure, f"{caption}.", data)
 
 
 def importance(importances: Mapping[str, float], data: str, rung: int | None = None) -> CaptionedFigure:
@@ -139,8 +140,12 @@ def importance(importances: Mapping[str, float], data: str, rung: int | None = N
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("share of the explained variation", fontsize=TEXT)
     if not known:
-        axes.text(0.5, 0.5, "too few trials to tell", transform=axes.transAxes, ha="center", fontsize=TEXT)
-    at = f", computed on the values that all trials had at epoch {rung}" if rung is not None else ""
+        axes.text(0.5, 0.5, "nothing to tell apart", transform=axes.transAxes, ha="center", fontsize=TEXT)
+    at = (
+        f", computed on the values of the trials at epoch {rung}, those that failed left out"
+        if rung is not None
+        else ""
+    )
     return finish(figure, f"Importance of the hyperparameters for validation macro-F1{at}.", data)
 
 

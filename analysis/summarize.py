@@ -17,12 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bloodtune import arguments as flags
 from bloodtune.cluster import connect, resolve_address
-from bloodtune.configuration import FAMILIES
 from bloodtune.data import Dataset, Split, load_dataset, load_test_split
 from bloodtune.errors import InputError
 from bloodtune.plan import fitting_trials
 from bloodtune.provenance import git_commit
-from bloodtune.recipe import BOOK, Enqueued, Recipe, load_enqueued, load_recipe
+from bloodtune.recipe import BOOK, Recipe, load_enqueued, load_recipe
 from bloodtune.run import (
     COMPLETE,
     FAILED,
@@ -33,13 +32,15 @@ from bloodtune.run import (
     RunDirectory,
     TrialRecord,
     best_record,
+    check_writable,
     point_latest,
 )
 from figure_style import save_figure
 from gallery import all_figures
 from intervals import measure
+from papers import load_papers
 from report import REPORT, Material, write_report
-from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, choose
+from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, choose, trial_label
 from retrain import CACHE, Candidate, Workers, retrain, score_test_split
 from tables import all_tables, write_tables
 
@@ -89,7 +90,8 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
     """Retrain, choose, freeze, score, and write everything into ``folder``.
 
     Raises:
-        InputError: the run has no trial with a score, its data is gone or changed, or ``folder`` cannot be made.
+        InputError: the run has no trial with a score, its data is gone or changed, ``folder`` cannot be
+            made, or ``control`` is no random search on the same data.
     """
     known = run.read_json(PROVENANCE).get("data")
     if not known:
@@ -99,10 +101,10 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
         raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but the search ran on {known['md5']}; restore it")
     recipe = load_recipe(str(run.path / RECIPE))
     candidates = _candidates(run, recipe, settings)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out: {folder} cannot be made: {error.strerror}") from None
+    if control is not None:
+        _check_control(control, known["md5"])
+    for place in (folder, run.path / CACHE):
+        check_writable(place)
     with connect(resolve_address(None), workers=settings.workers, image_bytes=dataset.image_bytes) as resources:
         gpus = 1.0 if resources.get("GPU") else 0.0
         fitting = fitting_trials(resources, gpus)
@@ -117,6 +119,7 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
         if not contenders:
             raise InputError(f"run {run.name}: every retraining diverged in its first epoch")
         choices = choose(contenders)
+        folder.mkdir(parents=True, exist_ok=True)
         _freeze(folder, settings, contenders, diverged, choices)
         test = load_test_split(dataset.source, dataset.md5)
         with _bar("test split") as advance:
@@ -128,9 +131,11 @@ def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[C
     trials = run.trials()
     if best_record(trials) is None:
         raise InputError(f"run {run.name} has no trial with a score yet")
-    papers = sorted(load_enqueued(BOOK / "papers.toml"), key=_paper_order)
+    # As the papers have them; the file has the best convolutional ones first for ASHA's sake.
+    order = list(load_papers().results)
+    papers = sorted(load_enqueued(BOOK / "papers.toml"), key=lambda entry: order.index(entry.label))
     published = {entry.configuration for entry in papers}
-    searched = {trial.label: trial.best_val_macro_f1 for trial in trials if trial.configuration in published}
+    searched = {trial.label: trial.best_val_macro_f1 for trial in trials if trial.label and trial.state != FAILED}
     known = [
         Candidate(
             entry.label,
@@ -144,7 +149,7 @@ def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[C
     new = [trial for trial in trials if trial.configuration not in published]
     found = [
         Candidate(
-            f"search #{trial.trial}",
+            trial_label(trial.trial),
             FOUND,
             trial.configuration,
             settings.epochs or recipe.asha.max_epochs,
@@ -153,11 +158,6 @@ def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[C
         for trial in best_found(new, recipe.asha.rungs, settings.top)
     ]
     return known + found
-
-
-def _paper_order(entry: Enqueued) -> int:
-    # As the papers have them; the file has the convolutional ones first for ASHA's sake.
-    return FAMILIES.index(entry.configuration.family)
 
 
 def best_found(trials: Sequence[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
@@ -218,6 +218,13 @@ def _copy_models(folder: Path, contenders: dict[str, Contender], choices: Choice
         (folder / place).mkdir(parents=True, exist_ok=True)
         for name in ("model.safetensors", "model.json"):
             shutil.copyfile(source / name, folder / place / name)
+
+
+def _check_control(control: RunDirectory, md5: str) -> None:
+    if control.read_json(PROVENANCE).get("data", {}).get("md5") != md5:
+        raise InputError(f"--control: run {control.name} is on other data")
+    if load_recipe(str(control.path / RECIPE)).sampler != "random":
+        raise InputError(f"--control: run {control.name} has no random sampler; search with --recipe random")
 
 
 def _open_run(asked: str) -> RunDirectory:

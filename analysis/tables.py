@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bloodtune.run import COMPLETE, FAILED, PROVENANCE, PRUNED, RunDirectory, TrialRecord
+from bloodtune.run import COMPLETE, FAILED, PROVENANCE, PRUNED, RunDirectory, best_record
 from captions import data_sentence
 from intervals import Measured
 from papers import ConfigurationTable, load_papers
-from results import FOUND, Choices, Contender, TestedContender
+from results import FOUND, Choices, Contender, TestedContender, trial_label
 from score_tables import comparison_table, confused_pairs_table, f1_table, per_class_table
 from table_files import Panel, Table, write_table
 
@@ -70,7 +70,7 @@ def search_table(
 ) -> Table:
     """Table 7: what the search spent and won, beside the ``control`` (random) run where there is one."""
     contenders = {one.contender.label: one.contender for one in tested}
-    columns = {"search": search_costs(run) | search_gains(contenders, measured, choices)}
+    columns = {"search": search_costs(run) | search_gains(run, contenders, measured, choices)}
     if control is not None:
         columns["random"] = search_costs(control)
     quantities = list(_QUANTITIES)
@@ -82,10 +82,11 @@ def search_table(
         shown[name] = [_shown(values.get(quantity), _QUANTITIES[quantity][1]) for quantity in quantities]
     caption = (
         "What the search cost and what it gained. Scores are macro-F1 on validation, in %, but for the last "
-        "row. Epochs of full training: all trials times the most epochs that one of them ran. Published: the "
+        "row. Epochs of full training: all trials times the most epochs that one may run. Published: the "
         "best of the enqueued published configurations, which ASHA may have stopped early. Optimism: the "
-        "search's own best score less the mean of the same configuration retrained with fresh seeds; where "
-        "retraining runs longer than the search did, it can be negative."
+        "search's own score less the mean of the same configuration retrained with fresh seeds for at least as many "
+        "epochs, both with one view an image; – where it was not. The last two rows are of models as they are used: "
+        "over all eight views where they were trained with them."
     )
     if control is not None:
         caption += f" Random: run {control.name}, the same space without the sampler; it was not retrained."
@@ -97,7 +98,7 @@ def search_costs(run: RunDirectory) -> dict[str, float]:
     trials, provenance = run.trials(), run.read_json(PROVENANCE)
     curves = run.curves()
     spent = float(len(curves) + provenance.get("discarded_epochs", 0))
-    full = float(len(trials) * provenance.get("max_epochs", max((trial.epochs for trial in trials), default=0)))
+    full = float(len(trials) * provenance["max_epochs"])
     costs = {
         "budget": float(provenance.get("budget", len(trials))),
         "complete": float(sum(trial.state == COMPLETE for trial in trials)),
@@ -111,28 +112,34 @@ def search_costs(run: RunDirectory) -> dict[str, float]:
         costs["epochs_saved"] = 1 - spent / full
     if "wall_seconds" in provenance:
         costs["wall_seconds"] = float(provenance["wall_seconds"])
-    best, published = _best(trials), _best([trial for trial in trials if trial.label])
-    if best is not None:
-        costs["best"] = best
-    if best is not None and published is not None:
-        costs |= {"published": published, "gain": best - published}
+    best, published = best_record(trials), best_record(trial for trial in trials if trial.label)
+    if best is not None and best.best_val_macro_f1 is not None:
+        costs["best"] = best.best_val_macro_f1
+        if published is not None and published.best_val_macro_f1 is not None:
+            costs |= {"published": published.best_val_macro_f1}
+            costs |= {"gain": costs["best"] - costs["published"]}
     return costs
 
 
 def search_gains(
-    contenders: Mapping[str, Contender], measured: Mapping[str, Measured], choices: Choices
+    run: RunDirectory, contenders: Mapping[str, Contender], measured: Mapping[str, Measured], choices: Choices
 ) -> dict[str, float]:
-    """Return what retraining made of the search's best; names as in table 7, absent where not known."""
+    """Return what retraining made of the search's best; names as in table 7, absent where not known.
+
+    A retraining of fewer epochs than the search allowed says nothing about the search's optimism.
+    """
     gains = {"test": float(np.mean(measured[choices.best].seeds["macro_f1"]))}
-    searched = {c.label: c.search_val_macro_f1 for c in contenders.values() if c.search_val_macro_f1 is not None}
-    if searched:
-        top = contenders[max(searched, key=lambda label: searched[label])]
-        gains |= {"retrained": _one_view(top), "optimism": searched[top.label] - _one_view(top)}
-    found = [
-        c.search_val_macro_f1 - _one_view(c)
-        for c in contenders.values()
-        if c.origin == FOUND and c.search_val_macro_f1 is not None
-    ]
+    epochs = run.read_json(PROVENANCE)["max_epochs"]
+    optimism = {
+        label: contender.search_val_macro_f1 - _one_view(contender)
+        for label, contender in contenders.items()
+        if contender.search_val_macro_f1 is not None and contender.max_epochs >= epochs
+    }
+    best = best_record(run.trials())
+    label = (best.label or trial_label(best.trial)) if best else ""
+    if label in optimism:
+        gains |= {"retrained": _one_view(contenders[label]), "optimism": optimism[label]}
+    found = [value for label, value in optimism.items() if contenders[label].origin == FOUND]
     if found:
         gains["mean_optimism"] = float(np.mean(found))
     published = [contenders[label].mean_val_macro_f1 for label in choices.published_by_family.values()]
@@ -175,10 +182,6 @@ def _shown(value: float | None, unit: str) -> str:
         return f"{value:,.0f}"
     sign = "+" if unit == _POINTS else ""
     return f"{100 * value:{sign}.1f}".replace("-", "−")
-
-
-def _best(trials: Sequence[TrialRecord]) -> float | None:
-    return max((t.best_val_macro_f1 for t in trials if t.best_val_macro_f1 is not None), default=None)
 
 
 def _configuration_table(table: ConfigurationTable, contenders: Mapping[str, Contender], data: str) -> Table:

@@ -46,7 +46,8 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
 
     Args:
         address: from ``resolve_address``.
-        workers: CPUs of a Ray that is started here; None for all that this process may use.
+        workers: CPUs of a Ray that is started here; None for all that this process may use (its affinity and its
+            container's share counted, which Ray alone does not do; at least 1).
         image_bytes: size of the images to keep in the object store of a Ray that is started here.
 
     Raises:
@@ -56,13 +57,14 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
         raise InputError(f"{address}: Ray's client protocol cannot be used; run this on a host of the cluster")
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    import joblib
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == LOCAL:
         options |= {
-            "num_cpus": workers,
+            "num_cpus": workers or joblib.cpu_count(),
             "include_dashboard": False,
             "object_store_memory": 2 * image_bytes + 200 * 2**20,
         }

@@ -40,7 +40,7 @@ _BOUNDS = {
     "momentum": (0.0, 0.999),
     "weight_decay": (0.0, 10.0),
     "batch_size": (2, 65536),
-    "shift": (0, 8),
+    "shift": (0, 7),  # below the smallest side, of which the pixels are reflected
     "stain": (0.0, 0.5),
     "cutout": (0, 16),
     "ema": (0.0, 0.5),

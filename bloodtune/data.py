@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import logging
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -26,7 +27,11 @@ SPLITS = ("train", "val", "test")
 SMALLEST = 8  # pixels: the CNN halves three times
 
 _ARRAYS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
-_DAMAGE = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# All that np.load raises for files that are not what they seem; the last two come from damaged headers.
+_DAMAGE = (
+    *(OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error),
+    *(TypeError, tokenize.TokenError),
+)
 _log = logging.getLogger(__name__)
 
 

@@ -149,7 +149,8 @@ class RunDirectory:
         Raises:
             InputError: there is no run at ``path``.
         """
-        if not (path / TRIALS).is_file():
+        # os.path says no where pathlib raises: a name too long, a folder that may not be read.
+        if not os.path.isfile(path / TRIALS):
             names = sorted(p.parent.name for p in path.parent.glob(f"*/{TRIALS}") if not p.parent.is_symlink())
             raise InputError(f"no run at {path}; runs there: {', '.join(names) or 'none'}")
         # `latest` may point elsewhere tomorrow; this object stays with the run.
@@ -230,7 +231,7 @@ class RunDirectory:
         for file in (self.path / name for name in (TRIALS, CURVES, PROPOSALS)):
             whole = _read_whole_lines(file).encode()
             if len(whole) < file.stat().st_size:
-                file.write_bytes(whole)
+                os.truncate(file, len(whole))  # what is whole is never rewritten
         finished = {record.trial for record in self.trials()}
         curves = self.curves()
         is_finished = curves.trial.isin(finished)
@@ -248,6 +249,17 @@ def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """
     scored = [r for r in records if r.best_val_macro_f1 is not None and r.state != FAILED]
     return max(scored, key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
+
+
+def check_writable(place: Path) -> None:
+    """Check, without a trace, that a folder can be written, or made, at ``place``.
+
+    Raises:
+        InputError: ``place``, or the nearest folder above it that exists, is no folder or not writable.
+    """
+    folder = next(path for path in (place, *place.absolute().parents) if os.path.exists(path))
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"{place} cannot be written: {folder} is not a folder that can be")
 
 
 def point_latest(folder: Path, name: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -19,7 +22,7 @@ from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.plan import Plan, choose_gpu_share, fitting_trials
 from bloodtune.recipe import Recipe, load_recipe
-from bloodtune.run import PROVENANCE, RECIPE, RunDirectory, best_record
+from bloodtune.run import PROVENANCE, RECIPE, RunDirectory, best_record, check_writable
 
 if TYPE_CHECKING:
     from bloodtune.interrupt import Interrupt
@@ -59,7 +62,7 @@ def _search(arguments: argparse.Namespace) -> int:
         max_epochs=arguments.max_epochs,
     )
     budget = _budget(arguments.budget, before, recipe, resumed)
-    _check_writable(resumed.path if resumed else out)
+    check_writable(resumed.path if resumed else out)
     address = resolve_address(arguments.address)
     dataset = _load_data(arguments.data, before, address)
     with connect(address, workers=arguments.workers, image_bytes=dataset.image_bytes) as resources:
@@ -210,16 +213,11 @@ def _load_data(asked: str | None, before: dict[str, Any], address: str) -> Datas
     return dataset
 
 
-def _check_writable(out: Path) -> None:
-    folder = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"--out {out}: {folder} is not a folder that can be written")
-
-
 def _name(asked: str | None, out: Path, dataset: Dataset) -> str:
     if asked is not None:
         return asked if not dataset.synthetic or SYNTHETIC in asked else f"{asked}-{SYNTHETIC}"
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{dataset.title}"
+    title = re.sub(r"[^\w.+-]+", "-", dataset.title)  # what a run's name may hold
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{title}"
     return stem if not (out / stem).exists() else f"{stem}-{os.getpid()}"
 
 
@@ -248,6 +246,7 @@ def _begin(run: RunDirectory, start: dict[str, Any]) -> dict[str, Any]:
         changed = {key: start[key] for key in ("command", "versions", "git_commit", "workers", "devices", "started")}
         record["resumed"] = [*record.get("resumed", []), changed]
         record["budget"] = start["budget"]
+        record["data"] = start["data"]  # the same by its MD5; the file may have moved
     run.write_json(PROVENANCE, record | {"ended": None})
     return record
 
@@ -264,10 +263,13 @@ def _end(run: RunDirectory, record: dict[str, Any], seconds: float) -> None:
 
 
 def _next_command(run: RunDirectory, plan: Plan, finished: int) -> str:
-    if finished < plan.budget:
-        out = "" if run.path.parent == Path("runs") else f" --out {run.path.parent}"
-        return f"python -m bloodtune.search --resume {run.name}{out}"
-    return f"python analysis/summarize.py {run.path}"
+    # As it is typed where the search was started: without an activated environment, with the path of its Python.
+    found = shutil.which("python")
+    python = "python" if found and Path(found).absolute() == Path(sys.executable) else os.path.relpath(sys.executable)
+    if finished == plan.budget:
+        return shlex.join([python, "analysis/summarize.py", str(run.path)])
+    out = [] if run.path.parent == Path("runs") else ["--out", str(run.path.parent)]
+    return shlex.join([python, "-m", "bloodtune.search", "--resume", run.name, *out])
 
 
 def _print(*lines: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import urllib.parse
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.failure = ""  # why the search cannot go on; Tune would swallow an exception and lose the trial
         self._seed = seed
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed))
+        self._study = optuna.create_study(direction="maximize", sampler=self._sampler(0))
         self._stored = open_study(run)
         self._proposed = {proposal.trial: proposal for proposal in run.proposals()}
         self._ask_from = self._replay()
@@ -190,7 +191,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
 def open_study(run: RunDirectory) -> optuna.Study:
     """Open or make the study of finished trials, ``study.db``; its one study is named like the run."""
-    storage = optuna.storages.RDBStorage(f"sqlite:///{run.path / STUDY}")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{urllib.parse.quote(str(run.path / STUDY))}")
     return optuna.create_study(storage=storage, study_name=run.name, direction="maximize", load_if_exists=True)
 
 

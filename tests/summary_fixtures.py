@@ -93,13 +93,14 @@ def fake_provenance(synthetic: bool = False, class_names: tuple[str, ...] = CLAS
                 "test": list(TEST_COUNTS),
             },
         },
-        "devices": ["cpu x2"],
+        "devices": {"processor": "Some CPU", "cpus": 2.0, "gpus": 0.0, "accelerators": []},
         "started": "2026-01-01T10:00:00+00:00",
         "ended": "2026-01-01T10:21:00+00:00",
         "epochs_spent": 288,
         "device_seconds": 2310.5,
         "wall_seconds": 1260.0,
         "budget": 20,
+        "max_epochs": MAX_EPOCHS,
         "recipe": "search/default.toml",
         "workers": 2,
     }
@@ -215,5 +216,5 @@ def _tested(
         exponentials = np.exp(logits)
         probabilities.append(exponentials / exponentials.sum(axis=1, keepdims=True))
     searched = max(retraining.val_macro_f1 for retraining in retrainings) + 0.002
-    contender = Contender(label, origin, configuration, tuple(retrainings), searched)
+    contender = Contender(label, origin, configuration, MAX_EPOCHS, tuple(retrainings), searched)
     return TestedContender(contender, np.stack(probabilities).astype(np.float32))

@@ -110,7 +110,7 @@ def test_a_shift_moves_by_at_most_so_many_pixels_and_reflects_at_the_border(shif
 
 
 def test_the_largest_shift_fits_a_small_image() -> None:
-    assert augment(draw_images(64, size=9), shift=8).shape == (64, 3, 9, 9)
+    assert augment(draw_images(64, size=8), shift=7).shape == (64, 3, 8, 8)
 
 
 def test_shifts_and_turns_go_together() -> None:

@@ -25,7 +25,7 @@ BOUNDS = {
     "momentum": (0.0, 0.999),
     "weight_decay": (0.0, 10.0),
     "batch_size": (2, 65536),
-    "shift": (0, 8),
+    "shift": (0, 7),
     "stain": (0.0, 0.5),
     "cutout": (0, 16),
     "ema": (0.0, 0.5),

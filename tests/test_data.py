@@ -68,7 +68,6 @@ def error_of(source: Path | str | None, **options: bool) -> str:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give every test a home folder of its own and no setting from outside."""
-    fetch.medmnist_info()  # its first call makes a folder in the home folder
     folder = tmp_path / "home"
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / ".cache"))
@@ -241,6 +240,13 @@ def test_published_names_are_eleven_sets_in_four_sizes() -> None:
     names = fetch.published_names()
     assert len(names) == 44
     assert {"bloodmnist", "bloodmnist_64", "bloodmnist_128", "bloodmnist_224"} < set(names)
+
+
+def test_medmnist_info_leaves_no_folder_behind(home: Path) -> None:
+    home.mkdir()
+    fetch.medmnist_info.cache_clear()
+    assert "bloodmnist" in fetch.medmnist_info()
+    assert list(home.iterdir()) == []
 
 
 def test_class_names_are_short() -> None:
@@ -430,6 +436,17 @@ def test_load_dataset_refuses_a_damaged_array(tmp_path: Path) -> None:
     pixels = arrays["val_images"].tobytes()
     path.write_bytes(path.read_bytes().replace(pixels, bytes(len(pixels))))
     assert error_of(path).startswith(f"{path}: val_images cannot be read (Bad CRC-32")
+
+
+@pytest.mark.parametrize("header", [b"{[1]: 2}", b"{'descr': (((("])
+def test_load_dataset_refuses_a_header_that_is_no_header(tiny: Path, tmp_path: Path, header: bytes) -> None:
+    header += b" " * (117 - len(header)) + b"\n"
+    path = tmp_path / "bad.npz"
+    with zipfile.ZipFile(tiny) as good, zipfile.ZipFile(path, "w") as bad:
+        for name in good.namelist():
+            damaged = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+            bad.writestr(name, damaged if name == "val_labels.npy" else good.read(name))
+    assert error_of(path).startswith(f"{path}: val_labels cannot be read (")
 
 
 def test_load_dataset_refuses_a_member_that_is_no_array(tiny: Path, tmp_path: Path) -> None:

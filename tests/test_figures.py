@@ -23,8 +23,8 @@ from bloodtune.run import FAILED, EpochRecord, RunDirectory
 from captions import data_sentence
 from figure_style import CaptionedFigure, long_class_names, save_figure, short_class_names
 from figures import confusion_matrices, first_samples, predictions, training_loss
-from intervals import Interval, predicted_matrix, scores
-from score_figures import precision_and_f1, seed_interval, side_by_side
+from intervals import Interval, predicted_matrix, score_intervals
+from score_figures import precision_and_f1, side_by_side
 from search_figures import best_so_far, importance, learning_curves
 from summary_fixtures import RUNGS, fake_contenders, fake_provenance, fake_run
 
@@ -50,9 +50,13 @@ FEW, NINE = fake_contenders(classes=2, images=60), fake_contenders(classes=9, im
 BY_LABEL = {tested.contender.label: tested for tested in TESTED}
 MLNN, CNN = ([BY_LABEL[f"{family} config {i}"] for i in range(1, 5)] for family in ("MLNN", "CNN"))
 SHOWN = {
-    "MLNN\n(config 3)": MLNN[2],
-    "CNN\n(config 2)": CNN[1],
-    "found\n(search #12)": BY_LABEL["search #12"],
+    "MLNN\n(config 3)": MLNN[2].contender,
+    "CNN\n(config 2)": CNN[1].contender,
+    "found\n(search #12)": BY_LABEL["search #12"].contender,
+}
+INTERVALS = {
+    label: score_intervals(LABELS, one.median_probabilities, np.random.default_rng(0), 20)
+    for label, one in BY_LABEL.items()
 }
 
 
@@ -106,11 +110,12 @@ def _all_figures(run: RunDirectory, control: RunDirectory) -> dict[str, Callable
     (few, few_labels, few_names), (nine, nine_labels, _) = FEW, NINE
     light = BY_LABEL["lightweight CNN"]
     some = np.arange(30) % 8
+    published = {"MLNN": _contenders(MLNN), "CNN": _contenders(CNN)}
     return {
         "training loss": lambda: training_loss("MLNN", _contenders(MLNN), DATA),
         "training loss of three": lambda: training_loss("CNN", _contenders(CNN[:3]), DATA),
-        "scores": lambda: precision_and_f1({"MLNN": MLNN, "CNN": CNN}, LABELS, PUBLISHED, DATA),
-        "side by side": lambda: side_by_side(SHOWN, LABELS, PUBLISHED, DATA),
+        "scores": lambda: precision_and_f1(published, 3421, PUBLISHED, DATA, INTERVALS),
+        "side by side": lambda: side_by_side(SHOWN, 3421, PUBLISHED, DATA, INTERVALS),
         "four matrices": lambda: confusion_matrices("MLNN", MLNN, LABELS, NAMES, DATA),
         "one matrix": lambda: confusion_matrices("lightweight CNN", [light], LABELS, NAMES, DATA),
         "matrices of 2": lambda: confusion_matrices("MLNN", few[:4], few_labels, few_names, DATA),
@@ -236,63 +241,50 @@ def test_training_loss_of_nothing_says_so() -> None:
         training_loss("MLNN", [], DATA)
 
 
-def test_precision_and_f1_draws_means_over_seeds_and_what_was_published() -> None:
-    drawn = precision_and_f1({"MLNN": MLNN, "CNN": CNN, "none": []}, LABELS, PUBLISHED, DATA)
+def test_precision_and_f1_draws_the_intervals_given_and_what_was_published() -> None:
+    families = {"MLNN": _contenders(MLNN), "CNN": _contenders(CNN), "none": []}
+
+    drawn = precision_and_f1(families, 3421, PUBLISHED, DATA, INTERVALS)
 
     assert [axes.get_title(loc="left") for axes in drawn.figure.axes] == ["MLNN", "CNN"]
-    each = [scores(LABELS, one)["weighted_f1"] for one in MLNN[0].probabilities]
-    point, line = _lines(drawn, "weighted_f1")[0], _lines(drawn, "interval weighted_f1")[0]
-    assert point.get_xdata()[0] == pytest.approx(100 * np.mean(each))
-    np.testing.assert_allclose(line.get_xdata(), [100 * bound for bound in seed_interval(each)[1:]])
+    value, *bounds = INTERVALS["MLNN config 1"]["weighted_f1"]
+    assert _lines(drawn, "weighted_f1")[0].get_xdata()[0] == pytest.approx(100 * value)
+    np.testing.assert_allclose(_lines(drawn, "interval weighted_f1")[0].get_xdata(), [100 * bound for bound in bounds])
     assert [line.get_xdata()[0] for line in _lines(drawn, "published")] == [88.56, 88.57, 95.04]
     low, high = drawn.figure.axes[0].get_xlim()
     assert f"The axis runs from {low:g} to {high:g} %." in drawn.caption
-    assert "Mean of 3 seeds with its 95 % t-interval" in drawn.caption
+    assert "the 3,421 test images, of the seed that is median on validation, with 95 % bootstrap" in drawn.caption
 
 
-def test_precision_and_f1_draws_the_intervals_given() -> None:
+def test_precision_and_f1_without_published_values_does_not_speak_of_them() -> None:
     metrics = {"weighted_precision": Interval(0.9, 0.88, 0.92), "weighted_f1": Interval(0.8, 0.7, 0.85)}
 
-    drawn = precision_and_f1({"MLNN": MLNN[:1]}, LABELS, {}, DATA, {"MLNN config 1": metrics}, "bootstrap")
+    drawn = precision_and_f1({"MLNN": _contenders(MLNN[:1])}, 100, {}, DATA, {"MLNN config 1": metrics})
 
     assert _lines(drawn, "weighted_precision")[0].get_xdata()[0] == pytest.approx(90)
     np.testing.assert_allclose(_lines(drawn, "interval weighted_f1")[0].get_xdata(), [70, 85])
-    assert "95 % intervals (bootstrap)" in drawn.caption
     assert "published" not in drawn.caption
 
 
-def test_precision_and_f1_of_one_seed_has_no_interval() -> None:
-    drawn = precision_and_f1({"CNN": [_cut_to_one_seed(one) for one in CNN]}, LABELS, {}, DATA)
-
-    assert np.isnan(_lines(drawn, "interval weighted_f1")[0].get_xdata()).all()
-    assert "One seed, no interval." in drawn.caption
-
-
 def test_side_by_side_draws_its_rows_under_the_names_given() -> None:
-    drawn = side_by_side(SHOWN, LABELS, PUBLISHED, DATA)
+    drawn = side_by_side(SHOWN, 3421, PUBLISHED, DATA, INTERVALS)
 
     (axes,) = drawn.figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == list(SHOWN)
-    macro = [scores(LABELS, one)["macro_f1"] for one in CNN[1].probabilities]
-    assert _lines(drawn, "macro_f1")[1].get_xdata()[0] == pytest.approx(100 * np.mean(macro))
+    macro = INTERVALS["CNN config 2"]["macro_f1"].value
+    assert _lines(drawn, "macro_f1")[1].get_xdata()[0] == pytest.approx(100 * macro)
     assert [line.get_xdata()[0] for line in _lines(drawn, "published")] == [88.57, 95.04]
 
 
 @pytest.mark.parametrize("draw", [precision_and_f1, side_by_side])
 def test_scores_of_nothing_say_so(draw: Callable[..., CaptionedFigure]) -> None:
     with pytest.raises(ValueError, match="needs at least one contender, got none"):
-        draw({}, LABELS, {}, DATA)
+        draw({}, 3421, {}, DATA, {})
 
 
 def test_published_score_that_is_not_percent_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'MLNN config 1' is 0\.8856: expected percent, e\.g\. 88\.56"):
-        precision_and_f1({"MLNN": MLNN}, LABELS, {"MLNN config 1": 0.8856}, DATA)
-
-
-def test_seed_interval_is_a_t_interval() -> None:
-    # By hand: mean .9, sd .01, n 3, t(2, .975) = 4.302653.
-    assert seed_interval([0.89, 0.90, 0.91]) == pytest.approx((0.9, 0.875159, 0.924841), abs=1e-6)
-    assert seed_interval([0.99, 1.0]).high == 1.0
+        precision_and_f1({"MLNN": _contenders(MLNN)}, 3421, {"MLNN config 1": 0.8856}, DATA, INTERVALS)
 
 
 @pytest.mark.parametrize("tested", [MLNN, MLNN[:1]], ids=["four", "one"])
@@ -440,14 +432,17 @@ def test_importance_sorts_its_bars_from_zero() -> None:
 def test_importance_of_nothing_says_so() -> None:
     drawn = importance({}, DATA)
 
-    assert "too few trials to tell" in [text.get_text() for text in _drawn_texts(drawn.figure)]
+    assert "nothing to tell apart" in [text.get_text() for text in _drawn_texts(drawn.figure)]
 
 
 def test_short_class_names_fit_two_lines_and_stay_different() -> None:
     names = ["immature granulocyte", "a", "colorectal adenocarcinoma epithelium"]
 
     assert short_class_names(names) == ["immature\ngranulocyte", "a", "colorectal\nadenocarcinom…"]
-    assert short_class_names(["left adenocarcinoma", "left adenocarcinomas"], 9) == ["0: left\nadenocar…", "1: left\nadenocar…"]
+    assert short_class_names(["left adenocarcinoma", "left adenocarcinomas"], 9) == [
+        "0: left\nadenocar…",
+        "1: left\nadenocar…",
+    ]
     assert short_class_names(names[2:], width=12, lines=1) == ["colorectal…"]
     assert long_class_names(["a", "b c"]) == ""
     assert long_class_names(["abcdefgh"], width=4) == " Shortened: abc… = abcdefgh."

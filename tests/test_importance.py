@@ -57,3 +57,10 @@ def test_importance_without_rungs_uses_the_last_epoch_that_all_share(tmp_path: P
 
 def test_importance_of_too_few_trials_is_empty(tmp_path: Path) -> None:
     assert rung_importance(make_run(tmp_path, trials=3), (1,)) == ({}, 1)
+
+
+def test_importance_of_equal_scores_is_empty(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    curves = run.curves().assign(val_macro_f1=1.0)
+    curves.to_csv(run.path / "curves.csv", index=False)
+    assert rung_importance(run, (1,)) == ({}, 1)

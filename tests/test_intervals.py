@@ -132,3 +132,10 @@ def test_measure_has_the_median_seed_and_all_seeds() -> None:
     assert [len(values) for values in found.seeds.values()] == [3] * 5
     assert found.intervals["macro_f1"].value == pytest.approx(found.seeds["macro_f1"][median])
     assert isinstance(found.intervals["auc"], Interval)
+
+
+def test_intervals_are_finite_where_resamples_lack_a_class() -> None:
+    labels = np.array([1] + [0] * 30)
+    probabilities = np.random.default_rng(0).dirichlet([1, 1], len(labels))
+    found = score_intervals(labels, probabilities, np.random.default_rng(0), 200)
+    assert np.isfinite([bound for interval in found.values() for bound in interval]).all()

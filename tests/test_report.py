@@ -81,7 +81,7 @@ def test_report_states_what_a_reader_must_know(page: str) -> None:
     assert "SGD with a learning rate of 0.01 and no momentum" in reproduction
     data = section(page, "Data")
     assert "gives 1,721 validation and 3,412 test images" in data
-    assert "have 1,712 and 3,421" in data
+    assert "has 1,712 and 3,421, and" in data
     assert "2 of test also in train" in data
     assert "not the official choice" in data
     assert "Only after every choice was frozen was the test split opened, once" in page

@@ -24,6 +24,7 @@ from bloodtune.run import (
     RunDirectory,
     TrialRecord,
     best_record,
+    check_writable,
     point_latest,
 )
 from engine_fixtures import SGD, make_configuration
@@ -348,3 +349,26 @@ def test_json_is_replaced_as_a_whole(run: RunDirectory) -> None:
     run.write_json(PROVENANCE, {"seed": 1})
     assert json.loads((run.path / PROVENANCE).read_text()) == run.read_json(PROVENANCE) == {"seed": 1}
     assert not list(run.path.glob(".*"))
+
+
+def test_check_writable_takes_what_can_be_made_and_leaves_no_trace(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file/a", "x" * 300 + "/a"])
+def test_check_writable_refuses_what_cannot(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    tmp_path.chmod(0o500)
+    try:
+        if os.access(tmp_path, os.W_OK):  # root may write anywhere
+            name = "file/a"
+        with pytest.raises(InputError, match=r"/a cannot be written: .* is not a folder that can be$"):
+            check_writable(tmp_path / name)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_open_refuses_a_name_that_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^no run at "):
+        RunDirectory.open(tmp_path / ("x" * 300))

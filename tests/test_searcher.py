@@ -205,3 +205,9 @@ def test_a_worker_that_cannot_start_stops_the_search_and_fails_no_trial(tmp_path
     searcher.on_trial_complete("a", {"done": True, "broken": "RuntimeError: no CUDA"})
     assert searcher.failure == "no worker can start: RuntimeError: no CUDA"
     assert searcher.run.trials() == []
+
+
+@pytest.mark.parametrize("folder", ["a?b", "a%20b", "a b"])
+def test_the_study_lies_in_the_run_whatever_its_folder_is_called(tmp_path: Path, folder: str) -> None:
+    searcher = make_searcher(tmp_path / folder)
+    assert (searcher.run.path / "study.db").is_file()

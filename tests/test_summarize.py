@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import summarize
 from bloodtune.data import load_dataset
 from bloodtune.provenance import describe_data
+from bloodtune.recipe import load_recipe
 from bloodtune.run import COMPLETE, RunDirectory
 from run_fixtures import make_searcher, report, write_data
 from summary_fixtures import fake_run
@@ -64,7 +66,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(
     run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    assert "cannot be made: Not a directory" in refusal(capsys, str(run.path), "--out", str(tmp_path / "file"))
+    assert "file is not a folder that can be" in refusal(capsys, str(run.path), "--out", str(tmp_path / "file"))
 
 
 def test_best_found_prefers_what_reached_the_highest_rung_and_leaves_out_failures(tmp_path: Path) -> None:
@@ -76,3 +78,23 @@ def test_best_found_prefers_what_reached_the_highest_rung_and_leaves_out_failure
     best = [trial.best_val_macro_f1 or 0.0 for trial, rank in zip(found, reached, strict=True) if rank == 3]
     assert best == sorted(best, reverse=True)
     assert summarize.best_found(trials, (3, 9), 2) == found[:2]
+
+
+def test_the_published_candidates_come_in_the_papers_order(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run")
+    settings = summarize.Settings(top=1, seeds=1, epochs=None, workers=None)
+    labels = [candidate.label for candidate in summarize._candidates(run, load_recipe("default"), settings)]
+    numbered = [f"{family} config {number}" for family in ("MLNN", "CNN") for number in (1, 2, 3, 4)]
+    assert labels[:-1] == [*numbered, "lightweight CNN"]
+
+
+def test_a_control_on_other_data_or_with_a_sampler_is_refused(
+    run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    control = fake_run(tmp_path / "runs" / "control")
+    assert "--control: run control is on other data" in refusal(capsys, str(run.path), "--control", str(control.path))
+    control.write_json("provenance.json", run.read_json("provenance.json"))
+    shutil.copyfile(run.path / "recipe.toml", control.path / "recipe.toml")
+    err = refusal(capsys, str(run.path), "--control", str(control.path))
+    assert "--control: run control has no random sampler; search with --recipe random" in err

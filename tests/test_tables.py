@@ -1,5 +1,6 @@
 """The modules of the tables: what stands in them, in which words and digits, and in which files."""
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -10,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bloodtune.run import FAILED
 from captions import data_sentence, is_blood
 from intervals import Interval, measure
 from results import FOUND, TestedContender, choose
 from score_tables import decimals_of, p_value, percent
 from summary_fixtures import CLASS_NAMES, fake_contenders, fake_provenance, fake_run
 from table_files import Panel, Table, escape_latex, escape_markdown, to_latex, write_table
-from tables import all_tables, search_costs, write_tables
+from tables import all_tables, search_costs, search_gains, write_tables
 
 NAMES = [
     "table1_mlnn_configurations",
@@ -119,7 +121,7 @@ def test_tables_do_without_some_configurations(tmp_path: Path) -> None:
 def test_tables_do_with_one_configuration_and_one_seed(tmp_path: Path) -> None:
     tested, labels, names = fake_contenders()
     contender = tested[0].contender
-    single = type(contender)(contender.label, contender.origin, contender.configuration, contender.retrainings[:1])
+    single = dataclasses.replace(contender, retrainings=contender.retrainings[:1])
     one = TestedContender(single, tested[0].probabilities[:1])
     measured = {single.label: measure(one, labels, np.random.default_rng(0), 20)}
     run = fake_run(tmp_path / "run", trials=3)
@@ -178,6 +180,25 @@ def test_search_costs_of_a_run_without_an_epoch(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", trials=0)
     assert search_costs(run)["epochs_full"] == 0
     assert "best" not in search_costs(run)
+
+
+def test_search_costs_leave_out_what_failed(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run")
+    best = search_costs(run)["best"]
+    diverged = dataclasses.replace(run.trials()[0], trial=99, state=FAILED, best_val_macro_f1=0.999)
+    run.append_trial(diverged)
+    assert search_costs(run)["best"] == best
+
+
+def test_search_gains_say_nothing_of_optimism_after_a_shorter_retraining(tmp_path: Path) -> None:
+    tested, labels, _ = fake_contenders()
+    run, generator = fake_run(tmp_path / "run"), np.random.default_rng(0)
+    measured = {one.contender.label: measure(one, labels, generator, 20) for one in tested}
+    whole = {one.contender.label: one.contender for one in tested}
+    quick = {label: dataclasses.replace(contender, max_epochs=4) for label, contender in whole.items()}
+    choices = choose(list(whole.values()))
+    assert "mean_optimism" in search_gains(run, whole, measured, choices)
+    assert set(search_gains(run, quick, measured, choices)) == {"test", "retrained_gain"}
 
 
 def test_choose_takes_the_best_mean_of_each_family() -> None:

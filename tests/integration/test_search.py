@@ -100,7 +100,10 @@ def test_a_healthy_run_says_only_what_concerns_the_user(finished: tuple[RunDirec
     _, err = finished
     lines = err.splitlines()
     assert lines[0] == "run runs/one: tiny0, budget 8, 1 workers"
-    assert lines[-2:] == ["run directory: runs/one", "next: python analysis/summarize.py runs/one"]
+    assert lines[-2] == "run directory: runs/one"
+    command = lines[-1].removeprefix("next: ").split()
+    assert Path(command[0]).absolute() == Path(sys.executable)
+    assert command[1:] == ["analysis/summarize.py", "runs/one"]
     assert "8/8 trials in" in lines[-4]
     assert lines[-3].startswith("best validation macro-F1 ")
     progress = lines[1:-4]
@@ -124,7 +127,7 @@ def test_ctrl_c_keeps_everything_and_resume_finishes_without_repeating(folder: P
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert err.splitlines()[-1] == "next: python -m bloodtune.search --resume stopped"
+    assert err.splitlines()[-1].endswith("python -m bloodtune.search --resume stopped")
     before = pd.read_csv(trials)
     assert 3 < len(before) < 40
     code, _, err = run_command(folder, "--resume stopped --budget 42 --workers 1")
