@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,13 +97,13 @@ def test_the_study_opens_in_optuna_and_nothing_in_it_runs(finished: tuple[RunDir
     assert list(pruned.intermediate_values) == [1]
 
 
-def test_a_healthy_run_says_only_what_concerns_the_user(finished: tuple[RunDirectory, str]) -> None:
+def test_a_healthy_run_says_only_what_concerns_the_user(folder: Path, finished: tuple[RunDirectory, str]) -> None:
     _, err = finished
     lines = err.splitlines()
     assert lines[0] == "run runs/one: tiny0, budget 8, 1 workers"
     assert lines[-2] == "run directory: runs/one"
     command = lines[-1].removeprefix("next: ").split()
-    assert Path(command[0]).absolute() == Path(sys.executable)
+    assert os.path.abspath(folder / command[0]) == sys.executable
     assert command[1:] == ["analysis/summarize.py", "runs/one"]
     assert "8/8 trials in" in lines[-4]
     assert lines[-3].startswith("best validation macro-F1 ")
@@ -143,7 +144,7 @@ def test_ctrl_c_keeps_everything_and_resume_finishes_without_repeating(folder: P
 
 def test_a_time_budget_ends_the_search_and_leaves_nothing_running(folder: Path) -> None:
     code, _, err = run_command(
-        folder, "--recipe random.toml --data tiny0.npz --budget 5000 --time-budget 12s --name timed"
+        folder, "--recipe random.toml --data tiny0.npz --budget 5000 --time-budget 20s --name timed"
     )
     assert code == 0, err
     assert "time budget used up; interrupted trials run again on resume" in err
@@ -192,7 +193,7 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(
         ("--recipe nothing.toml", "no recipe 'nothing.toml': give a path, or one of cnn, default, "),
         ("--resume nothing", "no run at runs/nothing; runs there: "),
         ("--data absent.npz", "absent.npz"),
-        ("--out tiny0.npz/runs --data tiny0.npz", "--out tiny0.npz/runs: "),
+        ("--out tiny0.npz/runs --data tiny0.npz", "tiny0.npz/runs cannot be written: "),
         ("--resume one --data tiny1.npz", "the run belongs to other data: "),
         ("--resume one --recipe tpe.toml", "--recipe cannot be given with --resume: the run keeps its own"),
         ("--resume one --max-epochs 9", "--max-epochs cannot be given with --resume"),
@@ -262,11 +263,27 @@ def test_a_run_that_is_searched_by_another_process_is_refused(
     assert err == "bloodtune: run one is in use by another search\n"
 
 
+def test_a_data_file_may_have_any_name(folder: Path) -> None:
+    shutil.copyfile(folder / "tiny0.npz", folder / "my cells (1).npz")
+    command = [sys.executable, "-m", "bloodtune.search", "--recipe", "random.toml", "--budget", "1"]
+    done = subprocess.run([*command, "--data", "my cells (1).npz"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert RunDirectory.open(folder / "runs" / "latest").name.endswith("-my-cells-1-")
+
+
+def test_a_resumed_run_knows_where_its_data_moved(folder: Path, finished: tuple[RunDirectory, str]) -> None:
+    moved = folder / "moved.npz"
+    shutil.copyfile(folder / "tiny0.npz", moved)
+    code, _, err = run_command(folder, "--resume one --budget 9 --data moved.npz")
+    assert code == 0, err
+    assert finished[0].read_json("provenance.json")["data"]["source"] == str(moved)
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = run_command(folder, "--data tiny0.npz --recipe tpe.toml --dry-run --out elsewhere")
     assert (code, err) == (0, "")
     assert "at most 3 epochs, rungs at 1" in out
-    assert "learning_rate          0.0001 to 0.02, log" in out
+    assert re.search(r"^  learning_rate +0.0001 to 0.02, log$", out, re.MULTILINE)
     assert not (folder / "elsewhere").exists()
