@@ -132,7 +132,18 @@ def _result(material: Material) -> list[str]:
         )
         if rival.label == choices.best:
             text += " It is the chosen one: the search found nothing better."
-    return [text, _escaped_data(material)]
+    return [*_quick_look(material, chosen), text, _escaped_data(material)]
+
+
+def _quick_look(material: Material, chosen: Contender) -> list[str]:
+    """Warn where the trainings were shorter than the search's own."""
+    if chosen.max_epochs >= material.provenance["max_epochs"]:
+        return []
+    return [
+        f"**This is a quick look: {_seeds(len(chosen.retrainings))} of at most {chosen.max_epochs} epochs each, where "
+        f"the search trained for up to {material.provenance['max_epochs']}. Scores are lower than they would be, and "
+        "published ones are of full trainings.**"
+    ]
 
 
 def _data(material: Material) -> list[str]:

@@ -1,5 +1,6 @@
 """analysis/report.py: what the page says, and that it stands with little."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -92,6 +93,16 @@ def test_report_gives_the_chosen_model(page: str) -> None:
     result = section(page, "Result")
     assert "**search #12** (residual network, 489,000 parameters), the best of 11 configurations" in result
     assert "The best published configuration, trained and judged in the same way, is lightweight CNN" in result
+
+
+def test_report_says_that_it_is_a_quick_look(tmp_path: Path) -> None:
+    material = make_material(tmp_path)
+    assert "quick look" not in report(material)
+    short = [
+        dataclasses.replace(one, contender=dataclasses.replace(one.contender, max_epochs=4)) for one in material.tested
+    ]
+    page = report(dataclasses.replace(material, tested=short))
+    assert "**This is a quick look: 3 seeds of at most 4 epochs each, where the search trained for up to 27." in page
 
 
 def test_report_puts_figures_in_their_sections(page: str) -> None:
