@@ -167,7 +167,7 @@ def _weighted_auc(labels: np.ndarray, probabilities: np.ndarray, weights: np.nda
     pairs they win, ties half, plus half their own total weight squared.
     """
     total = weights.sum(axis=0)
-    areas, areas_of = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
+    areas, classes = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
     for index in range(probabilities.shape[1]):
         score = probabilities[:, index]
         order = np.argsort(score, kind="stable")
@@ -180,5 +180,5 @@ def _weighted_auc(labels: np.ndarray, probabilities: np.ndarray, weights: np.nda
         won = (weights[positive] * (below[start] + below[end])).sum(axis=0) / 2 - own**2 / 2
         pairs = own * (total - own)
         areas += np.divide(won, pairs, out=np.zeros(len(own)), where=pairs > 0)
-        areas_of += pairs > 0
-    return np.asarray(np.divide(areas, areas_of, out=np.full(len(areas), np.nan), where=areas_of > 0))
+        classes += pairs > 0
+    return np.asarray(np.divide(areas, classes, out=np.full(len(areas), np.nan), where=classes > 0))

@@ -132,17 +132,19 @@ def _result(material: Material) -> list[str]:
         )
         if rival.label == choices.best:
             text += " It is the chosen one: the search found nothing better."
-    return [*_quick_look(material, chosen), text, _escaped_data(material)]
+    return [*_quick_look(material), text, _escaped_data(material)]
 
 
-def _quick_look(material: Material, chosen: Contender) -> list[str]:
-    """Warn where the trainings were shorter than the search's own."""
-    if chosen.max_epochs >= material.provenance["max_epochs"]:
+def _quick_look(material: Material) -> list[str]:
+    """Warn where every training was shorter than the search's own; a paper's few epochs alone are no quick look."""
+    longest = max(material.contenders.values(), key=lambda contender: contender.max_epochs)
+    searched = material.provenance["max_epochs"]
+    if longest.max_epochs >= searched:
         return []
+    seeds = _seeds(len(longest.retrainings))
     return [
-        f"**This is a quick look: {_seeds(len(chosen.retrainings))} of at most {chosen.max_epochs} epochs each, where "
-        f"the search trained for up to {material.provenance['max_epochs']}. Scores are lower than they would be, and "
-        "published ones are of full trainings.**"
+        f"**This is a quick look: {seeds} of at most {longest.max_epochs} epochs each, where the search trained for up "
+        f"to {searched}. Scores are lower than they would be, and published ones are of full trainings.**"
     ]
 
 

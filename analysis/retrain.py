@@ -26,7 +26,7 @@ from bloodtune import metrics
 from bloodtune.classifier import Classifier
 from bloodtune.configuration import Configuration
 from bloodtune.data import Dataset, Split
-from bloodtune.run import EpochRecord
+from bloodtune.run import EpochRecord, check_writable
 from results import Contender, Retraining, TestedContender
 
 CACHE = "retrained"
@@ -112,9 +112,14 @@ def retrain(
 
     Returns:
         The candidates with their trainings, in their order, but for those of which one diverged in its first epoch.
+
+    Raises:
+        InputError: something is to be trained and ``folder`` cannot be written.
     """
     jobs = {candidate.label: _jobs(candidate, folder, dataset, seeds) for candidate in candidates}
     missing = [job for group in jobs.values() for job in group if not (job.folder / RESULT).exists()]
+    if missing:  # what is whole can be drawn again from a run that is read-only
+        check_writable(folder)
     # The longest first, so that no worker is left with one at the end.
     waiting = sorted(missing, key=_cost, reverse=True)
     shared = (ray.put(dataset.train), ray.put(dataset.val), dataset.class_names) if waiting else ()

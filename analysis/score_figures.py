@@ -174,6 +174,6 @@ def _limits(rows: Sequence[_Row], metrics: Sequence[str]) -> tuple[float, float]
     """Return whole percents around every point, interval and published value, at least 4 apart."""
     drawn = [100 * bound for row in rows for metric in metrics for bound in row.scores[metric]]
     drawn += [row.published for row in rows if row.published is not None]
-    least, most = float(np.nanmin(drawn)), float(np.nanmax(drawn))
+    least, most = min(drawn), max(drawn)
     high = 100.5 if most > 99.5 else math.ceil(most + 0.4)  # room for a marker at 100
     return max(0.0, min(math.floor(least - 0.4), math.floor(high) - 4)), high

@@ -103,8 +103,7 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
     candidates = _candidates(run, recipe, settings)
     if control is not None:
         _check_control(control, known["md5"])
-    for place in (folder, run.path / CACHE):
-        check_writable(place)
+    check_writable(folder)
     with connect(resolve_address(None), workers=settings.workers, image_bytes=dataset.image_bytes) as resources:
         gpus = 1.0 if resources.get("GPU") else 0.0
         fitting = fitting_trials(resources, gpus)
@@ -135,14 +134,14 @@ def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[C
     order = list(load_papers().results)
     papers = sorted(load_enqueued(BOOK / "papers.toml"), key=lambda entry: order.index(entry.label))
     published = {entry.configuration for entry in papers}
-    searched = {trial.label: trial.best_val_macro_f1 for trial in trials if trial.label and trial.state != FAILED}
+    searched = {trial.configuration: trial.best_val_macro_f1 for trial in trials if trial.state != FAILED}
     known = [
         Candidate(
             entry.label,
             PUBLISHED,
             entry.configuration,
             settings.epochs or entry.epochs or PUBLISHED_EPOCHS,
-            searched.get(entry.label),
+            searched.get(entry.configuration),
         )
         for entry in papers
     ]

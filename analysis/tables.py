@@ -112,12 +112,12 @@ def search_costs(run: RunDirectory) -> dict[str, float]:
         costs["epochs_saved"] = 1 - spent / full
     if "wall_seconds" in provenance:
         costs["wall_seconds"] = float(provenance["wall_seconds"])
-    best, published = best_record(trials), best_record(trial for trial in trials if trial.label)
-    if best is not None and best.best_val_macro_f1 is not None:
-        costs["best"] = best.best_val_macro_f1
-        if published is not None and published.best_val_macro_f1 is not None:
-            costs |= {"published": published.best_val_macro_f1}
-            costs |= {"gain": costs["best"] - costs["published"]}
+    for name, group in (("best", trials), ("published", [trial for trial in trials if trial.label])):
+        record = best_record(group)
+        if record is not None and record.best_val_macro_f1 is not None:
+            costs[name] = record.best_val_macro_f1
+    if "published" in costs:
+        costs["gain"] = costs["best"] - costs["published"]
     return costs
 
 
@@ -136,8 +136,10 @@ def search_gains(
         if contender.search_val_macro_f1 is not None and contender.max_epochs >= epochs
     }
     best = best_record(run.trials())
-    label = (best.label or trial_label(best.trial)) if best else ""
-    if label in optimism:
+    # What another recipe enqueued has a label too, and is a found one here.
+    labels = (best.label, trial_label(best.trial)) if best else ()
+    label = next((label for label in labels if label in optimism), None)
+    if label is not None:
         gains |= {"retrained": _one_view(contenders[label]), "optimism": optimism[label]}
     found = [value for label, value in optimism.items() if contenders[label].origin == FOUND]
     if found:

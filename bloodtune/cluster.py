@@ -46,8 +46,8 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
 
     Args:
         address: from ``resolve_address``.
-        workers: CPUs of a Ray that is started here; None for all that this process may use (its affinity and its
-            container's share counted, which Ray alone does not do; at least 1).
+        workers: CPUs of a Ray that is started here; None for all that this process may use, at least 1: by its
+            affinity, which Ray alone does not count, and its container's share.
         image_bytes: size of the images to keep in the object store of a Ray that is started here.
 
     Raises:

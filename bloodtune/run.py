@@ -28,6 +28,8 @@ RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json",
 LATEST = "latest"
 
 CONFIG_PREFIX = "config."
+
+_PLAIN = r"\w.+-"  # the characters of a run's name, as a regular expression has them in brackets
 MESSAGE_LENGTH = 500
 CURVE_COLUMNS = ("trial", "epoch", "train_loss", "val_loss", "val_accuracy", "val_macro_f1", "seconds")
 
@@ -119,8 +121,8 @@ class RunDirectory:
         Raises:
             InputError: the name is not that of a folder, or the folder exists or cannot be written.
         """
-        # Plain names only: a question mark, for one, would end the path in SQLite's URL.
-        if not re.fullmatch(r"\w[\w.+-]*", name) or name == LATEST:
+        # Plain names only: they stand in commands, in reports and in the study.
+        if not re.fullmatch(rf"\w[{_PLAIN}]*", name) or name == LATEST:
             raise InputError(f"run name {name!r}: allowed are letters, digits and . + - _, and not {LATEST!r}")
         path = out / name
         try:
@@ -249,6 +251,11 @@ def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """
     scored = [r for r in records if r.best_val_macro_f1 is not None and r.state != FAILED]
     return max(scored, key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
+
+
+def plain_name(text: str) -> str:
+    """Return text with a hyphen for all that the name of a run may not hold."""
+    return re.sub(rf"[^{_PLAIN}]+", "-", text)
 
 
 def check_writable(place: Path) -> None:

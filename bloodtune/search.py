@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -22,7 +21,7 @@ from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.plan import Plan, choose_gpu_share, fitting_trials
 from bloodtune.recipe import Recipe, load_recipe
-from bloodtune.run import PROVENANCE, RECIPE, RunDirectory, best_record, check_writable
+from bloodtune.run import PROVENANCE, RECIPE, RunDirectory, best_record, check_writable, plain_name
 
 if TYPE_CHECKING:
     from bloodtune.interrupt import Interrupt
@@ -216,8 +215,7 @@ def _load_data(asked: str | None, before: dict[str, Any], address: str) -> Datas
 def _name(asked: str | None, out: Path, dataset: Dataset) -> str:
     if asked is not None:
         return asked if not dataset.synthetic or SYNTHETIC in asked else f"{asked}-{SYNTHETIC}"
-    title = re.sub(r"[^\w.+-]+", "-", dataset.title)  # what a run's name may hold
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{title}"
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{plain_name(dataset.title)}"
     return stem if not (out / stem).exists() else f"{stem}-{os.getpid()}"
 
 

@@ -52,7 +52,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.failure = ""  # why the search cannot go on; Tune would swallow an exception and lose the trial
         self._seed = seed
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study = optuna.create_study(direction="maximize", sampler=self._sampler(0))
+        self._study = optuna.create_study(direction="maximize")  # each trial brings its sampler
         self._stored = open_study(run)
         self._proposed = {proposal.trial: proposal for proposal in run.proposals()}
         self._ask_from = self._replay()

@@ -105,6 +105,14 @@ def test_report_says_that_it_is_a_quick_look(tmp_path: Path) -> None:
     assert "**This is a quick look: 3 seeds of at most 4 epochs each, where the search trained for up to 27." in page
 
 
+def test_a_paper_of_few_epochs_is_no_quick_look(tmp_path: Path) -> None:
+    material = make_material(tmp_path)
+    one, *rest = material.tested
+    short = dataclasses.replace(one, contender=dataclasses.replace(one.contender, max_epochs=10))
+    choices = dataclasses.replace(material.choices, best=one.contender.label)
+    assert "quick look" not in report(dataclasses.replace(material, tested=[short, *rest], choices=choices))
+
+
 def test_report_puts_figures_in_their_sections(page: str) -> None:
     assert "![first samples](figures/first_samples.png)\n\nThe first ten \\* images." in section(page, "Data")
     assert "(figures/best_so_far.png)" in section(page, "Search")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -86,6 +87,17 @@ def test_the_published_candidates_come_in_the_papers_order(tmp_path: Path) -> No
     labels = [candidate.label for candidate in summarize._candidates(run, load_recipe("default"), settings)]
     numbered = [f"{family} config {number}" for family in ("MLNN", "CNN") for number in (1, 2, 3, 4)]
     assert labels[:-1] == [*numbered, "lightweight CNN"]
+
+
+def test_a_label_of_the_papers_on_another_configuration_is_not_theirs(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run")
+    sampled = next(trial for trial in run.trials() if not trial.label and trial.state == COMPLETE)
+    run.append_trial(dataclasses.replace(sampled, trial=99, label="CNN config 1", best_val_macro_f1=0.999))
+    settings = summarize.Settings(top=1, seeds=1, epochs=None, workers=None)
+    candidates = summarize._candidates(run, load_recipe("default"), settings)
+    searched = {candidate.label: candidate.search_val_macro_f1 for candidate in candidates}
+    assert searched["CNN config 1"] != 0.999
+    assert searched["search #99"] == 0.999
 
 
 def test_a_control_on_other_data_or_with_a_sampler_is_refused(
