@@ -1,0 +1,26 @@
+"""Fixtures of the tests that find or fetch data."""
+
+from pathlib import Path
+
+import pytest
+
+from data_fixtures import make_arrays, save
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a test a home folder of its own and no setting from outside."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / ".cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("BLOODTUNE_DATA", raising=False)
+    return folder
+
+
+@pytest.fixture
+def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a small file of eight classes in the place of the built-in stand-in."""
+    path = save(tmp_path / "standin_v1.npz", make_arrays(classes=8))
+    monkeypatch.setattr("bloodtune.synthetic.load_standin", lambda: path)
+    return path
