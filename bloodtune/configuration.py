@@ -14,8 +14,15 @@ FAMILIES = ("mlnn", "cnn", "lightweight", "residual")
 LOSSES = ("cross_entropy", "nll", "weighted_cross_entropy", "focal", "label_smoothing")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "one_cycle", "cosine")
+NORMALIZATIONS = ("zscore", "minmax")
 
-CHOICES = {"family": FAMILIES, "loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+CHOICES = {
+    "family": FAMILIES,
+    "normalization": NORMALIZATIONS,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
 
 # field: (the field that decides, the values under which the first one is needed); elsewhere it must stay None.
 _CONDITIONS = {
@@ -54,9 +61,10 @@ class Configuration:
     """The hyperparameters of one training; a field that does not apply is None.
 
     ``hidden_layers`` and ``hidden_size`` (units) shape the MLNN; ``width`` is the number of channels of the
-    first convolution of the other families. ``shift`` and ``cutout`` are pixels, ``stain`` is the standard
-    deviation of the optical-density jitter, ``ema`` the averaging window as a share of the steps taken so far
-    (0 switches each of them off). ``learning_rate`` is the peak of the schedule.
+    first convolution of the other families. ``normalization`` of the pixels is by the channels' mean and standard
+    deviation (``zscore``), or to -1 and 1 as in MedMNIST's examples (``minmax``). ``shift`` and ``cutout`` are
+    pixels, ``stain`` is the standard deviation of the optical-density jitter, ``ema`` the averaging window as a
+    share of the steps taken so far (0 switches each of them off). ``learning_rate`` is the peak of the schedule.
 
     Raises:
         InputError: a value outside its range or choices, a field missing, or one that does not apply.
@@ -66,6 +74,7 @@ class Configuration:
     hidden_layers: int | None = None
     hidden_size: int | None = None
     width: int | None = None
+    normalization: str = "zscore"
     dropout: float = 0.0
     loss: str = "cross_entropy"
     label_smoothing: float | None = None

@@ -65,7 +65,7 @@ def test_a_rate_that_is_no_finite_number_is_refused(value: float) -> None:
 
 
 def test_every_bounded_field_is_tested_here() -> None:
-    free = {"family", "loss", "optimizer", "schedule", "nesterov", "dihedral"}
+    free = {"family", "normalization", "loss", "optimizer", "schedule", "nesterov", "dihedral"}
     assert set(BOUNDS) == set(FIELD_NAMES) - free
 
 

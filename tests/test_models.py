@@ -166,6 +166,12 @@ def test_normalization_is_part_of_the_network_but_not_trained() -> None:
     torch.testing.assert_close(network(images), network[1]((images.float() - 100) / 50))
 
 
+def test_minmax_normalization_takes_black_to_minus_one_and_white_to_one() -> None:
+    network = build(make_configuration("mlnn", normalization="minmax"))
+    pixels = torch.tensor([0, 255]).view(2, 1, 1, 1).expand(2, 3, 28, 28)
+    assert network[0](pixels)[:, :, 0, 0].tolist() == [[-1.0] * 3, [1.0] * 3]
+
+
 def test_a_residual_block_starts_as_the_identity() -> None:
     torch.manual_seed(0)
     features = torch.rand(4, 8, 7, 7)

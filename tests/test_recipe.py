@@ -121,6 +121,7 @@ SGD = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9, "nesterov": F
 ADAM = {"optimizer": "adam", "learning_rate": 0.001}
 # What the papers leave open and we assume; no augmentation, decay, schedule or average of weights in either.
 PLAIN = {
+    "normalization": "minmax",
     "batch_size": 128,
     "weight_decay": 0.0,
     "schedule": "constant",

@@ -66,7 +66,7 @@ def test_a_parameter_is_drawn_only_where_it_applies(drawn: list[tuple[Configurat
         names |= {"focal_gamma"} if configuration.loss == "focal" else set()
         names |= {"constant_ema" if configuration.schedule == "constant" else "falling_ema"}
         names |= {f"{own}{name}" for name in ("dropout", "loss", "schedule", "dihedral")}
-        names |= {"stain", "cutout"} if family != "residual" else set()
+        names |= {"normalization", "stain", "cutout"} if family != "residual" else set()
         always = {"family", "optimizer", "batch_size", "shift"}
         assert set(parameters) == names | always
         assert configuration.ema or configuration.schedule == "constant", (

@@ -13,7 +13,7 @@ from bloodtune.models.residual import residual
 
 
 class Normalization(nn.Module):
-    """Standardize (N, C, H, W) pixels of 0 to 255, uint8 or float, by the training split's mean and deviation."""
+    """Take a mean (C,) from (N, C, H, W) pixels of 0 to 255, uint8 or float, and divide by a deviation (C,)."""
 
     mean: torch.Tensor
     deviation: torch.Tensor
@@ -37,7 +37,7 @@ def build_network(
         configuration: names the family and its sizes.
         size: height and width of the images in pixels.
         classes: number of classes.
-        mean: mean pixel of each channel (C,), on the scale 0 to 255; gives the number of channels.
+        mean: mean training pixel of each channel (C,), on the scale 0 to 255; gives the number of channels.
         deviation: standard deviation of each channel (C,), on the same scale.
 
     Returns:
@@ -59,6 +59,8 @@ def build_network(
     else:
         family = cnn if configuration.family == "cnn" else lightweight
         body = family(channels=channels, classes=classes, size=size, width=_width(configuration), dropout=dropout)
+    if configuration.normalization == "minmax":
+        mean = deviation = torch.full_like(mean, 255 / 2)
     return nn.Sequential(Normalization(mean, deviation), body)
 
 
