@@ -1,4 +1,4 @@
-"""Fixtures of the tests that find or fetch data."""
+"""A home folder and a stand-in for the tests that look for data or for a cluster."""
 
 from pathlib import Path
 
@@ -15,6 +15,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / ".cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("BLOODTUNE_DATA", raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return folder
 
 

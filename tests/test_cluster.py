@@ -9,19 +9,13 @@ import pytest
 from bloodtune.cluster import resolve_address
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    return tmp_path
-
-
 @pytest.mark.usefixtures("home")
 def test_a_search_never_joins_a_cluster_that_it_was_not_told_of() -> None:
     assert resolve_address(None) == "local"
 
 
 def test_the_head_of_a_ray_up_cluster_is_joined_without_asking(home: Path) -> None:
+    home.mkdir()
     (home / "ray_bootstrap_config.yaml").touch()
     assert resolve_address(None) == "auto"
     assert resolve_address("10.0.0.1:6379") == "10.0.0.1:6379"
