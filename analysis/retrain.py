@@ -265,7 +265,7 @@ class _Trainer:
         training.network.load_state_dict(weights)
         size, channels = self._splits.train_images.shape[1], self._splits.train_images.shape[3]
         classifier = Classifier(training.network, job.configuration, self._class_names, size, channels)
-        # As the model will be used: with all eight views where it was trained with them.
+        # As the model will be used: over several views where it was trained with them.
         predicted = classifier.predict(self._val.images).argmax(axis=1)
         matrix = metrics.confusion_matrix(self._val.labels, predicted, len(self._class_names))
         result = {

@@ -51,10 +51,14 @@ QUICK_TOP, QUICK_SEEDS, QUICK_EPOCHS = 2, 1, 4
 
 @dataclass(frozen=True)
 class Settings:
-    """What is retrained: the ``top`` best of the search and the published ones, each with ``seeds`` seeds."""
+    """What is retrained: the ``top`` best of the search and the published ones, each with ``seeds`` seeds.
+
+    The best of those found is then trained once more over ``longer`` times the epochs, unless that is 1.
+    """
 
     top: int
     seeds: int
+    longer: int
     epochs: int | None
     workers: int | None
 
@@ -66,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = Settings(
         top=min(arguments.top, QUICK_TOP) if quick else arguments.top,
         seeds=QUICK_SEEDS if quick else arguments.seeds,
+        longer=1 if quick else arguments.longer,
         epochs=arguments.epochs or (QUICK_EPOCHS if quick else None),
         workers=arguments.workers,
     )
@@ -100,7 +105,7 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
     if dataset.md5 != known["md5"]:
         raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but the search ran on {known['md5']}; restore it")
     recipe = load_recipe(str(run.path / RECIPE))
-    candidates = _candidates(run, recipe, settings)
+    found, published = _found(run, recipe, settings), _published(run, settings)
     if control is not None:
         _check_control(control, known["md5"])
     check_writable(folder)
@@ -108,10 +113,18 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
         gpus = 1.0 if resources.get("GPU") else 0.0
         fitting = fitting_trials(resources, gpus)
         workers = Workers(min(settings.workers or fitting, fitting), gpus)
-        with _bar("retraining") as advance:
-            contenders = retrain(
-                candidates, dataset, run.path / CACHE, seeds=settings.seeds, workers=workers, advance=advance
-            )
+
+        def train(title: str, candidates: Sequence[Candidate]) -> list[Contender]:
+            with _bar(title) as advance:
+                folder = run.path / CACHE
+                return retrain(candidates, dataset, folder, seeds=settings.seeds, workers=workers, advance=advance)
+
+        new = train("retraining, found", found)
+        longest = _longer(new, settings.longer)
+        # Beside the longer trainings, so that no worker waits for them at the end.
+        rest = train("retraining, published and longest", [*published, *longest])
+        contenders = sorted(new + rest, key=lambda contender: contender.origin != PUBLISHED)
+        candidates = (*published, *found, *longest)
         diverged = sorted({c.label for c in candidates} - {c.label for c in contenders})
         if diverged:
             print(f"left out, as a retraining diverged in its first epoch: {', '.join(diverged)}", file=sys.stderr)
@@ -126,16 +139,12 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
     _write(folder, run, recipe, dataset, test, tested, choices, control)
 
 
-def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[Candidate]:
-    trials = run.trials()
-    if best_record(trials) is None:
-        raise InputError(f"run {run.name} has no trial with a score yet")
+def _published(run: RunDirectory, settings: Settings) -> list[Candidate]:
     # As the papers have them; the file has the best convolutional ones first for ASHA's sake.
     order = list(load_papers().results)
     papers = sorted(load_enqueued(BOOK / "papers.toml"), key=lambda entry: order.index(entry.label))
-    published = {entry.configuration for entry in papers}
-    searched = {trial.configuration: trial.best_val_macro_f1 for trial in trials if trial.state != FAILED}
-    known = [
+    searched = {trial.configuration: trial.best_val_macro_f1 for trial in run.trials() if trial.state != FAILED}
+    return [
         Candidate(
             entry.label,
             PUBLISHED,
@@ -145,8 +154,15 @@ def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[C
         )
         for entry in papers
     ]
+
+
+def _found(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[Candidate]:
+    trials = run.trials()
+    if best_record(trials) is None:
+        raise InputError(f"run {run.name} has no trial with a score yet")
+    published = {entry.configuration for entry in load_enqueued(BOOK / "papers.toml")}
     new = [trial for trial in trials if trial.configuration not in published]
-    found = [
+    return [
         Candidate(
             trial_label(trial.trial),
             FOUND,
@@ -156,7 +172,15 @@ def _candidates(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[C
         )
         for trial in best_found(new, recipe.asha.rungs, settings.top)
     ]
-    return known + found
+
+
+def _longer(found: Sequence[Contender], factor: int) -> list[Candidate]:
+    # What the search could not afford: a schedule stretched over more epochs, for the one that deserves it.
+    if factor == 1 or not found:
+        return []
+    best = max(found, key=lambda contender: contender.mean_val_macro_f1)
+    epochs = factor * best.max_epochs
+    return [Candidate(f"{best.label}, {epochs} epochs", FOUND, best.configuration, epochs)]
 
 
 def best_found(trials: Sequence[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
@@ -260,6 +284,13 @@ def _parser() -> argparse.ArgumentParser:
     add("run", nargs="?", default=f"runs/{LATEST}", help="a run directory, or a name in runs/ (default: the newest)")
     add("--top", type=flags.positive, default=5, metavar="N", help="found configurations to retrain (default: 5)")
     add("--seeds", type=flags.positive, default=3, metavar="N", help="trainings of each (default: 3)")
+    add(
+        "--longer",
+        type=flags.positive,
+        default=2,
+        metavar="K",
+        help="train the best found one once more over K times the epochs (default: 2; 1: do not)",
+    )
     add(
         "--epochs",
         type=flags.positive,

@@ -86,7 +86,7 @@ def search_table(
         "best of the enqueued published configurations, which ASHA may have stopped early. Optimism: the "
         "search's own score less the mean of the same configuration retrained with fresh seeds for at least as many "
         "epochs, both with one view an image; – where it was not. The last two rows are of models as they are used: "
-        "over all eight views where they were trained with them."
+        "over several views of an image where they were trained with such."
     )
     if control is not None:
         caption += f" Random: run {control.name}, the same space without the sampler; it was not retrained."

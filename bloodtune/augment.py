@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on the device: the dihedral group, shifts, stain jitter and cutout."""
+"""Augmentation of whole batches on the device: dihedral group, shifts, stain jitter, cutout; the views to predict."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ def dihedral_views(images: torch.Tensor) -> list[torch.Tensor]:
     """Return the eight rotations and reflections of square images (N, C, H, W)."""
     flipped = [images, images.flip(2), images.flip(3), images.flip(2, 3)]
     return flipped + [view.transpose(2, 3) for view in flipped]
+
+
+def prediction_views(images: torch.Tensor, configuration: Configuration) -> list[torch.Tensor]:
+    """Return the views of square images (N, C, H, W) over which a trained network's probabilities are averaged.
+
+    With ``dihedral`` the eight of the group; with ``shift`` too, also the eight of the picture moved down and of the
+    one moved right by a pixel, which the group turns to all four sides; else the images alone.
+    """
+    if not configuration.dihedral:
+        return [images]
+    index = torch.arange(images.shape[2], device=images.device)
+    moved = _reflect(index + 1, images.shape[2])
+    pictures = [images, images[:, :, moved], images[:, :, :, moved]] if configuration.shift else [images]
+    return [view for picture in pictures for view in dihedral_views(picture)]
 
 
 def _gather_moved(

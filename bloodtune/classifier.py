@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from bloodtune.augment import prediction_views
 from bloodtune.configuration import Configuration
 from bloodtune.errors import InputError
 from bloodtune.models import build_network
@@ -25,7 +26,8 @@ WEIGHTS, CARD = "model.safetensors", "model.json"
 class Classifier:
     """``network`` takes pixels of 0 to 255, ``size`` square in ``channels``; normalization is its first layer.
 
-    A network that was trained with dihedral augmentation is asked for all eight views, and the mean counts.
+    A network that was trained with dihedral augmentation is asked for all eight views, one that was trained with
+    shifts too for those of the picture moved by a pixel as well, and the mean counts.
     """
 
     network: nn.Module
@@ -33,6 +35,12 @@ class Classifier:
     class_names: tuple[str, ...]
     size: int
     channels: int
+
+    @property
+    def views(self) -> int:
+        """Number of views of an image over which a prediction is the mean."""
+        placeholder = torch.zeros(1, self.channels, self.size, self.size)
+        return len(prediction_views(placeholder, self.configuration))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Return class probabilities, float32 (N, K), of images uint8 (N, H, W, C).
@@ -46,7 +54,7 @@ class Classifier:
             raise InputError(f"images {images.dtype} {images.shape}: this model takes {allowed}")
         device = next(self.network.parameters()).device
         pixels = torch.from_numpy(np.array(images)).to(device)
-        return predict(self.network, pixels, average=self.configuration.dihedral).cpu().numpy()
+        return predict(self.network, pixels, self.configuration).cpu().numpy()
 
     def save(self, folder: Path, **card: Any) -> None:
         """Write ``model.safetensors`` and, last, ``model.json`` with what else is to be said of the model."""
@@ -59,7 +67,7 @@ class Classifier:
             "size": self.size,
             "channels": self.channels,
             "preprocessing": "pixels of 0 to 255, RGB or grey; normalization is part of the network",
-            "views": "mean over the dihedral group" if self.configuration.dihedral else "one",
+            "views": self.views,
         }
         (folder / CARD).write_text(json.dumps(content | card, indent=2) + "\n")
 

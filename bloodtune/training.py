@@ -11,15 +11,19 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim.swa_utils import update_bn
 
 from bloodtune import metrics
-from bloodtune.augment import dihedral_views, draw_batch
+from bloodtune.augment import draw_batch, prediction_views
 from bloodtune.configuration import Configuration
 from bloodtune.data import Split
 from bloodtune.losses import build_loss
 from bloodtune.models import build_network
 from bloodtune.optimizers import WeightAverage, build_optimizer, schedule_factor
 from bloodtune.run import EpochRecord
+
+# Batches of training images over which batch norm's statistics are taken anew after an epoch (docs/experiments.md).
+NORM_BATCHES = 16
 
 # Larger batches are slower on a CPU (the activations leave its cache) and no faster on a GPU at 28 pixels.
 VALIDATION_BATCH = 256
@@ -112,6 +116,8 @@ class Training:
         train_loss = self._train()
         if not math.isfinite(train_loss):
             raise DivergedError(f"training loss is {train_loss} in epoch {self.epoch}")
+        if self._average is None:
+            self._settle_norms()
         probabilities = predict(self.network, self._splits.val_images)
         labels = self._splits.val_labels
         val_loss = functional.nll_loss(probabilities.clamp_min(1e-12).log(), labels).item()
@@ -149,6 +155,14 @@ class Training:
             self._step += 1
         return float(total) / len(splits.train_labels)
 
+    def _settle_norms(self) -> None:
+        # Running statistics lag behind weights that move at an undiminished rate.
+        images, device = self._splits.train_images, self._splits.device
+        rows = torch.randperm(len(images), generator=torch.Generator(device).manual_seed(0), device=device)
+        batches = torch.split(rows, self._batch_size)[:NORM_BATCHES]
+        with _autocast(device):
+            update_bn((images[batch].permute(0, 3, 1, 2) for batch in batches), self.network)
+
     def _set_learning_rate(self) -> None:
         progress = self._step / (self.max_epochs * self._steps_per_epoch)
         factor = schedule_factor(self.configuration.schedule, progress)
@@ -157,16 +171,16 @@ class Training:
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: torch.Tensor, *, average: bool = False) -> torch.Tensor:
+def predict(network: nn.Module, images: torch.Tensor, configuration: Configuration | None = None) -> torch.Tensor:
     """Return class probabilities, float32 (N, K), of uint8 images (N, H, W, C) on the network's device.
 
-    With ``average`` they are the mean over the eight views of the dihedral group.
+    With the configuration of its training they are the mean over the views that suit it (``prediction_views``).
     """
     network.eval()
     batches = []
     for batch in torch.split(images, VALIDATION_BATCH):
         pixels = batch.permute(0, 3, 1, 2)
-        views = dihedral_views(pixels) if average else [pixels]
+        views = prediction_views(pixels, configuration) if configuration else [pixels]
         with _autocast(images.device):
             logits = [network(view) for view in views]
         batches.append(torch.stack([one.float().softmax(1) for one in logits]).mean(0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bloodtune.augment import dihedral_views, draw_batch
+from bloodtune.augment import dihedral_views, draw_batch, prediction_views
 from engine_fixtures import make_configuration
 
 EVERYTHING = {"dihedral": True, "shift": 2, "stain": 0.1, "cutout": 4}
@@ -93,6 +93,27 @@ def test_dihedral_views_are_the_eight_elements_of_the_group() -> None:
     assert len(views) == 8
     assert all(sum(torch.equal(view, one) for view in views) == 1 for one in turned)
     assert torch.equal(views[0], images)
+
+
+@pytest.mark.parametrize(("dihedral", "shift", "count"), [(False, 0, 1), (False, 2, 1), (True, 0, 8), (True, 3, 24)])
+def test_views_for_prediction_are_those_that_training_drew(dihedral: bool, shift: int, count: int) -> None:
+    images = draw_images(1)
+    configuration = make_configuration(dihedral=dihedral, shift=shift)
+    views = prediction_views(images.permute(0, 3, 1, 2), configuration)
+    assert torch.equal(views[0], images.permute(0, 3, 1, 2))
+    found = {view.contiguous().numpy().tobytes() for view in views}
+    assert len(views) == len(found) == count
+    drawn = draw_batch(images, torch.zeros(9000, dtype=torch.int64), configuration, torch.Generator().manual_seed(0))
+    assert found <= {view.contiguous().numpy().tobytes() for view in drawn.split(1)}
+
+
+def test_views_show_the_picture_moved_to_all_four_sides() -> None:
+    # One bright pixel at the centre of nine: where it lies in the views is where it was moved to.
+    image = torch.zeros(1, 1, 9, 9)
+    image[0, 0, 4, 4] = 1
+    views = prediction_views(image, make_configuration(dihedral=True, shift=1))
+    places = sorted(tuple(view[0, 0].nonzero()[0].tolist()) for view in views)
+    assert places == sorted([(4, 4)] * 8 + [(3, 4), (5, 4), (4, 3), (4, 5)] * 4)
 
 
 # Shifts

@@ -111,7 +111,7 @@ def test_the_card_tells_how_to_use_the_model(classifier: Classifier, tmp_path: P
     assert card["class_names"] == list(CLASS_NAMES)
     assert (card["size"], card["channels"]) == (12, 3)
     assert "normalization is part of the network" in card["preprocessing"]
-    assert card["views"] == "one"
+    assert card["views"] == 1
     assert (card["label"], card["test_accuracy"]) == ("search #12", 0.97)
 
 

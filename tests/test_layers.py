@@ -15,7 +15,8 @@ PACKAGE, ANALYSIS = ROOT / "bloodtune", ROOT / "analysis"
 LAYERS = (
     *("search", "predict", "arguments", "progress", "trainable", "searcher", "interrupt", "cluster"),
     *("plan", "provenance", "space"),
-    *("classifier", "training", "models", "models.residual", "models.lightweight", "models.cnn", "models.mlnn"),
+    *("classifier", "training", "models"),
+    *("models.residual", "models.lightweight", "models.cnn", "models.mlnn", "models.layers"),
     *("losses", "optimizers", "augment", "metrics", "data", "synthetic", "fetch"),
     *("recipe", "parameter", "run", "configuration", "errors"),
 )

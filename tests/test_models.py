@@ -9,6 +9,7 @@ from torch import nn
 
 from bloodtune.configuration import FAMILIES, Configuration
 from bloodtune.models import Normalization, build_network
+from bloodtune.models.layers import Dropout
 from bloodtune.models.residual import ResidualBlock
 from engine_fixtures import make_configuration
 
@@ -143,6 +144,30 @@ def test_dropout_follows_each_hidden_layer_of_the_papers_nets() -> None:
         assert len(at) == count
         for number in at:
             assert isinstance(layers[number - 1], nn.ReLU) and isinstance(layers[number - 2], nn.Linear)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("p", [0.05, 0.2, 0.5, 0.9])
+def test_dropout_drops_its_share_and_keeps_the_mean(p: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    values = torch.ones(1001, 333, dtype=dtype, requires_grad=True)  # no multiple of the four values a number serves
+    dropped = Dropout(p)(values)
+    assert dropped.dtype == dtype
+    assert dropped.eq(0).float().mean().item() == pytest.approx(p, abs=0.004)
+    assert dropped.float().mean().item() == pytest.approx(1, abs=0.015)
+    # No pattern along rows or columns: what is dropped says nothing about the neighbours.
+    mask = dropped.detach().eq(0).float() - p
+    for lag in (1, 2, 3, 4, 333):
+        assert (mask.view(-1)[:-lag] * mask.view(-1)[lag:]).mean().abs() < 0.003
+    dropped.sum().backward()
+    assert values.grad is not None
+    assert torch.equal(values.grad, dropped.detach())
+
+
+@pytest.mark.parametrize(("p", "expected"), [(0.0, 1.0), (1.0, 0.0)])
+def test_dropout_of_nothing_and_of_everything(p: float, expected: float) -> None:
+    assert torch.equal(Dropout(p)(torch.ones(5)), torch.full((5,), expected))
+    assert torch.equal(Dropout(p).eval()(torch.ones(5)), torch.ones(5))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

@@ -113,6 +113,17 @@ def test_a_paper_of_few_epochs_is_no_quick_look(tmp_path: Path) -> None:
     assert "quick look" not in report(dataclasses.replace(material, tested=[short, *rest], choices=choices))
 
 
+def test_report_says_what_was_trained_for_longer_than_the_search_does(tmp_path: Path) -> None:
+    material = make_material(tmp_path)
+    sentence = "search #12, 54 epochs: the best found one once more, over more epochs than the search affords."
+    assert sentence not in report(material)
+    one = next(one for one in material.tested if one.contender.label == "search #12")
+    longer = dataclasses.replace(one.contender, label="search #12, 54 epochs", search_val_macro_f1=None)
+    tested = [*material.tested, dataclasses.replace(one, contender=longer)]
+    measured = {**material.measured, longer.label: material.measured[one.contender.label]}
+    assert sentence in report(dataclasses.replace(material, tested=tested, measured=measured))
+
+
 def test_report_puts_figures_in_their_sections(page: str) -> None:
     assert "![first samples](figures/first_samples.png)\n\nThe first ten \\* images." in section(page, "Data")
     assert "(figures/best_so_far.png)" in section(page, "Search")

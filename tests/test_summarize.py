@@ -14,8 +14,11 @@ from bloodtune.data import load_dataset
 from bloodtune.provenance import describe_data
 from bloodtune.recipe import load_recipe
 from bloodtune.run import COMPLETE, RunDirectory
+from results import FOUND
 from run_fixtures import make_searcher, report, write_data
-from summary_fixtures import fake_run
+from summary_fixtures import fake_contenders, fake_run
+
+SETTINGS = summarize.Settings(top=1, seeds=1, longer=2, epochs=None, workers=None)
 
 
 @pytest.fixture
@@ -83,21 +86,30 @@ def test_best_found_prefers_what_reached_the_highest_rung_and_leaves_out_failure
 
 def test_the_published_candidates_come_in_the_papers_order(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run")
-    settings = summarize.Settings(top=1, seeds=1, epochs=None, workers=None)
-    labels = [candidate.label for candidate in summarize._candidates(run, load_recipe("default"), settings)]
+    labels = [candidate.label for candidate in summarize._published(run, SETTINGS)]
     numbered = [f"{family} config {number}" for family in ("MLNN", "CNN") for number in (1, 2, 3, 4)]
-    assert labels[:-1] == [*numbered, "lightweight CNN"]
+    assert labels == [*numbered, "lightweight CNN"]
 
 
 def test_a_label_of_the_papers_on_another_configuration_is_not_theirs(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run")
     sampled = next(trial for trial in run.trials() if not trial.label and trial.state == COMPLETE)
     run.append_trial(dataclasses.replace(sampled, trial=99, label="CNN config 1", best_val_macro_f1=0.999))
-    settings = summarize.Settings(top=1, seeds=1, epochs=None, workers=None)
-    candidates = summarize._candidates(run, load_recipe("default"), settings)
+    candidates = [*summarize._published(run, SETTINGS), *summarize._found(run, load_recipe("default"), SETTINGS)]
     searched = {candidate.label: candidate.search_val_macro_f1 for candidate in candidates}
     assert searched["CNN config 1"] != 0.999
     assert searched["search #99"] == 0.999
+
+
+def test_the_best_found_one_is_trained_once_more_over_longer() -> None:
+    contenders = [one.contender for one in fake_contenders()[0]]
+    found = [contender for contender in contenders if contender.origin == FOUND]
+    best = max(found, key=lambda contender: contender.mean_val_macro_f1)
+    (candidate,) = summarize._longer(found, 3)
+    assert (candidate.label, candidate.epochs) == (f"{best.label}, 81 epochs", 81)
+    assert (candidate.origin, candidate.configuration) == (FOUND, best.configuration)
+    assert candidate.search_val_macro_f1 is None, "the search never saw it trained so long"
+    assert summarize._longer(found, 1) == summarize._longer([], 3) == []
 
 
 def test_a_control_on_other_data_or_with_a_sampler_is_refused(

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics as reference
+from torch import nn
 from torch.nn import functional
 
 from bloodtune import training as module
-from bloodtune.augment import dihedral_views
+from bloodtune.augment import prediction_views
 from bloodtune.configuration import FAMILIES, LOSSES, SCHEDULES, Configuration
 from bloodtune.run import EpochRecord
 from bloodtune.training import VALIDATION_BATCH, DeviceSplits, DivergedError, Training, predict
@@ -290,13 +291,36 @@ def test_predict_gives_probabilities_in_the_order_of_the_images(splits: DeviceSp
     assert (probabilities.argmax(1)[:192] == splits.train_labels).float().mean() > 0.9
 
 
-def test_predict_averages_probabilities_over_the_dihedral_group(splits: DeviceSplits) -> None:
-    training, _ = train(make_configuration("mlnn"), splits)
-    views = dihedral_views(splits.val_images.permute(0, 3, 1, 2))
+@pytest.mark.parametrize("shift", [0, 2])
+def test_predict_averages_probabilities_over_the_views_of_a_configuration(splits: DeviceSplits, shift: int) -> None:
+    configuration = make_configuration("mlnn", dihedral=True, shift=shift)
+    training, _ = train(configuration, splits)
+    views = prediction_views(splits.val_images.permute(0, 3, 1, 2), configuration)
     singles = [predict(training.network, view.permute(0, 2, 3, 1).contiguous()) for view in views]
-    expected = torch.stack(singles).mean(0)
-    averaged = predict(training.network, splits.val_images, average=True)
-    torch.testing.assert_close(averaged, expected, rtol=1e-3, atol=1e-4)
+    averaged = predict(training.network, splits.val_images, configuration)
+    torch.testing.assert_close(averaged, torch.stack(singles).mean(0), rtol=1e-3, atol=1e-4)
     assert not torch.allclose(averaged, singles[0], rtol=1e-3, atol=1e-4)
-    turned = splits.val_images.rot90(1, (1, 2)).contiguous()
-    torch.testing.assert_close(averaged, predict(training.network, turned, average=True), rtol=1e-3, atol=1e-4)
+
+
+# Batch norm's statistics
+
+
+def test_statistics_of_batch_norm_are_those_of_the_weights_that_are_validated(splits: DeviceSplits) -> None:
+    configuration = make_configuration("lightweight", **SGD | {"learning_rate": 0.1}, batch_size=64)
+    training, _ = train(configuration, splits, 1)
+    norm = next(layer for layer in training.network.modules() if isinstance(layer, nn.BatchNorm2d))
+    norm.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].float()))
+    seen: list[torch.Tensor] = []
+    predict(training.network, splits.train_images)
+    values = torch.cat(seen)
+    # The training split is three batches here, all of which are taken.
+    torch.testing.assert_close(norm.running_mean, values.mean((0, 2, 3)), rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(norm.running_var, values.var((0, 2, 3)), rtol=5e-2, atol=1e-3)
+    assert norm.momentum == 0.1, "as it was"
+
+
+def test_statistics_of_a_weight_average_are_left_to_the_average(
+    splits: DeviceSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "update_bn", lambda *_: pytest.fail("taken anew"))
+    train(make_configuration("lightweight", ema=0.1), splits, 1)

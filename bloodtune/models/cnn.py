@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from bloodtune.models.layers import Dropout
+
 # Three poolings take 28 pixels to 3; larger images are averaged to as many, so that the head keeps its size.
 GRID = 3
 
@@ -24,7 +26,7 @@ def cnn(*, channels: int, classes: int, size: int, width: int, dropout: float) -
     return nn.Sequential(
         *layers,
         nn.Flatten(),
-        *(nn.Linear(channels * GRID**2, 256), nn.ReLU(), nn.Dropout(dropout)),
-        *(nn.Linear(256, 128), nn.ReLU(), nn.Dropout(dropout)),
+        *(nn.Linear(channels * GRID**2, 256), nn.ReLU(), Dropout(dropout)),
+        *(nn.Linear(256, 128), nn.ReLU(), Dropout(dropout)),
         nn.Linear(128, classes),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from bloodtune.models.layers import Dropout
+
 # Two poolings take 28 pixels to 7; larger images are averaged to as many, so that the head keeps its size.
 GRID = 7
 
@@ -27,7 +29,7 @@ def lightweight(*, channels: int, classes: int, size: int, width: int, dropout: 
     return nn.Sequential(
         *layers,
         nn.Flatten(),
-        *(nn.Linear(channels * GRID**2, 128), nn.ReLU(), nn.Dropout(dropout)),
-        *(nn.Linear(128, 128), nn.ReLU(), nn.Dropout(dropout)),
+        *(nn.Linear(channels * GRID**2, 128), nn.ReLU(), Dropout(dropout)),
+        *(nn.Linear(128, 128), nn.ReLU(), Dropout(dropout)),
         nn.Linear(128, classes),
     )

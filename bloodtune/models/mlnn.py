@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from bloodtune.models.layers import Dropout
+
 
 def mlnn(*, inputs: int, classes: int, hidden_layers: int, hidden_size: int, dropout: float) -> nn.Sequential:
     """Flatten, then ``hidden_layers`` times linear, ReLU and dropout, then a linear classifier.
@@ -13,6 +15,6 @@ def mlnn(*, inputs: int, classes: int, hidden_layers: int, hidden_size: int, dro
     """
     layers: list[nn.Module] = [nn.Flatten()]
     for _ in range(hidden_layers):
-        layers += [nn.Linear(inputs, hidden_size), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Linear(inputs, hidden_size), nn.ReLU(), Dropout(dropout)]
         inputs = hidden_size
     return nn.Sequential(*layers, nn.Linear(inputs, classes))

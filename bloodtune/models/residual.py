@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from bloodtune.models.layers import Dropout
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with batch norm, added to their input; (N, ``channels``, H, W) to the same.
@@ -44,7 +46,7 @@ def residual(*, channels: int, classes: int, width: int, dropout: float) -> nn.S
         ResidualBlock(3 * width),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(3 * width, classes),
     )
 
