@@ -256,8 +256,8 @@ def _provenance(material: Material) -> list[str]:
     rows = {name.replace("_", " "): provenance[name] for name in names if provenance.get(name) is not None}
     rows |= {f"data {name}": provenance["data"].get(name) for name in ("source", "md5")}
     rows |= {f"{name} version": version for name, version in provenance.get("versions", {}).items()}
-    shown = [", ".join(f"{k} {n}" for k, n in v.items()) if isinstance(v, dict) else str(v) for v in rows.values()]
-    return [to_markdown((Panel("", pd.DataFrame({"What": list(rows), "Value": shown})),), "").strip()]
+    frame = pd.DataFrame({"What": list(rows), "Value": [_value(value) for value in rows.values()]})
+    return [to_markdown((Panel("", frame),), "").strip()]
 
 
 def _citations(material: Material) -> list[str]:
@@ -379,4 +379,8 @@ def _points(difference: float) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(one)}" for name, one in value.items() if one != [])
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -87,6 +87,7 @@ def test_report_states_what_a_reader_must_know(page: str) -> None:
     assert "not the official choice" in data
     assert "Only after every choice was frozen was the test split opened, once" in page
     assert "Optimism." in section(page, "Cost and gain")
+    assert "| processor Some CPU, cpus 2, gpus 0 " in section(page, "Provenance")
 
 
 def test_report_gives_the_chosen_model(page: str) -> None:
