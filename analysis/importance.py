@@ -8,17 +8,12 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
+from bloodtune.configuration import FIELD_NAMES
 from bloodtune.run import FAILED, RunDirectory
-
-# The fields that every configuration has; a family's own sizes would leave the other families out.
-FIELDS = (
-    *("family", "dropout", "loss", "optimizer", "learning_rate", "weight_decay", "batch_size", "schedule"),
-    *("dihedral", "shift", "stain", "cutout", "ema"),
-)
 
 
 def rung_importance(run: RunDirectory, rungs: Sequence[int]) -> tuple[dict[str, float], int]:
-    """Return the importance of each varied field and the rung that it was computed at.
+    """Return the importance of each field that all trials have and that varies, and the rung that it was computed at.
 
     The rung is the first one, which nearly all trials reach; without rungs, the last epoch that all finished
     trials share. Importance is fANOVA's (Hutter et al. 2014) of the validation macro-F1 at that rung, the sum over
@@ -29,8 +24,10 @@ def rung_importance(run: RunDirectory, rungs: Sequence[int]) -> tuple[dict[str, 
     curves = run.curves()
     values = curves[curves.epoch == rung].set_index("trial").val_macro_f1
     records = [record for record in records if record.trial in values.index]
-    rows = [{field: getattr(record.configuration, field) for field in FIELDS} for record in records]
-    varied = {field: distribution for field in FIELDS if (distribution := _distribution([row[field] for row in rows]))}
+    rows = [record.configuration.to_mapping() for record in records]
+    # What only some have, such as a family's own sizes, would leave the others out.
+    common = [field for field in FIELD_NAMES if all(field in row for row in rows)]
+    varied = {field: distribution for field in common if (distribution := _distribution([row[field] for row in rows]))}
     if len(records) < 4 or not varied or values[[record.trial for record in records]].nunique() < 2:
         return {}, rung
     optuna.logging.set_verbosity(optuna.logging.ERROR)

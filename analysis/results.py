@@ -85,17 +85,23 @@ class TestedContender:
 class Choices:
     """What was chosen on validation, before the test split was read; all by the contenders' labels.
 
-    ``by_family`` has the best contender of each family, published or found; ``published_by_family`` the best
-    published one.
+    ``found`` is the best of those that the search found, if any. ``by_family`` has the best contender of each
+    family, published or found; ``published_by_family`` the best published one.
     """
 
     best: str
+    found: str | None
     by_family: dict[str, str]
     published_by_family: dict[str, str]
 
     def labels(self) -> list[str]:
         """Return the best of each family in their order, the best of all last."""
         return [*(label for label in self.by_family.values() if label != self.best), self.best]
+
+    def compared(self) -> list[str]:
+        """Return the best published one of each family, then the best found one and the best of all."""
+        found = [self.found] if self.found else []
+        return list(dict.fromkeys([*self.published_by_family.values(), *found, self.best]))
 
 
 def choose(contenders: Sequence[Contender]) -> Choices:
@@ -107,14 +113,22 @@ def choose(contenders: Sequence[Contender]) -> Choices:
     if not contenders:
         raise ValueError("no contender to choose from: nothing was retrained")
     published = [contender for contender in contenders if contender.origin == PUBLISHED]
-    best = max(contenders, key=lambda contender: contender.mean_val_macro_f1).label
-    return Choices(best, _best_by_family(contenders), _best_by_family(published))
+    found = [contender for contender in contenders if contender.origin == FOUND]
+    return Choices(
+        best=best_of(contenders).label,
+        found=best_of(found).label if found else None,
+        by_family=_best_by_family(contenders),
+        published_by_family=_best_by_family(published),
+    )
+
+
+def best_of(contenders: Sequence[Contender]) -> Contender:
+    """Return the one of the highest mean validation macro-F1 over its seeds; the earlier one of equals."""
+    return max(contenders, key=lambda contender: contender.mean_val_macro_f1)
 
 
 def _best_by_family(contenders: Sequence[Contender]) -> dict[str, str]:
-    best: dict[str, Contender] = {}
+    families: dict[str, list[Contender]] = {}
     for contender in contenders:
-        family = contender.configuration.family
-        if family not in best or contender.mean_val_macro_f1 > best[family].mean_val_macro_f1:
-            best[family] = contender
-    return {family: contender.label for family, contender in best.items()}
+        families.setdefault(contender.configuration.family, []).append(contender)
+    return {family: best_of(members).label for family, members in families.items()}

@@ -54,6 +54,15 @@ def f1_table(
     }
     beside = _published_columns([published.get(one.contender.label) for one in tested]) if published else {}
     order = ["Configuration", "Weighted F1", "Text", "Matrix", "Macro-F1", "Matrix, macro"]
+    others = [
+        "Configuration",
+        "Precision",
+        "Matrix, precision",
+        "Accuracy",
+        "Text, accuracy",
+        "Matrix, accuracy",
+        "AUC",
+    ]
     scores = pd.DataFrame(first | beside)
     cost = {"Configuration": names} | _cost_columns(tested)
     seeds = {"Configuration": names} | {
@@ -62,7 +71,7 @@ def f1_table(
     single = "one model each (the seed that is median on validation), % with 95 % bootstrap interval"
     panels = (
         Panel(f"F1 of {single}", scores[[name for name in order if name in scores]]),
-        Panel(f"Precision, accuracy and AUC of {single}", scores[["Configuration", "Precision", "Accuracy", "AUC"]]),
+        Panel(f"Precision, accuracy and AUC of {single}", scores[[name for name in others if name in scores]]),
         Panel("Mean ± standard deviation over the seeds, %", pd.DataFrame(seeds)),
         Panel("Validation macro-F1 that chose, %, and cost; means over the seeds", pd.DataFrame(cost)),
     )
@@ -151,11 +160,10 @@ def comparison_table(
     data: str,
     generator: np.random.Generator,
 ) -> Table:
-    """Table 6: the best published one of each family and the chosen model, by McNemar's exact test."""
+    """Table 6: the best published one of each family, the best found and the chosen one, by McNemar's exact test."""
     by_label = {one.contender.label: one for one in tested}
-    compared = dict.fromkeys([*choices.published_by_family.values(), choices.best])
     rows = []
-    for first, second in itertools.combinations([by_label[label] for label in compared], 2):
+    for first, second in itertools.combinations([by_label[label] for label in choices.compared()], 2):
         result = mcnemar(labels, *(one.median_probabilities.argmax(axis=1) for one in (first, second)))
         difference = accuracy_difference(result, len(labels), generator)
         rows.append(
@@ -241,18 +249,26 @@ def _f1_row(one: TestedContender, measured: Measured, published: PublishedResult
 
 
 def _published_columns(published: Sequence[PublishedResult | None]) -> dict[str, list[str]]:
-    columns: dict[str, list[str]] = {"Text": [], "Matrix": [], "Matrix, macro": []}
-    for result in published:
-        recomputed = result.recomputed() if result else {}
-        text = _NOTHING
-        if result and result.weighted_f1 is not None:
-            text = f"{100 * result.weighted_f1:.2f}{'†' if result.disagreement() else ''}"
-        elif result and result.accuracy is not None:
-            text = f"≈{100 * result.accuracy:.0f}*"
-        columns["Text"].append(text)
-        columns["Matrix"].append(_two_decimals(recomputed.get("weighted_f1")))
-        columns["Matrix, macro"].append(_two_decimals(recomputed.get("macro_f1")))
+    matrices = [result.recomputed() if result else {} for result in published]
+    columns = {
+        "Text": [_in_text(result) for result in published],
+        "Text, accuracy": [f"≈{100 * r.accuracy:.0f}" if r and r.accuracy is not None else _NOTHING for r in published],
+    }
+    recomputed = {
+        "": "weighted_f1",
+        ", macro": "macro_f1",
+        ", precision": "weighted_precision",
+        ", accuracy": "accuracy",
+    }
+    for ending, name in recomputed.items():
+        columns[f"Matrix{ending}"] = [_two_decimals(matrix.get(name)) for matrix in matrices]
     return columns
+
+
+def _in_text(result: PublishedResult | None) -> str:
+    if result is None or result.weighted_f1 is None:
+        return _NOTHING
+    return f"{100 * result.weighted_f1:.2f}{'†' if result.disagreement() else ''}"
 
 
 def _cost_columns(tested: Sequence[TestedContender]) -> dict[str, list[str]]:
@@ -279,8 +295,8 @@ def _f1_caption(tested: Sequence[TestedContender], published: bool) -> str:
     if not published:
         return f"{caption} Published values are left out: they are for BloodMNIST."
     caption += (
-        " Text: weighted F1 as the paper's text gives it (* approximate accuracy, all that the second paper "
-        "gives); Matrix: recomputed from the paper's own confusion matrices, for the score to its left."
+        " Text: as the paper's text gives it (weighted F1 in the first paper, approximate accuracy in the second); "
+        "Matrix: recomputed from the paper's own confusion matrices, for the score to its left."
     )
     disagreements = load_papers().disagreements()
     return f"{caption} † {'; '.join(disagreements)}." if disagreements else caption

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from bloodtune.run import COMPLETE, FAILED, PRUNED, RunDirectory, TrialRecord
+from captions import FAMILY_NAMES
 from figure_style import (
     BLACK,
     BLUE,
@@ -30,11 +31,11 @@ from figure_style import (
 )
 
 # family: words, and how its lines look; they differ in dashes as well as in colour
-_FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "mlnn": ("MLNN", {"color": ORANGE, "linestyle": ":"}),
-    "cnn": ("CNN", {"color": BLUE, "linestyle": "--"}),
-    "lightweight": ("lightweight CNN", {"color": GREEN, "linestyle": "-."}),
-    "residual": ("residual network", {"color": PURPLE, "linestyle": "-"}),
+_FAMILIES: dict[str, dict[str, Any]] = {
+    "mlnn": {"color": ORANGE, "linestyle": ":"},
+    "cnn": {"color": BLUE, "linestyle": "--"},
+    "lightweight": {"color": GREEN, "linestyle": "-."},
+    "residual": {"color": PURPLE, "linestyle": "-"},
 }
 _LINES = {"search": (BLUE, "-"), "random control": (GREY, "--")}
 # state: marker, filled or not, words
@@ -93,7 +94,7 @@ def learning_curves(run: RunDirectory, rungs: Sequence[int], data: str) -> Capti
     for record in trials:
         if record.trial not in curves:
             continue
-        curve, look = curves[record.trial].sort_values("epoch"), _FAMILIES[record.configuration.family][1]
+        curve, look = curves[record.trial].sort_values("epoch"), _FAMILIES[record.configuration.family]
         gid = f"trial {record.trial}"
         axes.plot(curve.epoch, curve.val_macro_f1, linewidth=0.8, alpha=0.8, gid=gid, **look)
         last = curve[np.isfinite(curve.val_macro_f1)].tail(1)
@@ -265,7 +266,7 @@ def _curve_legend(trials: Sequence[TrialRecord], rungs: Sequence[int]) -> list[L
     families = [family for family in _FAMILIES if any(t.configuration.family == family for t in trials)]
     states = [state for state in _ENDS if any(t.state == state for t in trials)]
     return [
-        *(Line2D([], [], linewidth=1, label=name, **look) for name, look in (_FAMILIES[family] for family in families)),
+        *(Line2D([], [], linewidth=1, label=FAMILY_NAMES[family], **_FAMILIES[family]) for family in families),
         *(Line2D([], [], linestyle="none", label=_ENDS[state][2], **_end(state, BLACK)) for state in states),
         *(Line2D([], [], color=GREY, linewidth=0.7, label="rung") for _ in rungs[:1]),
     ]

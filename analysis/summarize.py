@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -40,12 +41,13 @@ from gallery import all_figures
 from intervals import measure
 from papers import load_papers
 from report import REPORT, Material, write_report
-from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, choose, trial_label
+from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, best_of, choose, trial_label
 from retrain import CACHE, Candidate, Workers, retrain, score_test_split
 from tables import all_tables, write_tables
 
 # The first paper gives no number of epochs; 40 is enough for every one of its networks to stop getting better.
 PUBLISHED_EPOCHS = 40
+TOP, SEEDS, LONGER = 5, 3, 2
 QUICK_TOP, QUICK_SEEDS, QUICK_EPOCHS = 2, 1, 4
 
 
@@ -68,9 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     quick = arguments.quick
     settings = Settings(
-        top=min(arguments.top, QUICK_TOP) if quick else arguments.top,
-        seeds=QUICK_SEEDS if quick else arguments.seeds,
-        longer=1 if quick else arguments.longer,
+        top=arguments.top or (QUICK_TOP if quick else TOP),
+        seeds=arguments.seeds or (QUICK_SEEDS if quick else SEEDS),
+        longer=arguments.longer or (1 if quick or arguments.epochs else LONGER),
         epochs=arguments.epochs or (QUICK_EPOCHS if quick else None),
         workers=arguments.workers,
     )
@@ -178,7 +180,7 @@ def _longer(found: Sequence[Contender], factor: int) -> list[Candidate]:
     # What the search could not afford: a schedule stretched over more epochs, for the one that deserves it.
     if factor == 1 or not found:
         return []
-    best = max(found, key=lambda contender: contender.mean_val_macro_f1)
+    best = best_of(found)
     epochs = factor * best.max_epochs
     return [Candidate(f"{best.label}, {epochs} epochs", FOUND, best.configuration, epochs)]
 
@@ -252,7 +254,8 @@ def _check_control(control: RunDirectory, md5: str) -> None:
 
 def _open_run(asked: str) -> RunDirectory:
     path = Path(asked)
-    if not (path / TRIALS).is_file() and (Path("runs") / asked / TRIALS).is_file():
+    # Not Path.is_file, which raises where a name is too long or a folder closed.
+    if not os.path.isfile(path / TRIALS) and os.path.isfile(Path("runs") / asked / TRIALS):
         path = Path("runs") / asked
     return RunDirectory.open(path)
 
@@ -282,22 +285,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("run", nargs="?", default=f"runs/{LATEST}", help="a run directory, or a name in runs/ (default: the newest)")
-    add("--top", type=flags.positive, default=5, metavar="N", help="found configurations to retrain (default: 5)")
-    add("--seeds", type=flags.positive, default=3, metavar="N", help="trainings of each (default: 3)")
-    add(
-        "--longer",
-        type=flags.positive,
-        default=2,
-        metavar="K",
-        help="train the best found one once more over K times the epochs (default: 2; 1: do not)",
-    )
+    add("--top", type=flags.positive, metavar="N", help=f"found configurations to retrain (default: {TOP})")
+    add("--seeds", type=flags.positive, metavar="N", help=f"trainings of each (default: {SEEDS})")
     add(
         "--epochs",
         type=flags.positive,
         metavar="N",
-        help="at most (default: the paper's, else 40; found ones: the search's)",
+        help=f"at most (default: the paper's, else {PUBLISHED_EPOCHS}; found ones: the search's)",
     )
-    add("--quick", action="store_true", help="one seed, two found ones, few epochs: to see it all in minutes")
+    add(
+        "--longer",
+        type=flags.positive,
+        metavar="K",
+        help=f"train the best found one once more over K times the epochs (default: {LONGER}; with --epochs: 1, "
+        "so not at all)",
+    )
+    add(
+        "--quick",
+        action="store_true",
+        help=f"see it all in minutes: where not said otherwise {QUICK_TOP} found ones, {QUICK_SEEDS} seed, "
+        f"{QUICK_EPOCHS} epochs, nothing longer; written to DIR/RUN-quick",
+    )
     add("--control", metavar="RUN", help="a run of the random recipe, for table 7")
     add("--workers", type=flags.positive, metavar="N", help="trainings at a time (default: one a core or GPU)")
     add("--out", default="results", metavar="DIR", help="where results are written (default: results)")

@@ -11,7 +11,10 @@ from bloodtune.recipe import Recipe
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a search needs to know before it starts; ``time_budget`` is in seconds, None for no end."""
+    """All that a search needs to know before it starts.
+
+    ``time_budget`` is in seconds, None for no end; ``place`` has the flags that said where to run.
+    """
 
     recipe: Recipe
     budget: int
@@ -20,6 +23,7 @@ class Plan:
     workers: int
     gpus_per_trial: float
     time_budget: float | None
+    place: tuple[str, ...] = ()
 
     @property
     def resources_per_trial(self) -> dict[str, float]:

@@ -22,10 +22,6 @@ from bloodtune.searcher import LiveTrial, StudySearcher
 
 LINE_SECONDS = 30.0
 
-# The order in which a configuration is told; what is off or plain is left out.
-_SHOWN = ("width", "hidden_layers", "hidden_size", "dropout", "loss", "optimizer", "learning_rate")
-_SHOWN_IF_ON = ("momentum", "weight_decay", "schedule", "dihedral", "shift", "stain", "cutout", "ema")
-
 
 class Progress(Callback):  # type: ignore[misc]
     """Follow a searcher's trials, on stderr: a live screen where that is a terminal, else lines."""
@@ -153,20 +149,13 @@ class Progress(Callback):  # type: ignore[misc]
 
 def describe(configuration: Configuration) -> str:
     """Return a configuration in one line, what is switched off left out."""
-    values = configuration.to_mapping()
-    plain = {"schedule": "constant"}
-    words = [configuration.family]
-    for name in (*_SHOWN, *_SHOWN_IF_ON):
-        value = values.get(name)
-        if value is None or (name in _SHOWN_IF_ON and (not value or value == plain.get(name))):
+    words = []
+    for name, value in configuration.to_mapping().items():
+        if not value or value == "constant":
             continue
         text = f"{value:.2g}" if isinstance(value, float) else str(value)
-        if isinstance(value, bool):
-            words.append(name)
-        elif isinstance(value, str):
-            words.append(text)
-        else:
-            words.append(f"{name.replace('learning_rate', 'rate')} {text}")
+        spoken = name.replace("learning_rate", "rate").replace("_", " ")
+        words.append(spoken if value is True else text if isinstance(value, str) else f"{spoken} {text}")
     return ", ".join(words)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shlex
 import shutil
@@ -20,7 +21,7 @@ from bloodtune.cluster import LOCAL, connect, resolve_address
 from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.plan import Plan, choose_gpu_share, fitting_trials
-from bloodtune.recipe import Recipe, load_recipe
+from bloodtune.recipe import BOOK, Recipe, load_recipe
 from bloodtune.run import PROVENANCE, RECIPE, RunDirectory, best_record, check_writable, plain_name
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _search(arguments: argparse.Namespace) -> int:
     resumed = None if arguments.resume is None else _open_resumed(arguments, out)
     before = resumed.read_json(PROVENANCE) if resumed else {}
     recipe = load_recipe(
-        str(resumed.path / RECIPE) if resumed else arguments.recipe or DEFAULT_RECIPE,
+        str(resumed.path / RECIPE) if resumed else DEFAULT_RECIPE if arguments.recipe is None else arguments.recipe,
         max_epochs=arguments.max_epochs,
     )
     budget = _budget(arguments.budget, before, recipe, resumed)
@@ -74,6 +75,7 @@ def _search(arguments: argparse.Namespace) -> int:
             workers=arguments.workers or fitting_trials(resources, share),
             gpus_per_trial=share,
             time_budget=arguments.time_budget,
+            place=_place(arguments),
         )
         if arguments.dry_run:
             print(plan)
@@ -111,7 +113,6 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
             _tune(plan, searcher, progress, interrupt)
     finally:
         seconds = time.monotonic() - started
-        _end(run, record, seconds)
         best = best_record(searcher.finished)
         _print(
             f"{interrupt.reason}; interrupted trials run again on resume" if interrupt.reason else "",
@@ -121,6 +122,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
             f"run directory: {run.path}",
             f"next: {_next_command(run, plan, len(searcher.finished))}",
         )
+        _end(run, record, seconds)
     if interrupt.by_signal:
         return INTERRUPTED
     return 1 if searcher.failure or best is None else 0
@@ -171,6 +173,12 @@ def _tune(plan: Plan, searcher: StudySearcher, progress: Progress, interrupt: In
         )
 
 
+def _place(arguments: argparse.Namespace) -> tuple[str, ...]:
+    asked = {name: getattr(arguments, name) for name in ("workers", "gpus_per_trial", "address")}
+    given = ((f"--{name.replace('_', '-')}", str(value)) for name, value in asked.items() if value is not None)
+    return tuple(itertools.chain.from_iterable(given))
+
+
 def _open_resumed(arguments: argparse.Namespace, out: Path) -> RunDirectory:
     if not arguments.resume:
         raise InputError("--resume: the name of a run is empty")
@@ -187,8 +195,6 @@ def _open_resumed(arguments: argparse.Namespace, out: Path) -> RunDirectory:
 
 
 def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe, resumed: RunDirectory | None) -> int:
-    if asked is not None and asked < 1:
-        raise InputError(f"--budget {asked}: allowed are whole numbers from 1")
     budget = asked or int(before.get("budget", DEFAULT_BUDGET))
     if recipe.sampler == "enqueued" and budget > len(recipe.enqueued):
         if asked:
@@ -257,7 +263,10 @@ def _end(run: RunDirectory, record: dict[str, Any], seconds: float) -> None:
         "epochs_spent": len(curves) + record["discarded_epochs"],
         "device_seconds": round(float(curves.seconds.sum()) + record["discarded_seconds"], 1),
     }
-    run.write_json(PROVENANCE, record | spent)
+    try:
+        run.write_json(PROVENANCE, record | spent)
+    except OSError as error:  # such as a full disk; a resumed search writes it anew
+        _print(f"{run.path / PROVENANCE} cannot be written: {error}")
 
 
 def _next_command(run: RunDirectory, plan: Plan, finished: int) -> str:
@@ -265,9 +274,9 @@ def _next_command(run: RunDirectory, plan: Plan, finished: int) -> str:
     found = shutil.which("python")
     python = "python" if found and Path(found).absolute() == Path(sys.executable) else os.path.relpath(sys.executable)
     if finished == plan.budget:
-        return shlex.join([python, "analysis/summarize.py", str(run.path)])
+        return shlex.join([python, os.path.relpath(BOOK.parent / "analysis" / "summarize.py"), str(run.path)])
     out = [] if run.path.parent == Path("runs") else ["--out", str(run.path.parent)]
-    return shlex.join([python, "-m", "bloodtune.search", "--resume", run.name, *out])
+    return shlex.join([python, "-m", "bloodtune.search", "--resume", run.name, *out, *plan.place])
 
 
 def _print(*lines: str) -> None:
@@ -300,11 +309,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a TOML file, or a name in search/: default, published, mlnn, cnn, random, smoke "
         f"(default: {DEFAULT_RECIPE})",
     )
-    what("--budget", type=int, metavar="N", help=f"configurations to try (default: {DEFAULT_BUDGET})")
+    what("--budget", type=flags.positive, metavar="N", help=f"configurations to try (default: {DEFAULT_BUDGET})")
     what(
         "--data",
         help="an .npz file in MedMNIST's layout, a MedMNIST name such as bloodmnist_64, or synthetic "
-        "(default: $BLOODTUNE_DATA, else the official BloodMNIST file)",
+        "(default: $BLOODTUNE_DATA, else the official BloodMNIST file; of a resumed run its own)",
     )
     what("--max-epochs", type=flags.positive, metavar="N", help="in place of the recipe's")
     what("--time-budget", type=flags.duration, metavar="TIME", help="stop after 90s, 30m or 2h; can be resumed")

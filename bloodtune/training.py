@@ -72,11 +72,21 @@ class DeviceSplits:
 class Training:
     """The training of one configuration: ``run_epoch`` until ``max_epochs``, which also sets the schedule's end.
 
-    ``network`` is what is validated and kept: the weight average where the configuration asks for one. The same
-    seed on the same device and number of threads gives the same records.
+    ``network`` is what is validated and kept: the weight average where the configuration asks for one. With
+    ``settle_norms`` a network without one has batch norm's statistics taken anew after each epoch, as running ones lag
+    behind weights that move at an undiminished rate. The same seed on the same device and number of threads gives
+    the same records.
     """
 
-    def __init__(self, configuration: Configuration, splits: DeviceSplits, *, max_epochs: int, seed: int) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        splits: DeviceSplits,
+        *,
+        max_epochs: int,
+        seed: int,
+        settle_norms: bool = False,
+    ) -> None:
         torch.manual_seed(seed)
         self.configuration = configuration
         self.max_epochs = max_epochs
@@ -93,6 +103,7 @@ class Training:
         self._trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = WeightAverage(self._trained, configuration.ema) if configuration.ema else None
         self.network = self._average.network if self._average else self._trained
+        self._settles = settle_norms and self._average is None
         self._optimizer = build_optimizer(configuration, self._trained)
         self._loss = build_loss(configuration, splits.class_counts)
         self._batch_size = min(configuration.batch_size, len(splits.train_labels))
@@ -116,7 +127,7 @@ class Training:
         train_loss = self._train()
         if not math.isfinite(train_loss):
             raise DivergedError(f"training loss is {train_loss} in epoch {self.epoch}")
-        if self._average is None:
+        if self._settles:
             self._settle_norms()
         probabilities = predict(self.network, self._splits.val_images)
         labels = self._splits.val_labels
@@ -156,7 +167,6 @@ class Training:
         return float(total) / len(splits.train_labels)
 
     def _settle_norms(self) -> None:
-        # Running statistics lag behind weights that move at an undiminished rate.
         images, device = self._splits.train_images, self._splits.device
         rows = torch.randperm(len(images), generator=torch.Generator(device).manual_seed(0), device=device)
         batches = torch.split(rows, self._batch_size)[:NORM_BATCHES]

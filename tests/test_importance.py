@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,17 +13,18 @@ from bloodtune.run import COMPLETE, PRUNED, EpochRecord, RunDirectory, TrialReco
 from importance import rung_importance
 
 
-def make_run(folder: Path, trials: int = 40) -> RunDirectory:
+def make_run(folder: Path, trials: int = 40, *, one_family: bool = False) -> RunDirectory:
     """Make a run whose score is decided by the learning rate, a little by dropout, and not by the rest."""
     run = RunDirectory.create(folder, "run", "")
     generator = np.random.default_rng(0)
     for number in range(trials):
         rate, dropout = 10 ** generator.uniform(-4, -1), generator.uniform(0, 0.5)
+        shape: dict[str, Any] = {"family": "cnn", "width": 16 if number % 2 else 8}
+        if number % 2 and not one_family:
+            shape = {"family": "mlnn", "hidden_layers": 1, "hidden_size": 64}
         configuration = Configuration(
-            family="mlnn" if number % 2 else "cnn",
-            hidden_layers=1 if number % 2 else None,
-            hidden_size=64 if number % 2 else None,
-            width=None if number % 2 else 8,
+            **shape,
+            normalization="minmax" if number % 5 else "zscore",
             dropout=dropout,
             optimizer="adam",
             learning_rate=rate,
@@ -48,7 +50,13 @@ def test_importance_finds_what_decided_and_counts_pruned_trials(tmp_path: Path) 
     assert sum(importance.values()) == pytest.approx(1)
     assert next(iter(importance)) == "learning_rate"
     assert importance["learning_rate"] > 0.6
-    assert set(importance) == {"family", "dropout", "learning_rate", "batch_size"}, "the rest never varied"
+    varied = {"family", "normalization", "dropout", "learning_rate", "batch_size"}
+    assert set(importance) == varied, "the rest never varied"
+
+
+def test_importance_within_one_family_counts_its_sizes(tmp_path: Path) -> None:
+    importance, _ = rung_importance(make_run(tmp_path, one_family=True), (1,))
+    assert set(importance) == {"width", "normalization", "dropout", "learning_rate", "batch_size"}
 
 
 def test_importance_without_rungs_uses_the_last_epoch_that_all_share(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def test_describe_leaves_out_what_is_off() -> None:
     )
     text = describe(configuration)
     assert text == (
-        "residual, width 24, dropout 0, cross_entropy, sgd, rate 0.051, momentum 0.9, one_cycle, dihedral, ema 0.1"
+        "residual, width 24, zscore, cross_entropy, sgd, rate 0.051, momentum 0.9, nesterov, batch size 128, "
+        "one_cycle, dihedral, ema 0.1"
     )
 
 

@@ -15,7 +15,7 @@ from bloodtune.run import FAILED
 from captions import data_sentence, is_blood
 from intervals import Interval, measure
 from results import FOUND, TestedContender, choose
-from score_tables import decimals_of, p_value, percent
+from score_tables import comparison_table, decimals_of, p_value, percent
 from summary_fixtures import CLASS_NAMES, fake_contenders, fake_provenance, fake_run
 from table_files import Panel, Table, escape_latex, escape_markdown, to_latex, write_table
 from tables import all_tables, search_costs, search_gains, write_tables
@@ -96,7 +96,9 @@ def test_f1_table_has_published_beside_measured(tables: dict[str, Table]) -> Non
         "88.66",
         "87.35",
     ]
-    assert shown.loc["lightweight CNN", "Text"] == "≈94*"
+    others = table.panels[1].frame.set_index("Configuration")
+    assert others.loc["CNN config 2", "Matrix, precision"] == "95.05"
+    assert others.loc["lightweight CNN", "Text, accuracy"] == "≈94"
     assert "the text gives a weighted F1 of 88.56 %, the paper's own matrix 88.66 %" in table.caption
 
 
@@ -162,6 +164,18 @@ def test_comparison_table_pairs_the_families(tables: dict[str, Table]) -> None:
     assert "6 comparisons after Holm" in tables["table6_mcnemar"].caption
 
 
+def test_the_best_found_one_is_compared_also_where_a_published_one_wins() -> None:
+    tested, labels, _ = fake_contenders()
+    tested = [one for one in tested if one.contender.origin != FOUND or one.contender.label == "search #12"]
+    weak = next(one.contender for one in tested if one.contender.label == "MLNN config 1")
+    found = dataclasses.replace(weak, label="search #12", origin=FOUND)
+    tested = [dataclasses.replace(one, contender=found) if one.contender.origin == FOUND else one for one in tested]
+    choices = choose([one.contender for one in tested])
+    assert (choices.best, choices.found) == ("lightweight CNN", "search #12")
+    frame = comparison_table(tested, labels, choices, "data", np.random.default_rng(0)).frame
+    assert "search #12" in {*frame["first"], *frame["second"]}
+
+
 def test_search_table_counts_cost_and_gain(tables: dict[str, Table]) -> None:
     frame = tables["table7_search"].frame.set_index("quantity")
     assert frame.search[["complete", "pruned", "failed"]].tolist() == [4, 15, 1]
@@ -204,7 +218,8 @@ def test_search_gains_say_nothing_of_optimism_after_a_shorter_retraining(tmp_pat
 def test_choose_takes_the_best_mean_of_each_family() -> None:
     contenders = [one.contender for one in fake_contenders()[0]]
     choices = choose(contenders)
-    assert choices.best == "search #12"
+    assert choices.best == choices.found == "search #12"
+    assert choose([one for one in contenders if one.origin != FOUND]).found is None
     assert list(choices.by_family) == ["mlnn", "cnn", "lightweight", "residual"]
     assert "residual" not in choices.published_by_family
     assert choices.labels()[-1] == choices.best

@@ -307,7 +307,8 @@ def test_predict_averages_probabilities_over_the_views_of_a_configuration(splits
 
 def test_statistics_of_batch_norm_are_those_of_the_weights_that_are_validated(splits: DeviceSplits) -> None:
     configuration = make_configuration("lightweight", **SGD | {"learning_rate": 0.1}, batch_size=64)
-    training, _ = train(configuration, splits, 1)
+    training = Training(configuration, splits, max_epochs=1, seed=0, settle_norms=True)
+    training.run_epoch()
     norm = next(layer for layer in training.network.modules() if isinstance(layer, nn.BatchNorm2d))
     norm.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].float()))
     seen: list[torch.Tensor] = []
@@ -319,8 +320,9 @@ def test_statistics_of_batch_norm_are_those_of_the_weights_that_are_validated(sp
     assert norm.momentum == 0.1, "as it was"
 
 
-def test_statistics_of_a_weight_average_are_left_to_the_average(
+def test_statistics_are_left_to_an_average_of_weights_and_to_those_who_do_not_ask(
     splits: DeviceSplits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "update_bn", lambda *_: pytest.fail("taken anew"))
-    train(make_configuration("lightweight", ema=0.1), splits, 1)
+    Training(make_configuration("lightweight", ema=0.1), splits, max_epochs=1, seed=0, settle_norms=True).run_epoch()
+    train(make_configuration("lightweight"), splits, 1)

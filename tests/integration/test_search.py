@@ -104,7 +104,8 @@ def test_a_healthy_run_says_only_what_concerns_the_user(folder: Path, finished: 
     assert lines[-2] == "run directory: runs/one"
     command = lines[-1].removeprefix("next: ").split()
     assert os.path.abspath(folder / command[0]) == sys.executable
-    assert command[1:] == ["analysis/summarize.py", "runs/one"]
+    assert (folder / command[1]).resolve() == ROOT / "analysis" / "summarize.py"
+    assert command[2:] == ["runs/one"]
     assert "8/8 trials in" in lines[-4]
     assert lines[-3].startswith("best validation macro-F1 ")
     progress = lines[1:-4]
@@ -128,7 +129,7 @@ def test_ctrl_c_keeps_everything_and_resume_finishes_without_repeating(folder: P
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert err.splitlines()[-1].endswith("python -m bloodtune.search --resume stopped")
+    assert err.splitlines()[-1].endswith("python -m bloodtune.search --resume stopped --workers 1")
     before = pd.read_csv(trials)
     assert 3 < len(before) < 40
     code, _, err = run_command(folder, "--resume stopped --budget 42 --workers 1")
@@ -180,7 +181,8 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(
     first = (results / "report.md").read_bytes()
     code, _, err = run_command(folder, command, SUMMARIZE)
     assert code == 0, err
-    assert "retraining: 0/0" in err
+    assert "retraining, found: 0/0" in err
+    assert "retraining, published and longest: 0/0" in err
     assert "test split: 0/0" in err
     assert (results / "report.md").read_bytes() == first
 
@@ -188,8 +190,9 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--budget 0", "--budget 0: allowed are whole numbers from 1"),
-        ("--budget -3", "--budget -3: allowed are whole numbers from 1"),
+        ("--budget 0", "argument --budget: '0': allowed are whole numbers from 1"),
+        ("--budget -3", "argument --budget: '-3': allowed are whole numbers from 1"),
+        ("--recipe ''", "no recipe ''"),
         ("--recipe nothing.toml", "no recipe 'nothing.toml': give a path, or one of cnn, default, "),
         ("--resume nothing", "no run at runs/nothing; runs there: "),
         ("--data absent.npz", "absent.npz"),
