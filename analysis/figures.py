@@ -35,7 +35,7 @@ from figure_style import (
     show_image,
 )
 from intervals import predicted_matrix
-from results import Contender, TestedContender
+from results import Contender, TestedContender, shared_trainings
 
 # One hue from white to dark: zero stays paper, order survives grey print and every colour blindness.
 _SHARES = LinearSegmentedColormap.from_list("shares", ["#FFFFFF", "#9CC9E8", BLUE, "#002B4D"])
@@ -56,6 +56,7 @@ def training_loss(title: str, contenders: Sequence[Contender], data: str) -> Cap
     caption = (
         f"{title}: training loss of {_count(contenders)}, {lines}. "
         "Circles: the epoch that was best on validation, whose weights are kept."
+        f"{shared_trainings(contenders)}"
     )
     return finish(figure, caption, data)
 
@@ -95,7 +96,7 @@ def confusion_matrices(
         f"{title}: confusion matrix on the {len(labels):,} test images, counts, rows actual, columns "
         f"predicted; the colour (square-root scale) is the share of the row. Accuracy {right}"
         f"{'; each' if len(matrices) > 1 else ';'} the seed that is median on validation."
-        f"{long_class_names(class_names)}"
+        f"{shared_trainings([one.contender for one in contenders])}{long_class_names(class_names)}"
     )
     drawn = finish(figure, caption, data)
     figure.draw_without_rendering()  # the cells have their size only now

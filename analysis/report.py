@@ -33,7 +33,7 @@ _FIGURE_SECTIONS = {
 _SAME_LOSS = (
     "Cross-entropy on logits (CrossEntropy) and negative log-likelihood on log-softmax (NLLLoss) are the "
     "same function. Configurations 1 and 3 of a family are therefore the same configuration, and so are 2 "
-    "and 4: what they differ by, here and in the paper, is seed noise."
+    "and 4: here they are trained once and shown twice; what they differ by in the paper is seed noise."
 )
 _SECOND_PAPER = (
     "The second paper gives no widths, no learning rate and no momentum. Assumed are 16, 16, 64, 64 and 64 "

@@ -66,6 +66,15 @@ class Contender:
         return int(order[(len(order) - 1) // 2])
 
 
+def shared_trainings(contenders: Sequence[Contender]) -> str:
+    """Return a sentence on which contenders are the same function and so the same trainings; empty if none are."""
+    groups: dict[Path, list[str]] = {}
+    for contender in contenders:
+        groups.setdefault(contender.retrainings[0].model, []).append(contender.label)
+    same = [" and ".join(labels) for labels in groups.values() if len(labels) > 1]
+    return f" The same function, trained once: {'; '.join(same)}." if same else ""
+
+
 @dataclass(frozen=True)
 class TestedContender:
     """A contender with the class probabilities of each retraining on the test split, (seeds, images, classes)."""

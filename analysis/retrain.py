@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-import re
 import sys
 import time
 import zlib
@@ -99,13 +99,13 @@ def retrain(
 ) -> list[Contender]:
     """Train each candidate ``seeds`` times, where it was not done before.
 
-    The seeds are drawn from the candidate's label, so that two published configurations that are the same function
-    (cross-entropy and NLL) are two samples of it and not one sample twice.
+    Cross-entropy and NLL on log-softmax are one function: published configurations that differ in nothing else share
+    their trainings.
 
     Args:
         candidates: what to train, each with a label of its own.
         dataset: training and validation split; the weights of the best validation epoch are kept.
-        folder: where each training is kept, by label, configuration, epochs, data, code and seed.
+        folder: where each training is kept, by configuration, epochs, data, code and seed.
         seeds: trainings of each candidate.
         workers: how many at a time, and where.
         advance: called with the trainings done so far and those to do.
@@ -117,7 +117,9 @@ def retrain(
         InputError: something is to be trained and ``folder`` cannot be written.
     """
     jobs = {candidate.label: _jobs(candidate, folder, dataset, seeds) for candidate in candidates}
-    missing = [job for group in jobs.values() for job in group if not (job.folder / RESULT).exists()]
+    # Once each, also where candidates share them.
+    needed = {job.folder: job for group in jobs.values() for job in group}.values()
+    missing = [job for job in needed if not (job.folder / RESULT).exists()]
     if missing:  # what is whole can be drawn again from a run that is read-only
         check_writable(folder)
     # The longest first, so that no worker is left with one at the end.
@@ -149,7 +151,7 @@ def score_test_split(
 
     ``images`` are uint8 (N, H, W, C).
     """
-    models = [r.model for contender in contenders for r in contender.retrainings]
+    models = dict.fromkeys(r.model for contender in contenders for r in contender.retrainings)
     waiting = [model for model in models if not (model / PROBABILITIES).exists()]
     shared = (ray.put(images),) if waiting else ()
 
@@ -187,13 +189,14 @@ def _map(
 
 
 def _jobs(candidate: Candidate, folder: Path, dataset: Dataset, seeds: int) -> list[_Job]:
-    data = [dataset.md5, list(dataset.class_names)]
-    content = [candidate.configuration.to_mapping(), candidate.epochs, *data, _code_digest()]
-    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:10]
-    slug = re.sub(r"[^a-z0-9]+", "-", candidate.label.lower()).strip("-")
-    place = folder.absolute() / f"{slug}-{digest}"
-    drawn = [zlib.crc32(f"{candidate.label}, seed {number}".encode()) for number in range(seeds)]
-    return [_Job(candidate.configuration, candidate.epochs, seed, place / f"seed-{seed}") for seed in drawn]
+    configuration = candidate.configuration
+    if configuration.loss == "nll":
+        configuration = dataclasses.replace(configuration, loss="cross_entropy")
+    what = json.dumps([configuration.to_mapping(), candidate.epochs])
+    content = json.dumps([what, dataset.md5, list(dataset.class_names), _code_digest()])
+    place = folder.absolute() / f"{configuration.family}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+    drawn = [zlib.crc32(f"{what}, seed {number}".encode()) for number in range(seeds)]
+    return [_Job(configuration, candidate.epochs, seed, place / f"seed-{seed}") for seed in drawn]
 
 
 def _code_digest() -> str:

@@ -26,7 +26,7 @@ from figure_style import (
     panel_title,
 )
 from intervals import Interval
-from results import Contender
+from results import Contender, shared_trainings
 
 Intervals = Mapping[str, Mapping[str, Interval]]  # label of a contender -> name of a metric -> interval
 
@@ -77,7 +77,8 @@ def precision_and_f1(
         names = [panel_title(contender.label, contender.configuration, ":\n") for contender in group]
         if group:
             groups[title] = _rows(names, group, published_percent, intervals)
-    return _draw(groups, metrics, images, data)
+    note = shared_trainings([contender for group in families.values() for contender in group])
+    return _draw(groups, metrics, images, data, note)
 
 
 def side_by_side(
@@ -112,7 +113,9 @@ def _rows(
     return rows
 
 
-def _draw(groups: Mapping[str, Sequence[_Row]], metrics: Sequence[str], images: int, data: str) -> CaptionedFigure:
+def _draw(
+    groups: Mapping[str, Sequence[_Row]], metrics: Sequence[str], images: int, data: str, note: str = ""
+) -> CaptionedFigure:
     if not groups:
         raise ValueError("a figure of scores needs at least one contender, got none")
     sizes = [len(rows) for rows in groups.values()]
@@ -141,7 +144,7 @@ def _draw(groups: Mapping[str, Sequence[_Row]], metrics: Sequence[str], images: 
         f"{what[0].upper()}{what[1:]} on the {images:,} test images, of the seed that is median on validation, "
         "with 95 % bootstrap intervals over the images. "
         f"{'Hollow diamonds: the published weighted F1. ' if is_published else ''}"
-        f"The axis runs from {low:g} to {min(high, 100):g} %."
+        f"The axis runs from {low:g} to {min(high, 100):g} %.{note}"
     )
     return finish(figure, caption, data)
 

@@ -13,7 +13,7 @@ from bloodtune.metrics import per_class
 from captions import FAMILY_NAMES, is_blood
 from intervals import METRICS, Interval, Measured, accuracy_difference, holm, mcnemar, predicted_matrix
 from papers import PublishedResult, load_papers
-from results import Choices, TestedContender
+from results import Choices, TestedContender, shared_trainings
 from table_files import Panel, Table
 
 TITLES = {
@@ -291,6 +291,7 @@ def _f1_caption(tested: Sequence[TestedContender], published: bool) -> str:
         "rest). Intervals are over test images with the model fixed; means are over "
         f"{' or '.join(map(str, seeds))} seed{'s' * (seeds != [1])}, as are epochs (trained, the best on "
         "validation kept) and seconds."
+        f"{shared_trainings([one.contender for one in tested])}"
     )
     if not published:
         return f"{caption} Published values are left out: they are for BloodMNIST."

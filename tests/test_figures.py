@@ -228,6 +228,14 @@ def test_training_loss_draws_the_mean_as_far_as_all_seeds_ran() -> None:
     np.testing.assert_array_equal(mean.get_ydata(), [2.0, np.nan])
 
 
+def test_figures_say_which_configurations_are_the_same_trainings() -> None:
+    first, second = (one for one in TESTED if one.contender.label in ("MLNN config 1", "MLNN config 3"))
+    shared = dataclasses.replace(second.contender, retrainings=first.contender.retrainings)
+    sentence = "The same function, trained once: MLNN config 1 and MLNN config 3."
+    assert sentence in training_loss("MLNN", [first.contender, shared], DATA).caption
+    assert sentence not in training_loss("MLNN", [first.contender, second.contender], DATA).caption
+
+
 def test_training_loss_of_one_seed_has_no_mean() -> None:
     drawn = training_loss("MLNN", [_cut_to_one_seed(MLNN[0]).contender], DATA)
 
