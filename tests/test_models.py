@@ -9,7 +9,7 @@ from torch import nn
 
 from bloodtune.configuration import FAMILIES, Configuration
 from bloodtune.models import Normalization, build_network
-from bloodtune.models.layers import Dropout
+from bloodtune.models.layers import Dropout, Flatten, MeanPool
 from bloodtune.models.residual import ResidualBlock
 from engine_fixtures import make_configuration
 
@@ -168,6 +168,19 @@ def test_dropout_drops_its_share_and_keeps_the_mean(p: float, dtype: torch.dtype
 def test_dropout_of_nothing_and_of_everything(p: float, expected: float) -> None:
     assert torch.equal(Dropout(p)(torch.ones(5)), torch.full((5,), expected))
     assert torch.equal(Dropout(p).eval()(torch.ones(5)), torch.ones(5))
+
+
+def test_flatten_and_mean_pool_neither_copy_nor_hand_down_another_order() -> None:
+    values = torch.randn(4, 6, 5, 5).to(memory_format=torch.channels_last).requires_grad_()
+    flat, mean = Flatten()(values), MeanPool()(values)
+    assert flat.data_ptr() == values.data_ptr()
+    assert torch.equal(flat.view(4, 5, 5, 6).permute(0, 3, 1, 2), values)
+    torch.testing.assert_close(mean, values.mean((2, 3)))
+    for output in (flat, mean):
+        (gradient,) = torch.autograd.grad(output.square().sum(), values)
+        assert gradient.is_contiguous(memory_format=torch.channels_last)
+    (gradient,) = torch.autograd.grad(MeanPool()(values).sum(), values)
+    torch.testing.assert_close(gradient, torch.full_like(values, 1 / 25))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from bloodtune.models.layers import Dropout
+from bloodtune.models.layers import Dropout, Flatten
 
 # Three poolings take 28 pixels to 3; larger images are averaged to as many, so that the head keeps its size.
 GRID = 3
@@ -25,7 +25,7 @@ def cnn(*, channels: int, classes: int, size: int, width: int, dropout: float) -
         layers.append(nn.AdaptiveAvgPool2d(GRID))
     return nn.Sequential(
         *layers,
-        nn.Flatten(),
+        Flatten(),
         *(nn.Linear(channels * GRID**2, 256), nn.ReLU(), Dropout(dropout)),
         *(nn.Linear(256, 128), nn.ReLU(), Dropout(dropout)),
         nn.Linear(128, classes),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from bloodtune.models.layers import Dropout
+from bloodtune.models.layers import Dropout, Flatten
 
 # Two poolings take 28 pixels to 7; larger images are averaged to as many, so that the head keeps its size.
 GRID = 7
@@ -28,7 +28,7 @@ def lightweight(*, channels: int, classes: int, size: int, width: int, dropout: 
         layers.append(nn.AdaptiveAvgPool2d(GRID))
     return nn.Sequential(
         *layers,
-        nn.Flatten(),
+        Flatten(),
         *(nn.Linear(channels * GRID**2, 128), nn.ReLU(), Dropout(dropout)),
         *(nn.Linear(128, 128), nn.ReLU(), Dropout(dropout)),
         nn.Linear(128, classes),

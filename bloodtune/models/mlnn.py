@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from bloodtune.models.layers import Dropout
+from bloodtune.models.layers import Dropout, Flatten
 
 
 def mlnn(*, inputs: int, classes: int, hidden_layers: int, hidden_size: int, dropout: float) -> nn.Sequential:
@@ -13,7 +13,7 @@ def mlnn(*, inputs: int, classes: int, hidden_layers: int, hidden_size: int, dro
     Takes (N, C, H, W) with C * H * W = ``inputs``, gives logits (N, ``classes``). Published: 2 layers of
     1,180 units (the mean of inputs and outputs), dropout 0.2.
     """
-    layers: list[nn.Module] = [nn.Flatten()]
+    layers: list[nn.Module] = [Flatten()]
     for _ in range(hidden_layers):
         layers += [nn.Linear(inputs, hidden_size), nn.ReLU(), Dropout(dropout)]
         inputs = hidden_size

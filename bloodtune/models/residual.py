@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bloodtune.models.layers import Dropout
+from bloodtune.models.layers import Dropout, MeanPool
 
 
 class ResidualBlock(nn.Module):
@@ -44,8 +44,7 @@ def residual(*, channels: int, classes: int, width: int, dropout: float) -> nn.S
         *_convolution(width, 3 * width),
         nn.ReLU(inplace=True),
         ResidualBlock(3 * width),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
+        MeanPool(),
         Dropout(dropout),
         nn.Linear(3 * width, classes),
     )
