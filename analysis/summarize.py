@@ -115,26 +115,12 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
         gpus = 1.0 if resources.get("GPU") else 0.0
         fitting = fitting_trials(resources, gpus)
         workers = Workers(min(settings.workers or fitting, fitting), gpus)
-
-        def train(title: str, candidates: Sequence[Candidate]) -> list[Contender]:
-            with _bar(title) as advance:
-                folder = run.path / CACHE
-                return retrain(candidates, dataset, folder, seeds=settings.seeds, workers=workers, advance=advance)
-
-        new = train("retraining, found", found)
-        longest = _longer(new, settings.longer)
-        # Beside the longer trainings, so that no worker waits for them at the end.
-        rest = train("retraining, published and longest", [*published, *longest])
-        contenders = sorted(new + rest, key=lambda contender: contender.origin != PUBLISHED)
-        candidates = (*published, *found, *longest)
-        diverged = sorted({c.label for c in candidates} - {c.label for c in contenders})
-        if diverged:
-            print(f"left out, as a retraining diverged in its first epoch: {', '.join(diverged)}", file=sys.stderr)
+        contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
         if not contenders:
             raise InputError(f"run {run.name}: every retraining diverged in its first epoch")
         choices = choose(contenders)
         folder.mkdir(parents=True, exist_ok=True)
-        _freeze(folder, settings, contenders, diverged, choices)
+        _freeze(folder, settings, contenders, choices)
         test = load_test_split(dataset.source, dataset.md5)
         with _bar("test split") as advance:
             tested = score_test_split(contenders, test.images, workers=workers, advance=advance)
@@ -176,6 +162,29 @@ def _found(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[Candid
     ]
 
 
+def _retrain(
+    found: Sequence[Candidate],
+    published: Sequence[Candidate],
+    dataset: Dataset,
+    cache: Path,
+    settings: Settings,
+    workers: Workers,
+) -> list[Contender]:
+    def train(title: str, candidates: Sequence[Candidate]) -> list[Contender]:
+        with _bar(title) as advance:
+            done = retrain(candidates, dataset, cache, seeds=settings.seeds, workers=workers, advance=advance)
+        diverged = {candidate.label for candidate in candidates} - {contender.label for contender in done}
+        if diverged:
+            names = ", ".join(sorted(diverged))
+            print(f"left out, as a retraining diverged in its first epoch: {names}", file=sys.stderr)
+        return done
+
+    new = train("retraining, found", found)
+    # The longer trainings beside the published ones, so that no worker waits for them at the end.
+    rest = train("retraining, published and longest", [*published, *_longer(new, settings.longer)])
+    return sorted(new + rest, key=lambda contender: contender.origin != PUBLISHED)
+
+
 def _longer(found: Sequence[Contender], factor: int) -> list[Candidate]:
     # What the search could not afford: a schedule stretched over more epochs, for the one that deserves it.
     if factor == 1 or not found:
@@ -199,14 +208,11 @@ def best_found(trials: Sequence[TrialRecord], rungs: Sequence[int], count: int) 
     return sorted(scored, key=rank, reverse=True)[:count]
 
 
-def _freeze(
-    folder: Path, settings: Settings, contenders: Sequence[Contender], diverged: list[str], choices: Choices
-) -> None:
+def _freeze(folder: Path, settings: Settings, contenders: Sequence[Contender], choices: Choices) -> None:
     # On disk before the test split is read: what is reported can be checked against it.
     frozen = {
         **asdict(choices),
         "mean_val_macro_f1": {contender.label: contender.mean_val_macro_f1 for contender in contenders},
-        "diverged": diverged,
         "settings": asdict(settings),
         "git_commit": git_commit(),
     }
