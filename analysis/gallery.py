@@ -62,7 +62,9 @@ def all_figures(
             predicted = one.median_probabilities.argmax(axis=1)
             figures[f"predictions_{name}"] = predictions(title, test.images, test.labels, predicted, class_names, data)
     roles = {label: FAMILY_NAMES[family] for family, label in choices.published_by_family.items()}
-    roles |= {choices.found or "": "found model"} | {choices.best: "chosen model"}
+    if choices.found:
+        roles[choices.found] = "found model"
+    roles[choices.best] = "chosen model"
     shown = {roles[label]: by_label[label].contender for label in choices.compared()}
     figures["side_by_side"] = side_by_side(shown, len(test.labels), percent, data, intervals)
     return figures

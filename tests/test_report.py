@@ -78,6 +78,7 @@ def test_report_states_what_a_reader_must_know(page: str) -> None:
     reproduction = section(page, "Reproduction of the published configurations")
     assert "are the same function" in reproduction
     assert "trained once and shown twice" in reproduction
+    assert "seed noise" in reproduction
     assert "16, 16, 64, 64 and 64 channels with a 128-128 head" in reproduction
     assert "SGD with a learning rate of 0.01 and no momentum" in reproduction
     data = section(page, "Data")

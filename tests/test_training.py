@@ -302,6 +302,14 @@ def test_predict_averages_probabilities_over_the_views_of_a_configuration(splits
     assert not torch.allclose(averaged, singles[0], rtol=1e-3, atol=1e-4)
 
 
+def test_the_mean_over_the_dihedral_group_is_the_same_for_a_turned_picture(splits: DeviceSplits) -> None:
+    configuration = make_configuration("mlnn", dihedral=True)
+    training, _ = train(configuration, splits)
+    averaged = predict(training.network, splits.val_images, configuration)
+    turned = splits.val_images.rot90(1, (1, 2)).contiguous()
+    torch.testing.assert_close(averaged, predict(training.network, turned, configuration), rtol=1e-3, atol=1e-4)
+
+
 # Batch norm's statistics
 
 
