@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from PIL import Image
 
-from bloodtune.run import FAILED, EpochRecord, RunDirectory
+from bloodtune.run import RunDirectory
 from captions import data_sentence
+from figure_fixtures import drawn_texts, lines_of
 from figure_style import CaptionedFigure, long_class_names, save_figure, short_class_names
 from figures import confusion_matrices, first_samples, predictions, training_loss
 from intervals import Interval, predicted_matrix, score_intervals
@@ -83,25 +81,6 @@ def _cut_to_one_seed(tested: TestedContender) -> TestedContender:
     return dataclasses.replace(tested, contender=contender, probabilities=tested.probabilities[:1])
 
 
-def _drawn_texts(figure: Figure) -> list[Text]:
-    """Return the texts that really are drawn; ticks outside the limits exist but are not."""
-    canvas, drawn, original = FigureCanvasAgg(figure), [], Text.draw
-
-    def record(self: Text, *arguments: object, **keywords: object) -> None:
-        if self.get_visible() and self.get_text():
-            drawn.append(self)
-        original(self, *arguments, **keywords)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Text, "draw", record)
-        canvas.draw()
-    return drawn
-
-
-def _lines(drawn: CaptionedFigure, gid: str) -> list[Line2D]:
-    return [line for line in drawn.figure.findobj(Line2D) if line.get_gid() == gid]
-
-
 def _with_gid(drawn: CaptionedFigure, gid: str) -> list[Text]:
     return [text for text in drawn.figure.findobj(Text) if text.get_gid() == gid]
 
@@ -142,7 +121,7 @@ def test_every_figure_is_legible_and_names_its_synthetic_data(
 ) -> None:
     drawn = _all_figures(run, control)[name]()
 
-    texts = _drawn_texts(drawn.figure)
+    texts = drawn_texts(drawn.figure)
 
     (footer,) = (text for text in texts if text.get_gid() == "data")
     assert footer.get_text().replace("\n", " ") == DATA
@@ -203,7 +182,7 @@ def test_training_loss_has_a_panel_a_configuration_and_a_line_a_seed() -> None:
         "Config-3: NLLLoss + SGD",
         "Config-4: NLLLoss + Adam",
     ]
-    seeds = _lines(drawn, "seed")
+    seeds = lines_of(drawn, "seed")
     assert len(seeds) == 4 * 3
     expected = CNN[0].contender.retrainings[0].curve.train_loss
     np.testing.assert_array_equal(seeds[0].get_ydata(), expected)
@@ -223,7 +202,7 @@ def test_training_loss_draws_the_mean_as_far_as_all_seeds_ran() -> None:
 
     drawn = training_loss("MLNN", [dataclasses.replace(contender, retrainings=retrainings)], DATA)
 
-    (mean,) = _lines(drawn, "mean")
+    (mean,) = lines_of(drawn, "mean")
     np.testing.assert_array_equal(mean.get_xdata(), [1, 2])
     np.testing.assert_array_equal(mean.get_ydata(), [2.0, np.nan])
 
@@ -239,8 +218,8 @@ def test_figures_say_which_configurations_are_the_same_trainings() -> None:
 def test_training_loss_of_one_seed_has_no_mean() -> None:
     drawn = training_loss("MLNN", [_cut_to_one_seed(MLNN[0]).contender], DATA)
 
-    assert len(_lines(drawn, "seed")) == 1
-    assert not _lines(drawn, "mean")
+    assert len(lines_of(drawn, "seed")) == 1
+    assert not lines_of(drawn, "mean")
     assert "of one configuration, one seed." in drawn.caption
 
 
@@ -256,9 +235,11 @@ def test_precision_and_f1_draws_the_intervals_given_and_what_was_published() -> 
 
     assert [axes.get_title(loc="left") for axes in drawn.figure.axes] == ["MLNN", "CNN"]
     value, *bounds = INTERVALS["MLNN config 1"]["weighted_f1"]
-    assert _lines(drawn, "weighted_f1")[0].get_xdata()[0] == pytest.approx(100 * value)
-    np.testing.assert_allclose(_lines(drawn, "interval weighted_f1")[0].get_xdata(), [100 * bound for bound in bounds])
-    assert [line.get_xdata()[0] for line in _lines(drawn, "published")] == [88.56, 88.57, 95.04]
+    assert lines_of(drawn, "weighted_f1")[0].get_xdata()[0] == pytest.approx(100 * value)
+    np.testing.assert_allclose(
+        lines_of(drawn, "interval weighted_f1")[0].get_xdata(), [100 * bound for bound in bounds]
+    )
+    assert [line.get_xdata()[0] for line in lines_of(drawn, "published")] == [88.56, 88.57, 95.04]
     low, high = drawn.figure.axes[0].get_xlim()
     assert f"The axis runs from {low:g} to {high:g} %." in drawn.caption
     assert "the 3,421 test images, of the seed that is median on validation, with 95 % bootstrap" in drawn.caption
@@ -269,8 +250,8 @@ def test_precision_and_f1_without_published_values_does_not_speak_of_them() -> N
 
     drawn = precision_and_f1({"MLNN": _contenders(MLNN[:1])}, 100, {}, DATA, {"MLNN config 1": metrics})
 
-    assert _lines(drawn, "weighted_precision")[0].get_xdata()[0] == pytest.approx(90)
-    np.testing.assert_allclose(_lines(drawn, "interval weighted_f1")[0].get_xdata(), [70, 85])
+    assert lines_of(drawn, "weighted_precision")[0].get_xdata()[0] == pytest.approx(90)
+    np.testing.assert_allclose(lines_of(drawn, "interval weighted_f1")[0].get_xdata(), [70, 85])
     assert "published" not in drawn.caption
 
 
@@ -280,8 +261,8 @@ def test_side_by_side_draws_its_rows_under_the_names_given() -> None:
     (axes,) = drawn.figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == list(SHOWN)
     macro = INTERVALS["CNN config 2"]["macro_f1"].value
-    assert _lines(drawn, "macro_f1")[1].get_xdata()[0] == pytest.approx(100 * macro)
-    assert [line.get_xdata()[0] for line in _lines(drawn, "published")] == [88.57, 95.04]
+    assert lines_of(drawn, "macro_f1")[1].get_xdata()[0] == pytest.approx(100 * macro)
+    assert [line.get_xdata()[0] for line in lines_of(drawn, "published")] == [88.57, 95.04]
 
 
 @pytest.mark.parametrize("draw", [precision_and_f1, side_by_side])
@@ -354,93 +335,6 @@ def test_predictions_mark_what_is_wrong_not_by_colour_alone() -> None:
     assert panels[2].get_xlabel() == "P  platelet\nA  erythroblast"
     assert panels[2].spines["top"].get_linewidth() > 3 * panels[3].spines["top"].get_linewidth()
     assert "22 of these are right, 90.0 % of all" in drawn.caption
-
-
-def test_best_so_far_draws_the_running_best_against_epochs_spent(run: RunDirectory, control: RunDirectory) -> None:
-    drawn = best_so_far(run, DATA, control)
-
-    trials = run.trials()
-    (line,) = _lines(drawn, "search")
-    spent = np.cumsum([trial.epochs for trial in trials])
-    values = [0.0 if trial.state == FAILED else trial.best_val_macro_f1 for trial in trials]
-    np.testing.assert_array_equal(line.get_xdata(), spent)
-    np.testing.assert_array_equal(line.get_ydata(), np.maximum.accumulate(np.array(values, dtype=float)))
-    published = max((trial for trial in trials if trial.label), key=lambda trial: trial.best_val_macro_f1 or 0)
-    assert _lines(drawn, "published")[0].get_ydata()[0] == published.best_val_macro_f1
-    assert f"({published.label})" in drawn.caption
-    assert len(_lines(drawn, "random control")) == 1
-    assert "random sampler" in drawn.caption
-
-
-def test_best_so_far_does_not_count_a_failed_trial_and_shows_those_below_the_axis(
-    run: RunDirectory, tmp_path: Path
-) -> None:
-    first, second, third = run.trials()[:3]
-    changed = RunDirectory.create(tmp_path, "changed", "")
-    changed.append_trial(dataclasses.replace(first, best_val_macro_f1=0.90, label=""))
-    changed.append_trial(dataclasses.replace(second, best_val_macro_f1=0.99, label="", state=FAILED))
-    changed.append_trial(dataclasses.replace(third, best_val_macro_f1=0.10, label=""))
-
-    drawn = best_so_far(changed, DATA)
-
-    np.testing.assert_array_equal(_lines(drawn, "search")[0].get_ydata(), [0.9, 0.9, 0.9])
-    assert len(_lines(drawn, "below")[0].get_xdata()) == 1
-    assert "triangles the 1 whose score is below the axis" in drawn.caption
-    assert not _lines(drawn, "published")
-
-
-def test_best_so_far_of_failed_trials_only_is_empty(run: RunDirectory, tmp_path: Path) -> None:
-    failed = RunDirectory.create(tmp_path, "failed", "")
-    failed.append_trial(next(trial for trial in run.trials() if trial.state == FAILED))
-
-    assert not _lines(best_so_far(failed, DATA), "search")
-    assert "0 COMPLETE" not in learning_curves(failed, RUNGS, DATA).caption
-
-
-def test_learning_curves_end_where_their_trial_ended(run: RunDirectory) -> None:
-    drawn = learning_curves(run, RUNGS, DATA)
-
-    for trial in run.trials():
-        lines = _lines(drawn, f"trial {trial.trial}")
-        assert len(lines) == (trial.epochs > 0)
-        for line in lines:
-            assert line.get_xdata()[-1] == trial.epochs
-            assert line.get_ydata()[-1] == trial.val_macro_f1
-    assert [line.get_xdata()[0] for line in _lines(drawn, "rung")] == list(RUNGS)
-    assert "4 COMPLETE, 15 PRUNED, 1 FAILED" in drawn.caption
-
-
-def test_learning_curves_leave_out_an_interrupted_trial(tmp_path: Path) -> None:
-    run = fake_run(tmp_path / "interrupted", trials=2)
-    run.append_epochs(2, [EpochRecord(1, 1.0, 1.0, 0.5, 0.5, 1.0)])
-
-    drawn = learning_curves(run, RUNGS, DATA)
-
-    assert not _lines(drawn, "trial 2")
-    assert "the 2 trials" in drawn.caption
-
-
-def test_search_figures_of_one_trial_can_be_drawn(tmp_path: Path) -> None:
-    run = fake_run(tmp_path / "one", trials=1)
-
-    for drawn in (best_so_far(run, DATA), learning_curves(run, (), DATA)):
-        assert _drawn_texts(drawn.figure)
-
-
-def test_importance_sorts_its_bars_from_zero() -> None:
-    drawn = importance({"momentum": 0.2, "learning_rate": 0.7, "ema": 0.1, "loss": float("nan")}, DATA, rung=3)
-
-    (axes,) = drawn.figure.axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["learning rate", "momentum", "ema"]
-    assert [bar.get_width() for bar in axes.patches] == [0.7, 0.2, 0.1]
-    assert axes.get_xlim()[0] == 0
-    assert "at epoch 3" in drawn.caption
-
-
-def test_importance_of_nothing_says_so() -> None:
-    drawn = importance({}, DATA)
-
-    assert "nothing to tell apart" in [text.get_text() for text in _drawn_texts(drawn.figure)]
 
 
 def test_short_class_names_fit_two_lines_and_stay_different() -> None:
