@@ -61,13 +61,20 @@ def all_figures(
         for one in members:
             predicted = one.median_probabilities.argmax(axis=1)
             figures[f"predictions_{name}"] = predictions(title, test.images, test.labels, predicted, class_names, data)
-    roles = {label: FAMILY_NAMES[family] for family, label in choices.published_by_family.items()}
-    if choices.found:
-        roles[choices.found] = "found model"
-    roles[choices.best] = "chosen model"
+    roles = roles_of(choices)
     shown = {roles[label]: by_label[label].contender for label in choices.compared()}
     figures["side_by_side"] = side_by_side(shown, len(test.labels), percent, data, intervals)
     return figures
+
+
+def roles_of(choices: Choices) -> dict[str, str]:
+    """Return what each of ``choices.compared()`` is called beside the others, by its label."""
+    roles = {label: FAMILY_NAMES[family] for family, label in choices.published_by_family.items()}
+    if choices.best in roles:
+        roles[choices.best] += "\n(chosen)"
+    if choices.found:
+        roles[choices.found] = "chosen model" if choices.found == choices.best else "found model"
+    return roles
 
 
 def _published(tested: Sequence[TestedContender], family: str) -> list[TestedContender]:
