@@ -240,9 +240,10 @@ class _Trainer:
     """A Ray actor that keeps torch and the splits from one training to the next."""
 
     def __init__(self, device: str, train: Split, val: Split, class_names: tuple[str, ...]) -> None:
-        from bloodtune.training import DeviceSplits
+        from bloodtune.training import DeviceSplits, use_one_core
 
-        _one_thread(device)
+        if device == "cpu":
+            use_one_core()
         self._splits = DeviceSplits.load(train, val, device)
         self._val = val
         self._class_names = class_names
@@ -287,7 +288,10 @@ class _Scorer:
     """A Ray actor that holds the test images; only the last step of the summary makes one."""
 
     def __init__(self, device: str, images: np.ndarray) -> None:
-        _one_thread(device)
+        from bloodtune.training import use_one_core
+
+        if device == "cpu":
+            use_one_core()
         self._device = device
         self._images = images
 
@@ -295,10 +299,3 @@ class _Scorer:
         """Return a model's folder and its probabilities (N, K) of the test images."""
         classifier.network.to(self._device)
         return folder, classifier.predict(self._images)
-
-
-def _one_thread(device: str) -> None:
-    import torch
-
-    if device == "cpu":
-        torch.set_num_threads(1)

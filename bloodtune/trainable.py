@@ -32,13 +32,10 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         self._broken = ""
         try:
             # torch is imported here and not above, so that the driver never loads it.
-            import torch
-
-            from bloodtune.training import DeviceSplits
+            from bloodtune.training import DeviceSplits, use_one_core
 
             if device == "cpu":
-                # As many trials as cores beat many threads a trial, of which two would spin on one core.
-                torch.set_num_threads(1)
+                use_one_core()
             self._splits = DeviceSplits.load(train, val, device)
         except Exception as error:
             # Told in the first report: Tune would start another worker for each trial, and fail each of them.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 import time
 import warnings
 from dataclasses import dataclass
@@ -27,6 +29,9 @@ NORM_BATCHES = 16
 
 # Larger batches are slower on a CPU (the activations leave its cache) and no faster on a GPU at 28 pixels.
 VALIDATION_BATCH = 256
+
+# glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD (malloc.h), with the largest values that all versions take.
+_MALLOC = {-1: 2**31 - 1, -2: 2**28, -3: 2**25}
 
 
 class DivergedError(ArithmeticError):
@@ -195,6 +200,19 @@ def predict(network: nn.Module, images: torch.Tensor, configuration: Configurati
             logits = [network(view) for view in views]
         batches.append(torch.stack([one.float().softmax(1) for one in logits]).mean(0))
     return torch.cat(batches)
+
+
+def use_one_core() -> None:
+    """Make this process train on one thread, and keep the memory that it frees.
+
+    As many trainings as cores beat many threads a training, of which those of two would spin on one core. Memory that
+    goes back to the system at each step and is mapped anew takes up to a sixth of it (docs/experiments.md).
+    """
+    torch.set_num_threads(1)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        for option, value in _MALLOC.items():
+            mallopt(option, value)
 
 
 def _autocast(device: torch.device) -> torch.autocast:

@@ -9,7 +9,7 @@ from torch import nn
 
 from bloodtune.configuration import FAMILIES, Configuration
 from bloodtune.models import Normalization, build_network
-from bloodtune.models.layers import Dropout, Flatten, MeanPool
+from bloodtune.models.layers import Convolution, Dropout, Flatten, MeanPool
 from bloodtune.models.residual import ResidualBlock
 from engine_fixtures import make_configuration
 
@@ -181,6 +181,37 @@ def test_flatten_and_mean_pool_neither_copy_nor_hand_down_another_order() -> Non
         assert gradient.is_contiguous(memory_format=torch.channels_last)
     (gradient,) = torch.autograd.grad(MeanPool()(values).sum(), values)
     torch.testing.assert_close(gradient, torch.full_like(values, 1 / 25))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("count", "size", "beside"), [(8, 7, True), (10, 5, True), (9, 7, False), (8, 8, False), (4, 40, False)]
+)
+def test_a_convolution_has_the_gradients_of_pytorchs_own(bias: bool, count: int, size: int, beside: bool) -> None:
+    torch.manual_seed(0)
+    layer, plain = Convolution(3, 5, bias=bias), nn.Conv2d(3, 5, 3, padding=1, bias=bias)
+    plain.load_state_dict(layer.state_dict())
+    images = torch.randn(count, 3, size, size).to(memory_format=torch.channels_last)
+    gradient = torch.randn(count, 5, size, size)
+    found = []
+    for module in (layer, plain):
+        inputs = images.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            output = module(inputs)
+        assert output.dtype == torch.bfloat16
+        assert ("SideBySide" in output.grad_fn.name()) == (beside and module is layer)
+        output.float().backward(gradient)
+        found.append([output, inputs.grad, *(parameter.grad for parameter in module.parameters())])
+    for mine, theirs in zip(*found, strict=True):
+        assert mine.dtype == theirs.dtype
+        torch.testing.assert_close(mine, theirs, rtol=0.02, atol=0.02 * theirs.abs().max().item())
+
+
+def test_a_convolution_is_pytorchs_own_where_nothing_is_rounded_or_trained() -> None:
+    layer, images = Convolution(3, 5), torch.randn(8, 3, 7, 7)
+    assert "SideBySide" not in layer(images).grad_fn.name()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert "SideBySide" not in layer.eval()(images).grad_fn.name()
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

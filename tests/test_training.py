@@ -3,6 +3,9 @@
 import dataclasses
 import itertools
 import math
+import platform
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -334,3 +337,24 @@ def test_statistics_are_left_to_an_average_of_weights_and_to_those_who_do_not_as
     monkeypatch.setattr(module, "update_bn", lambda *_: pytest.fail("taken anew"))
     Training(make_configuration("lightweight", ema=0.1), splits, max_epochs=1, seed=0, settle_norms=True).run_epoch()
     train(make_configuration("lightweight"), splits, 1)
+
+
+# The process
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_one_core_has_one_thread_and_keeps_the_memory_it_frees() -> None:
+    code = (
+        "import resource, torch\n"
+        "from bloodtune.training import use_one_core\n"
+        "use_one_core()\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    [torch.zeros(2**22) for _ in range(8)]\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "faults(); print(torch.get_num_threads(), faults())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    threads, faults = map(int, done.stdout.split())
+    assert threads == 1
+    assert faults < 1000  # each tensor has 4096 pages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from bloodtune.models.layers import Dropout, Flatten
+from bloodtune.models.layers import Convolution, Dropout, Flatten
 
 # Three poolings take 28 pixels to 3; larger images are averaged to as many, so that the head keeps its size.
 GRID = 3
@@ -19,7 +19,7 @@ def cnn(*, channels: int, classes: int, size: int, width: int, dropout: float) -
     layers: list[nn.Module] = []
     for outputs in (width, 2 * width, 4 * width):
         # ReLU after the pooling gives the same values from a quarter of the work.
-        layers += [nn.Conv2d(channels, outputs, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
+        layers += [Convolution(channels, outputs), nn.MaxPool2d(2), nn.ReLU()]
         channels = outputs
     if size // 8 != GRID:  # at 28 pixels it would change nothing, and its backward pass takes 7 % of a step
         layers.append(nn.AdaptiveAvgPool2d(GRID))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 
 class Dropout(nn.Dropout):
@@ -43,3 +45,56 @@ class MeanPool(nn.Module):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return the mean of each channel."""
         return values.permute(0, 2, 3, 1).flatten(1, 2).mean(1)
+
+
+class Convolution(nn.Conv2d):
+    """A 3x3 convolution, padded to keep the size, whose weights' gradient takes half the time on small pictures.
+
+    oneDNN's bfloat16 products take rows of 32 pixels, of which a picture 7 wide fills 7. So as many images as fit lie
+    side by side for that gradient, a column of zeros after each. Where that is no gain it is PyTorch's own.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=bias)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, ``inputs``, H, W) to (N, ``outputs``, H, W)."""
+        beside = 32 // (images.shape[3] + 1)
+        is_bfloat16 = images.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if self.training and is_bfloat16 and beside >= 4 and len(images) % beside == 0:
+            return _ConvolveSideBySide.apply(images, self.weight, self.bias, beside)  # type: ignore[no-any-return, no-untyped-call]
+        return super().forward(images)
+
+
+class _ConvolveSideBySide(torch.autograd.Function):
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)  # type: ignore[untyped-decorator]
+    def forward(
+        context: Any, images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, beside: int
+    ) -> torch.Tensor:
+        context.save_for_backward(images, weight)
+        context.beside = beside
+        return functional.conv2d(images, weight, bias, padding=1)
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        images, weight = context.saved_tensors
+        needs_images, needs_weight, needs_bias, _ = context.needs_input_grad
+
+        def gradients(gradient: torch.Tensor, images: torch.Tensor, mask: list[bool]) -> list[torch.Tensor]:
+            return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
+                gradient, images, weight, [len(weight)], [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask
+            )
+
+        of_images = gradients(gradient, images, [True, False, False])[0] if needs_images else None
+        gradient, images = (_side_by_side(tensor, context.beside) for tensor in (gradient, images))
+        _, of_weight, of_bias = gradients(gradient, images, [False, needs_weight, needs_bias])
+        return of_images, of_weight, of_bias, None
+
+
+def _side_by_side(images: torch.Tensor, beside: int) -> torch.Tensor:
+    count, channels, height, width = images.shape
+    rows = images.new_zeros(count // beside, height, beside, width + 1, channels)
+    rows[:, :, :, :width] = images.view(count // beside, beside, channels, height, width).permute(0, 3, 1, 4, 2)
+    return rows.flatten(2, 3).permute(0, 3, 1, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bloodtune.models.layers import Dropout, MeanPool
+from bloodtune.models.layers import Convolution, Dropout, MeanPool
 
 
 class ResidualBlock(nn.Module):
@@ -50,5 +50,5 @@ def residual(*, channels: int, classes: int, width: int, dropout: float) -> nn.S
     )
 
 
-def _convolution(inputs: int, outputs: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)
+def _convolution(inputs: int, outputs: int) -> tuple[Convolution, nn.BatchNorm2d]:
+    return Convolution(inputs, outputs, bias=False), nn.BatchNorm2d(outputs)
