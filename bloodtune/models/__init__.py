@@ -25,7 +25,7 @@ class Normalization(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return float32 of the same shape."""
-        return (images - self.mean) / self.deviation
+        return (images - self.mean).div_(self.deviation)
 
 
 def build_network(

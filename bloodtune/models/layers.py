@@ -40,11 +40,11 @@ class Flatten(nn.Module):
 
 
 class MeanPool(nn.Module):
-    """Average images over their pixels: (N, C, H, W) to (N, C); the gradient is in channels_last order."""
+    """Average images over their pixels: (N, C, H, W) to (N, C); a mean's own gradient is written out, a sum's is not."""
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return the mean of each channel."""
-        return values.permute(0, 2, 3, 1).flatten(1, 2).mean(1)
+        return values.sum((2, 3)) / values[0, 0].numel()
 
 
 class Convolution(nn.Conv2d):
@@ -95,6 +95,7 @@ class _ConvolveSideBySide(torch.autograd.Function):
 
 def _side_by_side(images: torch.Tensor, beside: int) -> torch.Tensor:
     count, channels, height, width = images.shape
-    rows = images.new_zeros(count // beside, height, beside, width + 1, channels)
+    rows = images.new_empty(count // beside, height, beside, width + 1, channels)
+    rows[:, :, :, width] = 0
     rows[:, :, :, :width] = images.view(count // beside, beside, channels, height, width).permute(0, 3, 1, 4, 2)
     return rows.flatten(2, 3).permute(0, 3, 1, 2)
