@@ -244,7 +244,7 @@ def _cost(material: Material) -> list[str]:
             "Optimism. The best score of a search is the largest of many noisy ones and so too good on "
             "average. Retrained with fresh seeds, the configuration of the search's best score has a mean "
             f"of {100 * gains['retrained']:.1f} % on validation: the search's own figure differs from it by "
-            f"{_points(gains['optimism'])}, both with one view an image. The retrained figure in turn chose among "
+            f"{_points(gains['optimism'])}, both as a search validates. The retrained figure in turn chose among "
             "the few that were retrained; only the test split, opened after that, had no part in any choice."
         )
     return blocks + _tables(material, "7")

@@ -85,7 +85,7 @@ def search_table(
         "row. Epochs of full training: all trials times the most epochs that one may run. Published: the "
         "best of the enqueued published configurations, which ASHA may have stopped early. Optimism: the "
         "search's own score less the mean of the same configuration retrained with fresh seeds for at least as many "
-        "epochs, both with one view an image; – where it was not. The last two rows are of models as they are used: "
+        "epochs, both as a search validates; – where it was not. The last two rows are of models as they are used: "
         "over several views of an image where they were trained with such."
     )
     if control is not None:
@@ -151,7 +151,7 @@ def search_gains(
 
 
 def _one_view(contender: Contender) -> float:
-    """Return the mean best validation macro-F1 of the curves: of one view an image, as the search measures."""
+    """Return the mean best validation macro-F1 of the curves: as a search validates."""
     return float(np.mean([retraining.curve.val_macro_f1.max() for retraining in contender.retrainings]))
 
 

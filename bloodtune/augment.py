@@ -39,6 +39,14 @@ def dihedral_views(images: torch.Tensor) -> list[torch.Tensor]:
     return flipped + [view.transpose(2, 3) for view in flipped]
 
 
+def validation_views(images: torch.Tensor, configuration: Configuration) -> list[torch.Tensor]:
+    """Return the views of square images (N, C, H, W) over which probabilities are averaged after each epoch.
+
+    With ``dihedral`` the four rotations, which give what all eight of the group give (docs/experiments.md).
+    """
+    return [images.rot90(turns, (2, 3)) for turns in range(4)] if configuration.dihedral else [images]
+
+
 def prediction_views(images: torch.Tensor, configuration: Configuration) -> list[torch.Tensor]:
     """Return the views of square images (N, C, H, W) over which a trained network's probabilities are averaged.
 

@@ -130,24 +130,11 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
 
 def _tune(plan: Plan, searcher: StudySearcher, progress: Progress, interrupt: Interrupt) -> None:
     from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
 
-    from bloodtune.searcher import OBJECTIVE
+    from bloodtune.halving import HeldHalving
     from bloodtune.trainable import WarmWorker
 
     asha = plan.recipe.asha
-    scheduler = ASHAScheduler(
-        time_attr="epoch",
-        metric=OBJECTIVE,
-        mode="max",
-        max_t=asha.max_epochs,
-        grace_period=asha.first_rung,
-        reduction_factor=asha.reduction_factor,
-    )
-    # A new scheduler starts with empty rungs; what finished trials had there is in the records.
-    recorded = searcher.rung_values()
-    for milestone, values in scheduler._brackets[0]._rungs:
-        values.update(recorded.get(milestone, {}))
     worker = tune.with_parameters(
         WarmWorker,
         train=plan.dataset.train,
@@ -160,7 +147,7 @@ def _tune(plan: Plan, searcher: StudySearcher, progress: Progress, interrupt: In
         tune.run(
             tune.with_resources(worker, plan.resources_per_trial),
             search_alg=searcher,
-            scheduler=scheduler,
+            scheduler=HeldHalving(asha, searcher.rung_history()),
             num_samples=-1,
             max_concurrent_trials=plan.workers,
             reuse_actors=True,

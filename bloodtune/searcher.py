@@ -109,16 +109,17 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         running = [_record(live, "RUNNING", "", None) for live in list(self.live.values())]
         return best_record([*self.finished, *running])
 
-    def rung_values(self) -> dict[int, dict[str, float]]:
-        """Return the recorded objective of finished trials at each rung, for ASHA to go on from."""
+    def rung_history(self) -> dict[int, list[tuple[float, bool]]]:
+        """Return the objective of finished trials at each rung, and whether they went on: what ASHA starts from."""
+        epochs = {record.trial: record.epochs for record in self.finished}
         curves = self.run.curves()
-        curves = curves[curves.trial.isin([record.trial for record in self.finished])]
-        values: dict[int, dict[str, float]] = {}
+        curves = curves[curves.trial.isin(epochs)]
+        history = {}
         for rung in self.recipe.asha.rungs:
             at_rung = curves[curves.epoch == rung]
-            names = (f"trial {trial}" for trial in at_rung.trial)
-            values[rung] = dict(zip(names, at_rung.val_macro_f1, strict=True))
-        return values
+            values = zip(at_rung.trial, at_rung.val_macro_f1, strict=True)
+            history[rung] = [(float(value), epochs[trial] > rung) for trial, value in values]
+        return history
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

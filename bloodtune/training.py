@@ -7,6 +7,7 @@ import math
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
 from bloodtune import metrics
-from bloodtune.augment import draw_batch, prediction_views
+from bloodtune.augment import draw_batch, prediction_views, validation_views
 from bloodtune.configuration import Configuration
 from bloodtune.data import Split
 from bloodtune.losses import build_loss
@@ -134,7 +135,7 @@ class Training:
             raise DivergedError(f"training loss is {train_loss} in epoch {self.epoch}")
         if self._settles:
             self._settle_norms()
-        probabilities = predict(self.network, self._splits.val_images)
+        probabilities = predict(self.network, self._splits.val_images, self.configuration, validation_views)
         labels = self._splits.val_labels
         val_loss = functional.nll_loss(probabilities.clamp_min(1e-12).log(), labels).item()
         if not math.isfinite(val_loss):
@@ -186,18 +187,23 @@ class Training:
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: torch.Tensor, configuration: Configuration | None = None) -> torch.Tensor:
+def predict(
+    network: nn.Module,
+    images: torch.Tensor,
+    configuration: Configuration | None = None,
+    views: Callable[[torch.Tensor, Configuration], list[torch.Tensor]] = prediction_views,
+) -> torch.Tensor:
     """Return class probabilities, float32 (N, K), of uint8 images (N, H, W, C) on the network's device.
 
-    With the configuration of its training they are the mean over the views that suit it (``prediction_views``).
+    With the configuration of its training they are the mean over the ``views`` that suit it.
     """
     network.eval()
     batches = []
     for batch in torch.split(images, VALIDATION_BATCH):
         pixels = batch.permute(0, 3, 1, 2)
-        views = prediction_views(pixels, configuration) if configuration else [pixels]
+        seen = views(pixels, configuration) if configuration else [pixels]
         with _autocast(images.device):
-            logits = [network(view) for view in views]
+            logits = [network(view) for view in seen]
         batches.append(torch.stack([one.float().softmax(1) for one in logits]).mean(0))
     return torch.cat(batches)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bloodtune.augment import dihedral_views, draw_batch, prediction_views
+from bloodtune.augment import dihedral_views, draw_batch, prediction_views, validation_views
 from engine_fixtures import make_configuration
 
 EVERYTHING = {"dihedral": True, "shift": 2, "stain": 0.1, "cutout": 4}
@@ -105,6 +105,16 @@ def test_views_for_prediction_are_those_that_training_drew(dihedral: bool, shift
     assert len(views) == len(found) == count
     drawn = draw_batch(images, torch.zeros(9000, dtype=torch.int64), configuration, torch.Generator().manual_seed(0))
     assert found <= {view.contiguous().numpy().tobytes() for view in drawn.split(1)}
+
+
+@pytest.mark.parametrize(("dihedral", "count"), [(False, 1), (True, 4)])
+def test_views_for_validation_are_rotations_of_what_training_drew(dihedral: bool, count: int) -> None:
+    images = torch.arange(2 * 5 * 5 * 3, dtype=torch.uint8).view(2, 5, 5, 3).permute(0, 3, 1, 2)
+    views = validation_views(images, make_configuration(dihedral=dihedral, shift=2))
+    assert torch.equal(views[0], images)
+    assert len({view.contiguous().numpy().tobytes() for view in views}) == len(views) == count
+    group = [view.contiguous().numpy().tobytes() for view in dihedral_views(images)]
+    assert all(view.contiguous().numpy().tobytes() in group for view in views)
 
 
 def test_views_show_the_picture_moved_to_all_four_sides() -> None:

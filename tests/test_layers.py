@@ -13,14 +13,14 @@ PACKAGE, ANALYSIS = ROOT / "bloodtune", ROOT / "analysis"
 
 # From the top down: a module may import those that stand behind it, for type checking too. A new one needs its place.
 LAYERS = (
-    *("search", "predict", "arguments", "progress", "trainable", "searcher", "interrupt", "cluster"),
+    *("search", "predict", "arguments", "progress", "trainable", "halving", "searcher", "interrupt", "cluster"),
     *("plan", "provenance", "space"),
     *("classifier", "training", "models"),
     *("models.residual", "models.lightweight", "models.cnn", "models.mlnn", "models.layers"),
     *("losses", "optimizers", "augment", "metrics", "data", "synthetic", "fetch"),
     *("recipe", "parameter", "run", "configuration", "errors"),
 )
-RAY = {"search", "progress", "trainable", "searcher", "interrupt", "cluster"}
+RAY = {"search", "progress", "trainable", "halving", "searcher", "interrupt", "cluster"}
 OPTUNA = {"space", "searcher"}
 TORCH = {"training", "classifier", "losses", "optimizers", "augment", "trainable", "predict"}
 

@@ -164,14 +164,16 @@ def test_resume_restores_a_lost_study_from_the_records(tmp_path: Path) -> None:
     assert [trial.params for trial in stored(resumed)] == before
 
 
-def test_rung_values_are_those_of_all_finished_trials_at_the_rungs(tmp_path: Path) -> None:
+def test_rung_history_has_all_finished_trials_and_whether_they_went_on(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path)
-    for trial_id, score in (("a", 0.3), ("b", 0.6)):
+    for trial_id, epochs, score in (("a", [1], 0.3), ("b", [1, 2], 0.6)):
         searcher.suggest(trial_id)
-        searcher.on_trial_complete(trial_id, report([1], score))
+        searcher.on_trial_complete(trial_id, report(epochs, score))
     searcher.suggest("c")
     searcher.on_trial_complete("c", report([1], 0.9, failure="boom"))
-    assert searcher.rung_values() == {1: {"trial 0": 0.3, "trial 1": 0.6, "trial 2": 0.9}}
+    searcher.suggest("d")
+    searcher.on_trial_result("d", report([1], 0.8))
+    assert searcher.rung_history() == {1: [(0.3, False), (0.6, True), (0.9, False)]}
 
 
 def test_draw_seed_differs_by_trial_and_by_seed() -> None:

@@ -40,7 +40,7 @@ class Flatten(nn.Module):
 
 
 class MeanPool(nn.Module):
-    """Average images over their pixels: (N, C, H, W) to (N, C); a mean's own gradient is written out, a sum's is not."""
+    """Average images over their pixels, (N, C, H, W) to (N, C), without writing out the gradient, as a mean would."""
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return the mean of each channel."""

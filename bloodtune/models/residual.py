@@ -35,7 +35,7 @@ def residual(*, channels: int, classes: int, width: int, dropout: float) -> nn.S
     Takes (N, ``channels``, H, W) with H, W >= 8, gives logits (N, ``classes``). Width 32 has 0.22 million parameters.
     """
     # The 6x6 stride-2 stem is a 3x3 one on 2x2 blocks of pixels: one at full size costs a third more time an epoch
-    # and was no better. Unpadded it leaves 12 pixels of 28 and not 14, for a sixth less time and the same score. Pooling
+    # and was no better. Unpadded it leaves 12 pixels of 28, not 14, for a sixth less time and the same score. Pooling
     # first leaves the second convolution a quarter of the work (docs/experiments.md).
     return nn.Sequential(
         nn.Conv2d(channels, width, 6, stride=2, bias=False),
