@@ -23,8 +23,8 @@ def trial_label(trial: int) -> str:
 class Retraining:
     """One configuration trained anew with one seed; the weights kept are those of the best validation epoch.
 
-    ``curve`` has the columns of ``curves.csv`` but ``trial``, validated as in a search; ``val_*`` are those of the weights
-    kept, used as the model will be (over several views of an image where it was trained with such).
+    ``curve`` has the columns of ``curves.csv`` but ``trial``, validated as in a search; ``val_*`` are those of the
+    weights kept, used as the model will be (over several views of an image where it was trained with such).
     """
 
     seed: int

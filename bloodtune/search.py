@@ -80,7 +80,7 @@ def _search(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             print(plan)
             return 0
-        record = _describe_start(plan, resources)
+        record = describe_start(plan, resources)
         run = resumed or RunDirectory.create(out, _name(arguments.name, out, dataset), recipe.text, record)
         with run.lock():
             return run_plan(plan, run, record)
@@ -212,7 +212,8 @@ def _name(asked: str | None, out: Path, dataset: Dataset) -> str:
     return stem if not (out / stem).exists() else f"{stem}-{os.getpid()}"
 
 
-def _describe_start(plan: Plan, resources: dict[str, float]) -> dict[str, Any]:
+def describe_start(plan: Plan, resources: dict[str, float]) -> dict[str, Any]:
+    """Return what ``run_plan`` puts on record of this start; ``resources`` are those of the Ray that is connected."""
     return {
         **provenance.describe_software(),
         "seed": plan.seed,

@@ -209,12 +209,14 @@ def predict(
 
 
 def use_one_core() -> None:
-    """Make this process train on one thread, and keep the memory that it frees.
+    """Make this process train on one thread, keep the memory that it frees, and round denormal numbers to zero.
 
     As many trainings as cores beat many threads a training, of which those of two would spin on one core. Memory that
-    goes back to the system at each step and is mapped anew takes up to a sixth of it (docs/experiments.md).
+    goes back to the system at each step and is mapped anew takes up to a sixth of it; Adam's averages of gradients
+    that have vanished, which processors are slow with, double a late epoch of an MLNN (docs/experiments.md).
     """
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
         for option, value in _MALLOC.items():

@@ -351,7 +351,7 @@ def test_statistics_are_left_to_an_average_of_weights_and_to_those_who_do_not_as
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
-def test_one_core_has_one_thread_and_keeps_the_memory_it_frees() -> None:
+def test_one_core_has_one_thread_keeps_the_memory_it_frees_and_no_denormal_numbers() -> None:
     code = (
         "import resource, torch\n"
         "from bloodtune.training import use_one_core\n"
@@ -360,9 +360,9 @@ def test_one_core_has_one_thread_and_keeps_the_memory_it_frees() -> None:
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    [torch.zeros(2**22) for _ in range(8)]\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
-        "faults(); faults(); print(torch.get_num_threads(), faults())"
+        "faults(); faults(); print(torch.get_num_threads(), faults(), float(torch.tensor(1e-30) * 1e-10))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    threads, faults = map(int, done.stdout.split())
-    assert threads == 1
+    threads, faults, product = map(float, done.stdout.split())
+    assert (threads, product) == (1, 0)
     assert faults < 4 * 4096  # eight tensors of 4096 pages each
