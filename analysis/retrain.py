@@ -36,6 +36,9 @@ RESULT, CURVE, PROBABILITIES = "result.json", "curve.csv", "test_probabilities.n
 # zero runs to its end: its best epochs are the last ones.
 PATIENCE = 10
 
+# Of an epoch at the widths that most trainings have, roughly: the seconds on one busy core.
+_EPOCH_COSTS = {"mlnn": 5, "cnn": 7, "residual": 10, "lightweight": 15}
+
 # What decides a training beside its configuration: with other code, what was kept is not the same training.
 _TRAINING_CODE = (
     *("training.py", "augment.py", "losses.py", "optimizers.py", "metrics.py"),
@@ -209,8 +212,7 @@ def _code_digest() -> str:
 
 
 def _cost(job: _Job) -> int:
-    # Roughly: a residual epoch costs four times one of the others.
-    return job.epochs * (4 if job.configuration.family == "residual" else 1)
+    return job.epochs * _EPOCH_COSTS[job.configuration.family]
 
 
 def _keep(trained: _Trained) -> None:
