@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: search summarize test test-realdata lint clean
+.PHONY: search summarize test test-realdata test-benchmarks lint clean
 
 search: .venv/installed
 	$(BIN)/python -m bloodtune.search --budget 64 $(ARGS)
@@ -15,10 +15,13 @@ summarize: .venv/installed
 	$(BIN)/python analysis/summarize.py $(ARGS)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 test-realdata: .venv/installed-dev
 	$(BIN)/python -m pytest -m realdata $(ARGS)
+
+test-benchmarks: .venv/installed-dev
+	$(BIN)/python -m pytest -m benchmark $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -1,0 +1,155 @@
+"""The summary of a search, and what the command lines say to input good and bad."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bloodtune import search
+from bloodtune.run import RunDirectory
+from command_fixtures import SUMMARIZE, fill, finish_search, run_command
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill(tmp_path_factory.mktemp("commands"))
+
+
+@pytest.fixture(scope="module")
+def finished(folder: Path) -> tuple[RunDirectory, str]:
+    return finish_search(folder)
+
+
+def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(
+    folder: Path, finished: tuple[RunDirectory, str]
+) -> None:
+    command = "runs/one --quick --epochs 1 --workers 1"
+    code, _, err = run_command(folder, command, SUMMARIZE)
+    assert code == 0, err
+    results = folder / "results" / "one-quick"
+    for name in ("report.md", "choices.json", "tables/table3_f1.tex", "figures/best_so_far.pdf"):
+        assert (results / name).stat().st_size > 0
+    for place in ("best", "mlnn", "cnn", "lightweight"):
+        assert (results / "models" / place / "model.safetensors").exists()
+    assert os.readlink(folder / "results" / "latest") == "one-quick"
+    scores = json.loads((results / "choices.json").read_text())["mean_val_macro_f1"]
+    assert scores["MLNN config 1"] == scores["MLNN config 3"], "one function, trained once"
+    assert scores["MLNN config 1"] != scores["MLNN config 2"]
+    first = (results / "report.md").read_bytes()
+    code, _, err = run_command(folder, command, SUMMARIZE)
+    assert code == 0, err
+    assert "retraining, found: 0/0" in err
+    assert "retraining, published and longest: 0/0" in err
+    assert "test split: 0/0" in err
+    assert (results / "report.md").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--recipe nothing.toml", "no recipe 'nothing.toml': give a path, or one of cnn, default, "),
+        ("--resume nothing", "no run at runs/nothing; runs there: "),
+        ("--data absent.npz", "absent.npz"),
+        ("--out tiny0.npz/runs --data tiny0.npz", "tiny0.npz/runs cannot be written: "),
+        ("--resume one --data tiny1.npz", "the run belongs to other data: "),
+        ("--resume one --recipe tpe.toml", "--recipe cannot be given with --resume: the run keeps its own"),
+        ("--resume one --max-epochs 9", "--max-epochs cannot be given with --resume"),
+        ("--resume one --seed 4", "--seed 4: run one has seed 3 and keeps it"),
+        ("--resume one --budget 4", "--budget 4: the run has 8 finished trials already"),
+        ("--resume ''", "no run at runs/''"),
+        ("--data tiny0.npz --address ray://localhost:10001", "Ray's client protocol cannot be used"),
+        ("--data tiny0.npz --address nonsense", "no Ray cluster answers at nonsense"),
+        ("--data tiny0.npz --name up/down", "run name 'up/down': allowed are letters, digits"),
+        ("--data tiny0.npz --name latest", "run name 'latest': "),
+        ("--data tiny0.npz --name one --recipe tpe.toml", "run runs/one exists; choose another --name or --resume one"),
+        ("--data tiny0.npz --gpus-per-trial 1", "--gpus-per-trial 1: this machine has 0 GPUs; leave it out, or use 0"),
+    ],
+)
+@pytest.mark.usefixtures("finished")
+def test_bad_input_is_one_line_and_exit_code_2(
+    folder: Path,
+    arguments: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    before = sorted(folder.rglob("*"))
+    assert search.main(arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("bloodtune: ")
+    assert message in err
+    assert sorted(folder.rglob("*")) == before, "nothing was written"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--bugdet 3", "unrecognized arguments: --bugdet 3"),
+        ("--bud 3", "unrecognized arguments: --bud 3"),
+        ("--seed -1", "'-1': allowed are whole numbers from 0"),
+        ("--gpus-per-trial inf", "'inf': allowed are 0 to 1, or whole numbers above"),
+        ("--time-budget soon", "'soon': give a time such as 90s, 30m or 2h"),
+        ("--workers 0", "'0': allowed are whole numbers from 1"),
+        ("--gpus-per-trial -1", "'-1': allowed are 0 to 1, or whole numbers above"),
+        ("--budget 0", "'0': allowed are whole numbers from 1"),
+        ("--budget -3", "'-3': allowed are whole numbers from 1"),
+        ("--budget many", "'many': allowed are whole numbers from 1"),
+    ],
+)
+def test_a_flag_that_cannot_be_read_is_exit_code_2(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        search.main(arguments.split())
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert message in err
+
+
+def test_a_run_that_is_searched_by_another_process_is_refused(
+    folder: Path,
+    finished: tuple[RunDirectory, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    with finished[0].lock():
+        code, _, err = run_command(folder, "--resume one --budget 9")
+    assert code == 2
+    assert err == "bloodtune: run one is in use by another search\n"
+
+
+def test_a_data_file_may_have_any_name(folder: Path) -> None:
+    shutil.copyfile(folder / "tiny0.npz", folder / "my cells (1).npz")
+    command = [sys.executable, "-m", "bloodtune.search", "--recipe", "random.toml", "--budget", "1"]
+    done = subprocess.run([*command, "--data", "my cells (1).npz"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert RunDirectory.open(folder / "runs" / "latest").name.endswith("-my-cells-1-")
+
+
+def test_a_resumed_run_knows_where_its_data_moved(folder: Path, finished: tuple[RunDirectory, str]) -> None:
+    moved = folder / "moved.npz"
+    shutil.copyfile(folder / "tiny0.npz", moved)
+    code, _, err = run_command(folder, "--resume one --budget 9 --data moved.npz")
+    assert code == 0, err
+    assert finished[0].read_json("provenance.json")["data"]["source"] == str(moved)
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run_command(folder, "--data tiny0.npz --recipe tpe.toml --dry-run --out elsewhere")
+    assert (code, err) == (0, "")
+    assert "at most 3 epochs, rungs at 1" in out
+    assert re.search(r"^  learning_rate +0.0001 to 0.02, log$", out, re.MULTILINE)
+    assert not (folder / "elsewhere").exists()
