@@ -1,0 +1,130 @@
+"""What the search costs beside the training: trials that do nothing, through the product's own driver and workers.
+
+python benchmarks/overhead.py
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from bench import make_parser, print_figures
+from bloodtune import search, trainable
+from bloodtune.arguments import positive
+from bloodtune.cluster import LOCAL, connect
+from bloodtune.data import SYNTHETIC, Dataset, load_dataset
+from bloodtune.plan import Plan
+from bloodtune.recipe import Asha, Recipe, load_recipe
+from bloodtune.run import EpochRecord, RunDirectory
+from bloodtune.searcher import StudySearcher
+
+REPORTS = 3
+
+
+class EmptyWorker(trainable.WarmWorker):
+    """A warm worker whose epochs are empty; the ``seconds`` of one are those since its process last reported."""
+
+    _epoch = 0
+    _reported = 0.0
+
+    def step(self) -> dict[str, Any]:
+        """Report one epoch."""
+        gap = time.perf_counter() - self._reported
+        self._epoch += 1
+        score = self._seed % 1000 / 1000
+        report = self._report([EpochRecord(self._epoch, 1.0, 1.0, score, score, gap)])
+        self._reported = time.perf_counter()
+        return report
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        super()._begin(config)
+        self._epoch = 0
+
+
+def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folder: Path) -> dict[str, Any]:
+    """Run ``trials`` empty trials; return trials a second, the gap between two trials and the driver's growth."""
+    plan = Plan(recipe, trials, seed=0, dataset=dataset, workers=workers, gpus_per_trial=0, time_budget=None)
+    with connect(LOCAL, workers=workers, image_bytes=dataset.image_bytes) as resources:
+        record = search.describe_start(plan, resources)
+        run = RunDirectory.create(folder, "empty", recipe.text, record)
+        before, started = resident_bytes(), time.perf_counter()
+        with mock.patch.object(trainable, "WarmWorker", EmptyWorker), contextlib.redirect_stderr(io.StringIO()):
+            search.run_plan(plan, run, record)
+        seconds, grown = time.perf_counter() - started, resident_bytes() - before
+    curves = run.curves()
+    # The first trial of a process starts it.
+    gaps = curves[(curves.epoch == 1) & (curves.trial >= 2 * workers)].seconds
+    return {
+        "trials": trials,
+        "seconds": seconds,
+        "trials_per_second": trials / seconds,
+        "gap_seconds_median": float(gaps.median()),
+        "gap_seconds_95": float(gaps.quantile(0.95)),
+        "driver_kilobytes_per_trial": grown / trials / 1000,
+    }
+
+
+def resident_bytes() -> int:
+    """Return the resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def time_suggestions(recipe: Recipe, finished: int, folder: Path, asked: int = 20) -> float:
+    """Return the median seconds of a suggestion after ``finished`` trials with random scores."""
+    scores = np.random.default_rng(0).random(finished)
+    run = RunDirectory.create(folder, f"after-{finished}", recipe.text, {})
+    # A random sampler is asked first, as TPE would take minutes; then TPE, with the same study.
+    searcher = StudySearcher(replace(recipe, sampler="random"), run, budget=finished + asked, seed=0)
+    for number, score in enumerate(scores):
+        searcher.suggest(str(number))
+        searcher.on_trial_complete(
+            str(number),
+            {"epochs": [EpochRecord(1, 1.0, 1.0, score, score, 0.0)], "epoch": 1, "val_macro_f1": score},
+        )
+    searcher.recipe = recipe
+    taken = []
+    for number in range(asked):
+        started = time.perf_counter()
+        searcher.suggest(f"asked {number}")
+        taken.append(time.perf_counter() - started)
+    return median(taken)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print a table for people and, as the last line, its figures as JSON."""
+    parser = make_parser(__doc__ or "", quick="100 trials, suggestions after 100")
+    parser.add_argument("--workers", type=positive, default=2, help="trials at a time (default: %(default)s)")
+    parser.add_argument("--trials", type=positive, default=2000, help="empty ones (default: %(default)s)")
+    parser.add_argument("--recipe", default="random", help="of the empty trials (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    trials, counts = (100, [100]) if arguments.quick else (arguments.trials, [100, 1000, 10_000])
+    dataset = load_dataset(arguments.data or SYNTHETIC)
+    asha = Asha(max_epochs=REPORTS, first_rung=REPORTS, reduction_factor=3)
+    with tempfile.TemporaryDirectory(prefix="bloodtune-overhead-") as folder:
+        recipe = replace(load_recipe(arguments.recipe), asha=asha)
+        figures = run_empty(dataset, recipe, trials, arguments.workers, Path(folder))
+        suggestions = {count: time_suggestions(load_recipe("default"), count, Path(folder)) for count in counts}
+    print(f"empty trials of {REPORTS} reports on {arguments.workers} workers")
+    for name, value in figures.items():
+        print(f"{name.replace('_', ' '):32}{value:10.3f}")
+    for count, seconds in suggestions.items():
+        print(f"{f'suggestion after {count:,} trials, ms':32}{1000 * seconds:10.1f}")
+    print_figures(figures | {"suggestion_seconds": suggestions}, dataset, {"CPU": arguments.workers})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

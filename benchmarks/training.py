@@ -1,0 +1,232 @@
+"""The training step alone, on one CPU thread: each family against plain PyTorch, and what each choice brings.
+
+python benchmarks/training.py --data FILE
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench import make_parser, print_figures
+from bloodtune import training
+from bloodtune.arguments import positive
+from bloodtune.augment import draw_batch
+from bloodtune.configuration import Configuration
+from bloodtune.data import load_dataset
+from bloodtune.losses import build_loss
+from bloodtune.models import build_network, layers
+from bloodtune.optimizers import WeightAverage, build_optimizer
+from bloodtune.recipe import BOOK, load_enqueued
+from bloodtune.training import DeviceSplits, Training, use_one_core
+
+RESIDUAL = {
+    **{"family": "residual", "width": 32, "loss": "label_smoothing", "label_smoothing": 0.1, "batch_size": 128},
+    **{"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.0005},
+    **{"schedule": "one_cycle", "dihedral": True, "shift": 2, "ema": 0.1},
+}
+PUBLISHED = {"mlnn": "MLNN config 1", "cnn": "CNN config 1", "lightweight": "lightweight CNN"}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the product does to be fast, and what it adds to a step; ``compiled`` it is not."""
+
+    bfloat16: bool = True
+    channels_last: bool = True
+    pool_before_relu: bool = True
+    own_layers: bool = True
+    uint8_images: bool = True
+    batched_augmentation: bool = True
+    fused_optimizer: bool = True
+    ema: bool = True
+    compiled: bool = False
+
+
+OURS = Choices()
+PLAIN = Choices(
+    bfloat16=False,
+    channels_last=False,
+    pool_before_relu=False,
+    own_layers=False,
+    uint8_images=False,
+    fused_optimizer=False,
+)
+
+
+def configurations() -> dict[str, Configuration]:
+    """Return one configuration a family: the published ones, and a usual one of the residual network."""
+    published = {entry.label: entry.configuration for entry in load_enqueued(BOOK / "papers.toml")}
+    found = {family: published[label] for family, label in PUBLISHED.items()}
+    return found | {"residual": Configuration.from_mapping(RESIDUAL)}
+
+
+def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choices) -> Callable[[], None]:
+    """Return a function that takes one training step on a batch drawn at random."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    order = torch.channels_last if choices.channels_last else torch.contiguous_format
+    network = build_network(
+        configuration,
+        size=splits.train_images.shape[1],
+        classes=len(splits.class_counts),
+        mean=splits.mean,
+        deviation=splits.deviation,
+    )
+    if not choices.own_layers:
+        _replace(network, layers.Dropout, lambda layer: nn.Dropout(layer.p))
+        _replace(network, layers.Flatten, lambda layer: nn.Flatten())
+        _replace(network, layers.MeanPool, lambda layer: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    if not choices.pool_before_relu:
+        _put_relu_first(network)
+    network.to(memory_format=order)  # type: ignore[call-overload]
+    average = WeightAverage(network, configuration.ema) if configuration.ema and choices.ema else None
+    optimizer = build_optimizer(configuration, network)
+    for group in optimizer.param_groups:
+        group["fused"] = choices.fused_optimizer
+    loss_function = build_loss(configuration, splits.class_counts)
+    images = splits.train_images if choices.uint8_images else splits.train_images.float()
+    forward = torch.compile(network) if choices.compiled else network
+    network.train()
+
+    def step() -> None:
+        rows = torch.randint(len(images), (configuration.batch_size,), generator=generator)
+        parts = [rows] if choices.batched_augmentation else torch.split(rows, 1)
+        batch = torch.cat([draw_batch(images, part, configuration, generator) for part in parts])
+        with torch.autocast("cpu", torch.bfloat16, enabled=choices.bfloat16):
+            logits = forward(batch.contiguous(memory_format=order))
+        loss = loss_function(logits.float(), splits.train_labels[rows])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if average:
+            average.update()
+
+    return step
+
+
+def best_seconds(steps: Mapping[str, Callable[[], object]], rounds: int, repeats: int = 3) -> dict[str, float]:
+    """Return the seconds of one step of each kind: the fastest of ``rounds``, in which all kinds take turns."""
+    best = dict.fromkeys(steps, float("inf"))
+    for step in steps.values():
+        step()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            for _ in range(repeats):
+                step()
+            best[name] = min(best[name], (time.perf_counter() - started) / repeats)
+    return best
+
+
+def compare_families(splits: DeviceSplits, rounds: int) -> list[dict[str, Any]]:
+    """Return images/s of each family in plain PyTorch and here, and our share of the peak."""
+    square = torch.randn(2, 2048, 2048, dtype=torch.bfloat16).unbind()
+    peak = 2 * 2048**3 / best_seconds({"product": lambda: torch.mm(*square)}, rounds, repeats=1)["product"]
+    rows = []
+    for family, configuration in configurations().items():
+        steps = {"plain": make_step(configuration, splits, PLAIN), "ours": make_step(configuration, splits, OURS)}
+        with FlopCounterMode(display=False) as counter:
+            steps["ours"]()
+        took = best_seconds(steps, rounds)
+        rate = {name: configuration.batch_size / seconds for name, seconds in took.items()}
+        share = counter.get_total_flops() / took["ours"] / peak
+        rows.append({"family": family, **rate, "ratio": took["plain"] / took["ours"], "peak_share": share})
+    return rows
+
+
+def switch_off(family: str, splits: DeviceSplits, rounds: int, *, compiled: bool) -> list[dict[str, Any]]:
+    """Return the milliseconds of a step with each choice switched off alone, and with ``compiled`` switched on.
+
+    The step is that of the family's configuration with augmentation and EMA on.
+    """
+    configuration = dataclasses.replace(configurations()[family], dihedral=True, shift=2, ema=0.1)
+    variants = {"as it is": OURS}
+    names = [field.name for field in dataclasses.fields(Choices) if field.name != "compiled"]
+    variants |= {f"without {name.replace('_', ' ')}": dataclasses.replace(OURS, **{name: False}) for name in names}
+    if compiled:
+        variants["compiled"] = dataclasses.replace(OURS, compiled=True)
+    took = best_seconds({name: make_step(configuration, splits, choices) for name, choices in variants.items()}, rounds)
+    whole = took["as it is"]
+    return [
+        {"family": family, "variant": name, "milliseconds": 1000 * seconds, "change": seconds / whole - 1}
+        for name, seconds in took.items()
+    ]
+
+
+def seed_scores(splits: DeviceSplits, seeds: int, epochs: int) -> list[dict[str, Any]]:
+    """Return the validation macro-F1 of the papers' CNN for each seed, in bfloat16 and in float32."""
+    rows = []
+    for precision in ("bfloat16", "float32"):
+        with mock.patch.object(training, "_has_bfloat16", return_value=precision == "bfloat16"):
+            scores = []
+            for seed in range(seeds):
+                run = Training(configurations()["cnn"], splits, max_epochs=epochs, seed=seed)
+                scores.append([run.run_epoch() for _ in range(epochs)][-1].val_macro_f1)
+        rows.append({"precision": precision, "scores": scores})
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print tables for people and, as the last line, their figures as JSON."""
+    parser = make_parser(__doc__ or "", quick="two rounds, two seeds of one epoch, nothing compiled")
+    parser.add_argument("--rounds", type=positive, default=15, help="of which the fastest counts")
+    parser.add_argument("--seeds", type=positive, default=5, help="for the comparison of precisions")
+    parser.add_argument("--epochs", type=positive, default=5, help="of each seed")
+    arguments = parser.parse_args(argv)
+    rounds, seeds, epochs = (2, 2, 1) if arguments.quick else (arguments.rounds, arguments.seeds, arguments.epochs)
+    use_one_core()
+    dataset = load_dataset(arguments.data)
+    splits = DeviceSplits.load(dataset.train, dataset.val)
+    print(f"one thread, {dataset.title}; images/s of a training step, plain: float32, NCHW, eager")
+    families = compare_families(splits, rounds)
+    print(f"{'family':12}{'plain':>8}{'ours':>8}{'ratio':>7}{'of the peak':>13}")
+    for row in families:
+        print(f"{row['family']:12}{row['plain']:8,.0f}{row['ours']:8,.0f}{row['ratio']:7.2f}{row['peak_share']:12.0%}")
+    contributions = []
+    for family in ("cnn", "residual"):
+        contributions += switch_off(family, splits, rounds, compiled=not arguments.quick)
+    print(f"\n{'family':12}{'variant':32}{'ms a step':>10}{'change':>8}")
+    for row in contributions:
+        print(f"{row['family']:12}{row['variant']:32}{row['milliseconds']:10.1f}{row['change']:+8.0%}")
+    precisions = seed_scores(splits, seeds, epochs)
+    print(f"\nvalidation macro-F1 of the papers' CNN after {epochs} epochs, {seeds} seeds")
+    for row in precisions:
+        scores = row["scores"]
+        print(f"{row['precision']:12}mean {mean(scores):.4f}, sd {stdev(scores):.4f}")
+    figures = {"families": families, "contributions": contributions, "precisions": precisions}
+    print_figures(figures, dataset, {"CPU": 1})
+    return 0
+
+
+def _replace(network: nn.Module, kind: type[nn.Module], build: Callable[[Any], nn.Module]) -> None:
+    for name, child in network.named_children():
+        if isinstance(child, kind):
+            setattr(network, name, build(child))
+        else:
+            _replace(child, kind, build)
+
+
+def _put_relu_first(network: nn.Module) -> None:
+    # Of layers in a row; elsewhere nothing is pooled.
+    for module in network.modules():
+        children = list(module.named_children())
+        for (first, pool), (second, relu) in itertools.pairwise(children):
+            if isinstance(pool, nn.MaxPool2d) and isinstance(relu, nn.ReLU):
+                setattr(module, first, relu)
+                setattr(module, second, pool)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Each benchmark in its quick size on tiny data: it runs, and its last line is what programs read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_fixtures import make_arrays, save
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.benchmark
+
+
+def run_benchmark(name: str, folder: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+    """Return the figures of the last line, and the lines before it."""
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--quick", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    *table, last = done.stdout.splitlines()
+    figures = json.loads(last)
+    assert figures["machine"]["cpus"] >= 1
+    assert figures["git_commit"]
+    assert figures["data"]
+    return figures, "\n".join(table)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("benchmarks")
+    save(folder / "small.npz", make_arrays(size=28, classes=8, copies=16))
+    return folder
+
+
+def test_throughput_compares_two_whole_programs(folder: Path) -> None:
+    figures, table = run_benchmark("throughput", folder, "--data", "small.npz")
+    assert figures["ratio"] == pytest.approx(figures["usual_seconds"] / figures["ours_seconds"])
+    assert figures["images"] == 2 * 128
+    assert len(figures["usual_scores"]) == len(figures["ours_scores"]) == 2
+    assert "images/s" in table
+
+
+def test_training_compares_each_family_and_each_choice(folder: Path) -> None:
+    figures, table = run_benchmark("training", folder, "--data", "small.npz")
+    assert [row["family"] for row in figures["families"]] == ["mlnn", "cnn", "lightweight", "residual"]
+    for row in figures["families"]:
+        assert row["ratio"] == pytest.approx(row["ours"] / row["plain"])
+        assert 0 < row["peak_share"] < 1
+    variants = {row["variant"] for row in figures["contributions"]}
+    assert {"as it is", "without bfloat16", "without channels last", "without ema"} <= variants
+    assert [len(row["scores"]) for row in figures["precisions"]] == [2, 2]
+    assert "without fused optimizer" in table
+
+
+def test_overhead_runs_empty_trials_and_times_suggestions(folder: Path) -> None:
+    figures, _ = run_benchmark("overhead", folder, "--data", "small.npz")
+    assert figures["trials"] == 100
+    assert figures["trials_per_second"] == pytest.approx(100 / figures["seconds"])
+    assert figures["gap_seconds_median"] > 0
+    assert figures["suggestion_seconds"]["100"] > 0
+
+
+def test_scaling_runs_the_same_trials_on_one_worker_and_on_two(folder: Path) -> None:
+    figures, _ = run_benchmark("scaling", folder, "--data", "small.npz")
+    assert figures["ratio"] == pytest.approx(figures["seconds"]["1"][0] / figures["seconds"]["2"][0])
+
+
+def test_the_speedrun_reports_its_seeds(folder: Path) -> None:
+    figures, table = run_benchmark("speedrun", folder, "--data", "small.npz")
+    assert len(figures["seconds"]) == len(figures["test_accuracies"]) == 2
+    assert figures["reached"] is False, "the images are noise"
+    assert "NOT reached" in table
