@@ -131,7 +131,7 @@ def search_gains(
     gains = {"test": float(np.mean(measured[choices.best].seeds["macro_f1"]))}
     epochs = run.read_json(PROVENANCE)["max_epochs"]
     optimism = {
-        label: contender.search_val_macro_f1 - _one_view(contender)
+        label: contender.search_val_macro_f1 - _as_searched(contender)
         for label, contender in contenders.items()
         if contender.search_val_macro_f1 is not None and contender.max_epochs >= epochs
     }
@@ -140,7 +140,7 @@ def search_gains(
     labels = (best.label, trial_label(best.trial)) if best else ()
     label = next((label for label in labels if label in optimism), None)
     if label is not None:
-        gains |= {"retrained": _one_view(contenders[label]), "optimism": optimism[label]}
+        gains |= {"retrained": _as_searched(contenders[label]), "optimism": optimism[label]}
     found = [value for label, value in optimism.items() if contenders[label].origin == FOUND]
     if found:
         gains["mean_optimism"] = float(np.mean(found))
@@ -150,7 +150,7 @@ def search_gains(
     return gains
 
 
-def _one_view(contender: Contender) -> float:
+def _as_searched(contender: Contender) -> float:
     """Return the mean best validation macro-F1 of the curves: as a search validates."""
     return float(np.mean([retraining.curve.val_macro_f1.max() for retraining in contender.retrainings]))
 

@@ -61,8 +61,10 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
         run = RunDirectory.create(folder, "empty", recipe.text, record)
         before, started = resident_bytes(), time.perf_counter()
         with mock.patch.object(trainable, "WarmWorker", EmptyWorker), contextlib.redirect_stderr(io.StringIO()):
-            search.run_plan(plan, run, record)
+            code = search.run_plan(plan, run, record)
         seconds, grown = time.perf_counter() - started, resident_bytes() - before
+    if code or len(run.trials()) != trials:
+        sys.exit(f"only {len(run.trials())} of {trials} empty trials ran")
     curves = run.curves()
     # The first trial of a process starts it.
     gaps = curves[(curves.epoch == 1) & (curves.trial >= 2 * workers)].seconds
@@ -83,7 +85,7 @@ def resident_bytes() -> int:
 
 
 def time_suggestions(recipe: Recipe, finished: int, folder: Path, asked: int = 20) -> float:
-    """Return the median seconds of a suggestion after ``finished`` trials with random scores."""
+    """Return the median seconds of a suggestion after ``finished`` random trials, scored at random, stopped at once."""
     scores = np.random.default_rng(0).random(finished)
     run = RunDirectory.create(folder, f"after-{finished}", recipe.text, {})
     # A random sampler is asked first, as TPE would take minutes; then TPE, with the same study.
@@ -100,6 +102,7 @@ def time_suggestions(recipe: Recipe, finished: int, folder: Path, asked: int = 2
         started = time.perf_counter()
         searcher.suggest(f"asked {number}")
         taken.append(time.perf_counter() - started)
+    assert not searcher.failure, searcher.failure
     return median(taken)
 
 

@@ -74,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     seconds, accuracies = [took for took, _ in runs], [accuracy for _, accuracy in runs]
     print(f"{epochs} epochs, one CPU core, {dataset.title}, {seeds} seeds; nothing is compiled")
     for name, values, form in (("seconds", seconds, ".1f"), ("test accuracy", accuracies, ".4f")):
-        spread = f"sd {stdev(values):{form}}, {min(values):{form}} to {max(values):{form}}"
+        deviation = stdev(values) if seeds > 1 else 0.0
+        spread = f"sd {deviation:{form}}, {min(values):{form}} to {max(values):{form}}"
         print(f"{name:14} mean {mean(values):{form}}, {spread}")
     reached = mean(accuracies) >= TARGET
     print(f"mean test accuracy of {TARGET:.0%} {'reached' if reached else 'NOT reached'}")

@@ -107,6 +107,7 @@ def main() -> None:
     ray.init(num_cpus=arguments.workers, include_dashboard=False, log_to_driver=False)
     tuner = tune.Tuner(
         tune.with_resources(train, {"cpu": 1}),
+        run_config=tune.RunConfig(storage_path=str(arguments.scores.resolve().parent / "ray")),
         param_space={"configuration": tune.grid_search(json.loads(arguments.configurations.read_text()))},
     )
     scores = [result.metrics["val_macro_f1"] for result in tuner.fit()]

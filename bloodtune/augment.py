@@ -42,7 +42,7 @@ def dihedral_views(images: torch.Tensor) -> list[torch.Tensor]:
 def validation_views(images: torch.Tensor, configuration: Configuration) -> list[torch.Tensor]:
     """Return the views of square images (N, C, H, W) over which probabilities are averaged after each epoch.
 
-    With ``dihedral`` the four rotations, which give what all eight of the group give (docs/experiments.md).
+    With ``dihedral`` the four rotations, which give nearly what all eight of the group give (docs/experiments.md).
     """
     return [images.rot90(turns, (2, 3)) for turns in range(4)] if configuration.dihedral else [images]
 

@@ -17,8 +17,8 @@ class HeldHalving(FIFOScheduler):  # type: ignore[misc]
 
     At a rung a trial goes on if its value is among the best 1 / ``reduction_factor`` of those that reached the rung
     so far. Ray's own ASHA asks no more; but where a sampler's proposals get better nearly each one beats those before
-    it, and most of a search goes into trials of equal worth (docs/experiments.md). So no more than that share of a
-    rung's trials, and one more, go on here, but for a trial that is better than all before it.
+    it, and most of a search goes into trials of equal worth (docs/experiments.md). So one goes on here
+    only while fewer than that share of the rung's trials, and one more, have gone on, or if it is better than all.
     """
 
     def __init__(self, asha: Asha, recorded: Mapping[int, Iterable[tuple[float, bool]]]) -> None:
@@ -43,8 +43,9 @@ class HeldHalving(FIFOScheduler):  # type: ignore[misc]
         return str(self.CONTINUE if goes_on else self.STOP)
 
     def _goes_on(self, rung: int, value: float) -> bool:
-        better = sum(earlier > value for earlier in self._values[rung])
-        reached = len(self._values[rung]) + 1
-        if better == 0:
+        earlier = self._values[rung]
+        if all(other < value for other in earlier):
             return True
-        return better < math.ceil(reached * self._share) and self._gone_on[rung] < 1 + reached * self._share
+        share = (len(earlier) + 1) * self._share
+        better = sum(other > value for other in earlier)
+        return better < math.ceil(share) and self._gone_on[rung] < 1 + share

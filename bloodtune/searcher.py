@@ -111,14 +111,15 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def rung_history(self) -> dict[int, list[tuple[float, bool]]]:
         """Return the objective of finished trials at each rung, and whether they went on: what ASHA starts from."""
-        epochs = {record.trial: record.epochs for record in self.finished}
+        # A trial that failed after a rung, before its next epoch was reported, had gone on from there.
+        last = {record.trial: record.epochs + (record.state == FAILED) for record in self.finished}
         curves = self.run.curves()
-        curves = curves[curves.trial.isin(epochs)]
+        curves = curves[curves.trial.isin(last)]
         history = {}
         for rung in self.recipe.asha.rungs:
             at_rung = curves[curves.epoch == rung]
             values = zip(at_rung.trial, at_rung.val_macro_f1, strict=True)
-            history[rung] = [(float(value), epochs[trial] > rung) for trial, value in values]
+            history[rung] = [(float(value), last[trial] > rung) for trial, value in values]
         return history
 
     @contextlib.contextmanager

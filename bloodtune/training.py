@@ -31,7 +31,8 @@ NORM_BATCHES = 16
 # Larger batches are slower on a CPU (the activations leave its cache) and no faster on a GPU at 28 pixels.
 VALIDATION_BATCH = 256
 
-# glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD (malloc.h), with the largest values that all versions take.
+# glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD (malloc.h), in bytes; the last one is the largest that all
+# versions take.
 _MALLOC = {-1: 2**31 - 1, -2: 2**28, -3: 2**25}
 
 
@@ -212,7 +213,7 @@ def use_one_core() -> None:
     """Make this process train on one thread, keep the memory that it frees, and round denormal numbers to zero.
 
     As many trainings as cores beat many threads a training, of which those of two would spin on one core. Memory that
-    goes back to the system at each step and is mapped anew takes up to a sixth of it; Adam's averages of gradients
+    goes back to the system at each step and is mapped anew takes up to a fifth of it; Adam's averages of gradients
     that have vanished, which processors are slow with, double a late epoch of an MLNN (docs/experiments.md).
     """
     torch.set_num_threads(1)

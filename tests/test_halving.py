@@ -43,6 +43,10 @@ def test_trials_of_equal_worth_do_not_all_go_on() -> None:
     assert 60 / 3 - 5 < sum(decide(values)) <= 60 / 3 + 1
 
 
+def test_of_equal_values_a_third_go_on() -> None:
+    assert 60 / 3 <= sum(decide([0.9] * 60)) <= 60 / 3 + 2
+
+
 def test_a_new_best_always_goes_on() -> None:
     assert all(decide(np.linspace(0.1, 0.9, 30)))
 

@@ -173,7 +173,7 @@ def test_rung_history_has_all_finished_trials_and_whether_they_went_on(tmp_path:
     searcher.on_trial_complete("c", report([1], 0.9, failure="boom"))
     searcher.suggest("d")
     searcher.on_trial_result("d", report([1], 0.8))
-    assert searcher.rung_history() == {1: [(0.3, False), (0.6, True), (0.9, False)]}
+    assert searcher.rung_history() == {1: [(0.3, False), (0.6, True), (0.9, True)]}
 
 
 def test_draw_seed_differs_by_trial_and_by_seed() -> None:

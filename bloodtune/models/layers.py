@@ -44,7 +44,7 @@ class MeanPool(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return the mean of each channel."""
-        return values.sum((2, 3)) / values[0, 0].numel()
+        return values.sum((2, 3)) / (values.shape[2] * values.shape[3])
 
 
 class Convolution(nn.Conv2d):
@@ -60,7 +60,8 @@ class Convolution(nn.Conv2d):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(N, ``inputs``, H, W) to (N, ``outputs``, H, W)."""
         beside = 32 // (images.shape[3] + 1)
-        is_bfloat16 = images.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        is_cpu = images.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        is_bfloat16 = is_cpu and torch.get_autocast_dtype("cpu") is torch.bfloat16
         if self.training and is_bfloat16 and beside >= 4 and len(images) % beside == 0:
             return _ConvolveSideBySide.apply(images, self.weight, self.bias, beside)  # type: ignore[no-any-return, no-untyped-call]
         return super().forward(images)
