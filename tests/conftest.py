@@ -1,10 +1,12 @@
-"""A home folder and a stand-in for the tests that look for data or for a cluster."""
+"""A home folder and a stand-in for the tests that look for data or for a cluster, and two invented searches."""
 
 from pathlib import Path
 
 import pytest
 
+from bloodtune.run import RunDirectory
 from data_fixtures import make_arrays, save
+from summary_fixtures import fake_run
 
 
 @pytest.fixture
@@ -25,3 +27,13 @@ def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = save(tmp_path / "standin_v1.npz", make_arrays(classes=8))
     monkeypatch.setattr("bloodtune.synthetic.load_standin", lambda: path)
     return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    return fake_run(tmp_path_factory.mktemp("runs") / "search")
+
+
+@pytest.fixture(scope="module")
+def control(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    return fake_run(tmp_path_factory.mktemp("runs") / "control", seed=4)

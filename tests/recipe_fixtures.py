@@ -1,14 +1,10 @@
 """A small recipe, changed here and there, for the tests of recipes."""
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import tomli_w
-
-from bloodtune.errors import InputError
 
 GONE = object()
 
@@ -66,12 +62,3 @@ def changed(where: str, value: Any) -> dict[str, Any]:
 def write(file: Path, content: dict[str, Any]) -> Path:
     file.write_text(tomli_w.dumps(content), encoding="utf-8")
     return file
-
-
-def refusal(load: Callable[[], object]) -> str:
-    """Return the message with which a recipe is refused; it is always one line."""
-    with pytest.raises(InputError) as caught:
-        load()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message

@@ -1,7 +1,6 @@
 """A trained network on disk and back, and how what is not one is refused."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from bloodtune.configuration import FAMILIES
 from bloodtune.errors import InputError
 from bloodtune.training import Training
 from engine_fixtures import make_configuration, make_split, make_splits
+from error_fixtures import refusal
 
 CLASS_NAMES = ("basophil", "eosinophil", "érythroblaste")
 
@@ -29,15 +29,6 @@ def make_classifier(family: str = "lightweight", *, channels: int = 3, **changes
 
 def draw_images(count: int = 20, channels: int = 3) -> np.ndarray[Any, Any]:
     return make_split(count, channels=channels, seed=9).images
-
-
-def refusal(load: Callable[[], object]) -> str:
-    """Return the message with which something is refused; it is always one line."""
-    with pytest.raises(InputError) as caught:
-        load()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.fixture(scope="module")

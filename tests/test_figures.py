@@ -24,7 +24,7 @@ from figures import confusion_matrices, first_samples, predictions, training_los
 from intervals import Interval, predicted_matrix, score_intervals
 from score_figures import precision_and_f1, side_by_side
 from search_figures import best_so_far, importance, learning_curves
-from summary_fixtures import RUNGS, fake_contenders, fake_provenance, fake_run
+from summary_fixtures import RUNGS, fake_contenders, fake_provenance
 
 if TYPE_CHECKING:  # at run time pytest would take TestedContender for a class of tests
     from results import Contender, TestedContender
@@ -56,16 +56,6 @@ INTERVALS = {
     label: score_intervals(LABELS, one.median_probabilities, np.random.default_rng(0), 20)
     for label, one in BY_LABEL.items()
 }
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    return fake_run(tmp_path_factory.mktemp("runs") / "search")
-
-
-@pytest.fixture(scope="module")
-def control(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    return fake_run(tmp_path_factory.mktemp("runs") / "control", seed=4)
 
 
 def _images(count: int, *shape: int) -> np.ndarray:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from bloodtune.recipe import BOOK, load_enqueued, load_recipe
-from recipe_fixtures import CONTENT, GONE, changed, refusal, write
+from error_fixtures import refusal
+from recipe_fixtures import CONTENT, GONE, changed, write
 
 
 @pytest.fixture

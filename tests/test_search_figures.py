@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from bloodtune.run import FAILED, EpochRecord, RunDirectory
 from captions import data_sentence
@@ -15,16 +14,6 @@ from search_figures import best_so_far, importance, learning_curves
 from summary_fixtures import RUNGS, fake_provenance, fake_run
 
 DATA = data_sentence(fake_provenance(synthetic=True))
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    return fake_run(tmp_path_factory.mktemp("runs") / "search")
-
-
-@pytest.fixture(scope="module")
-def control(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    return fake_run(tmp_path_factory.mktemp("runs") / "control", seed=4)
 
 
 def test_best_so_far_draws_the_running_best_against_epochs_spent(run: RunDirectory, control: RunDirectory) -> None:

@@ -14,17 +14,7 @@ import pytest
 
 from bloodtune import search
 from bloodtune.run import RunDirectory
-from command_fixtures import SUMMARIZE, fill, finish_search, run_command
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fill(tmp_path_factory.mktemp("commands"))
-
-
-@pytest.fixture(scope="module")
-def finished(folder: Path) -> tuple[RunDirectory, str]:
-    return finish_search(folder)
+from command_fixtures import SUMMARIZE, run_command
 
 
 def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(

@@ -12,24 +12,13 @@ from pathlib import Path
 
 import optuna
 import pandas as pd
-import pytest
 from optuna.trial import TrialState
 
 from bloodtune.run import CURVE_COLUMNS, TRIAL_COLUMNS, RunDirectory
-from command_fixtures import ROOT, fill, finish_search, run_command, start
+from command_fixtures import ROOT, run_command, start
 from run_fixtures import write_recipe
 
 CLOCKS = ["train_seconds", "started"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fill(tmp_path_factory.mktemp("search"))
-
-
-@pytest.fixture(scope="module")
-def finished(folder: Path) -> tuple[RunDirectory, str]:
-    return finish_search(folder)
 
 
 def test_a_search_fills_its_run_directory(finished: tuple[RunDirectory, str]) -> None:
