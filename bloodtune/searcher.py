@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import urllib.parse
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from ray.tune.search import Searcher
 from bloodtune.recipe import Recipe
 from bloodtune.run import COMPLETE, FAILED, PRUNED, STUDY, EpochRecord, Proposal, RunDirectory, TrialRecord, best_record
 from bloodtune.space import parameters_of, suggest
+from bloodtune.study_file import StudyFile
 
 OBJECTIVE: Final = "val_macro_f1"
 
@@ -53,7 +53,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._seed = seed
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(direction="maximize")  # each trial brings its sampler
-        self._stored = open_study(run)
+        self._stored = StudyFile(run.path / STUDY, run.name)
         self._proposed = {proposal.trial: proposal for proposal in run.proposals()}
         self._ask_from = self._replay()
 
@@ -132,13 +132,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _replay(self) -> Iterator[int]:
         # Refills the study from the records; returns the numbers still to run, interrupted trials first.
         curves = self.run.curves()
-        stored = {trial.user_attrs.get("trial") for trial in self._stored.get_trials(deepcopy=False)}
         for record in sorted(self.finished, key=lambda record: record.trial):
             curve = curves[curves.trial == record.trial]
             trial = _freeze(record, dict(zip(curve.epoch, curve.val_macro_f1, strict=True)), self.recipe)
             self._study.add_trial(trial)
-            if record.trial not in stored:
-                self._stored.add_trial(trial)
+            if record.trial not in self._stored.known:
+                self._stored.add(trial)
         done = {record.trial for record in self.finished}
         return iter([number for number in range(self.budget) if number not in done])
 
@@ -186,15 +185,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.finished.append(record)
         self._study.tell(live.study_trial, record.val_macro_f1 if state == COMPLETE else None, state=_STATES[state])
         values = {epoch.epoch: epoch.val_macro_f1 for epoch in live.epochs}
-        self._stored.add_trial(_freeze(record, values, self.recipe))
+        self._stored.add(_freeze(record, values, self.recipe))
         if best_record(self.finished) is record:
             self.run.write_best(record)
-
-
-def open_study(run: RunDirectory) -> optuna.Study:
-    """Open or make the study of finished trials, ``study.db``; its one study is named like the run."""
-    storage = optuna.storages.RDBStorage(f"sqlite:///{urllib.parse.quote(str(run.path / STUDY))}")
-    return optuna.create_study(storage=storage, study_name=run.name, direction="maximize", load_if_exists=True)
 
 
 def draw_seed(seed: int, number: int) -> int:

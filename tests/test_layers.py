@@ -13,7 +13,8 @@ PACKAGE, ANALYSIS = ROOT / "bloodtune", ROOT / "analysis"
 
 # From the top down: a module may import those that stand behind it, for type checking too. A new one needs its place.
 LAYERS = (
-    *("search", "predict", "arguments", "progress", "trainable", "halving", "searcher", "interrupt", "cluster"),
+    *("search", "predict", "arguments", "progress", "trainable"),
+    *("halving", "searcher", "study_file", "interrupt", "cluster"),
     *("plan", "provenance", "space"),
     *("classifier", "training", "models"),
     *("models.residual", "models.lightweight", "models.cnn", "models.mlnn", "models.layers"),
@@ -21,7 +22,7 @@ LAYERS = (
     *("recipe", "parameter", "run", "configuration", "errors"),
 )
 RAY = {"search", "progress", "trainable", "halving", "searcher", "interrupt", "cluster"}
-OPTUNA = {"space", "searcher"}
+OPTUNA = {"space", "searcher", "study_file"}
 TORCH = {"training", "classifier", "losses", "optimizers", "augment", "trainable", "predict"}
 
 

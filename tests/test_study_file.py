@@ -1,0 +1,65 @@
+"""``study.db``: what goes in comes out through Optuna."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from bloodtune.study_file import StudyFile
+
+DISTRIBUTIONS = {
+    "rate": FloatDistribution(0.001, 0.1, log=True),
+    "momentum": FloatDistribution(0.8, 0.9, step=0.05),
+    "layers": IntDistribution(1, 3),
+    "ema": CategoricalDistribution([False, "x", 0.5]),
+}
+PARAMETERS = {"rate": 0.01, "momentum": 0.85, "layers": 2, "ema": "x"}
+
+
+def make_trial(number: int, state: TrialState) -> FrozenTrial:
+    return create_trial(
+        state=state,
+        value=0.75 if state is TrialState.COMPLETE else None,
+        params=PARAMETERS,
+        distributions=DISTRIBUTIONS,
+        intermediate_values={1: 0.5, 3: 0.6} if state is not TrialState.FAIL else {},
+        user_attrs={"trial": number, "label": 'a "name"', "message": ""},
+    )
+
+
+def load(file: Path, name: str) -> list[FrozenTrial]:
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{file}").trials
+
+
+def test_a_trial_comes_out_as_optuna_itself_would_have_stored_it(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.db", tmp_path / "theirs.db"
+    study = optuna.create_study(storage=f"sqlite:///{theirs}", study_name="a run", direction="maximize")
+    file = StudyFile(ours, "a run")
+    for number, state in enumerate((TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)):
+        trial = make_trial(number, state)
+        study.add_trial(trial)
+        file.add(trial)
+    assert load(ours, "a run") == load(theirs, "a run")
+    assert optuna.load_study(study_name="a run", storage=f"sqlite:///{ours}").best_value == 0.75
+
+
+def test_opened_again_it_knows_its_trials_and_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "study.db"
+    for number in (4, 2):
+        StudyFile(file, "a run").add(make_trial(number, TrialState.PRUNED))
+    again = StudyFile(file, "a run")
+    assert again.known == {2, 4}
+    assert [trial.number for trial in load(file, "a run")] == [0, 1]
+
+
+def test_a_trial_that_cannot_be_stored_whole_is_not_stored(tmp_path: Path) -> None:
+    file = StudyFile(tmp_path / "study.db", "a run")
+    broken = make_trial(0, TrialState.PRUNED)
+    broken.set_user_attr("label", {1, 2})
+    with pytest.raises(TypeError):
+        file.add(broken)
+    assert load(tmp_path / "study.db", "a run") == []
