@@ -13,7 +13,8 @@ from bloodtune.recipe import Recipe
 class Plan:
     """All that a search needs to know before it starts.
 
-    ``time_budget`` is in seconds, None for no end; ``place`` has the flags that said where to run.
+    ``time_budget`` is in seconds, None for no end; ``place`` has the flags that said where to run; with ``profile`` the
+    workers say where their time went.
     """
 
     recipe: Recipe
@@ -24,6 +25,7 @@ class Plan:
     gpus_per_trial: float
     time_budget: float | None
     place: tuple[str, ...] = ()
+    profile: bool = False
 
     @property
     def resources_per_trial(self) -> dict[str, float]:

@@ -25,6 +25,7 @@ COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
 
 TRIALS, CURVES, PROPOSALS = "trials.csv", "curves.csv", "proposals.jsonl"
 RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json", "study.db"
+PROFILE = "profile.csv"
 LATEST = "latest"
 
 CONFIG_PREFIX = "config."

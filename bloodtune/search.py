@@ -22,11 +22,13 @@ from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.plan import Plan, choose_gpu_share, fitting_trials
 from bloodtune.recipe import BOOK, Recipe, load_recipe
-from bloodtune.run import PROVENANCE, RECIPE, RunDirectory, best_record, check_writable, plain_name
+from bloodtune.run import PROFILE, PROVENANCE, RECIPE, RunDirectory, best_record, check_writable, plain_name
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from ray.tune import Callback
+
     from bloodtune.interrupt import Interrupt
-    from bloodtune.progress import Progress
     from bloodtune.searcher import StudySearcher
 
 DEFAULT_BUDGET = 64
@@ -76,6 +78,7 @@ def _search(arguments: argparse.Namespace) -> int:
             gpus_per_trial=share,
             time_budget=arguments.time_budget,
             place=_place(arguments),
+            profile=arguments.profile,
         )
         if arguments.dry_run:
             print(plan)
@@ -93,6 +96,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     lists this one under ``resumed``.
     """
     from bloodtune.interrupt import Interrupt
+    from bloodtune.profiler import Profiler
     from bloodtune.progress import Progress, clock
     from bloodtune.searcher import StudySearcher
 
@@ -106,13 +110,16 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
         title=f"{run.name} · {plan.workers} workers",
         train_images=len(plan.dataset.train.labels),
     )
+    profiler = Profiler()
     banner = BANNER if plan.dataset.synthetic else ""
     _print(banner, f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plan.workers} workers")
     try:
         with interrupt.listening(), progress:
-            _tune(plan, searcher, progress, interrupt)
+            _tune(plan, searcher, interrupt, [progress, profiler])
     finally:
         seconds = time.monotonic() - started
+        if plan.profile:
+            _write_profile(run, profiler.table(plan.workers * seconds, searcher.suggest_seconds))
         best = best_record(searcher.finished)
         _print(
             f"{interrupt.reason}; interrupted trials run again on resume" if interrupt.reason else "",
@@ -128,7 +135,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     return 1 if searcher.failure or best is None else 0
 
 
-def _tune(plan: Plan, searcher: StudySearcher, progress: Progress, interrupt: Interrupt) -> None:
+def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: list[Callback]) -> None:
     from ray import tune
 
     from bloodtune.halving import HeldHalving
@@ -141,6 +148,7 @@ def _tune(plan: Plan, searcher: StudySearcher, progress: Progress, interrupt: In
         val=plan.dataset.val,
         asha=asha,
         device="cuda" if plan.gpus_per_trial else "cpu",
+        profile=plan.profile,
     )
     with tempfile.TemporaryDirectory(prefix="bloodtune-tune-") as scratch:
         # Not tune.Tuner: it pickles searcher and callbacks for a restore that the run directory replaces.
@@ -152,7 +160,7 @@ def _tune(plan: Plan, searcher: StudySearcher, progress: Progress, interrupt: In
             max_concurrent_trials=plan.workers,
             reuse_actors=True,
             stop=interrupt,
-            callbacks=[progress],
+            callbacks=callbacks,
             name="search",
             storage_path=scratch,
             raise_on_failed_trial=False,
@@ -257,6 +265,14 @@ def _end(run: RunDirectory, record: dict[str, Any], seconds: float) -> None:
         _print(f"{run.path / PROVENANCE} cannot be written: {error}")
 
 
+def _write_profile(run: RunDirectory, table: pd.DataFrame) -> None:
+    _print(table.to_string(index=False))
+    try:
+        table.to_csv(run.path / PROFILE, index=False)
+    except OSError as error:  # as above
+        _print(f"{run.path / PROFILE} cannot be written: {error}")
+
+
 def _next_command(run: RunDirectory, plan: Plan, finished: int) -> str:
     # As it is typed where the search was started: without an activated environment, with the path of its Python.
     found = shutil.which("python")
@@ -323,6 +339,7 @@ def _parser() -> argparse.ArgumentParser:
     files("--name", help="of the run (default: date, time and data)")
     files("--out", default="runs", metavar="DIR", help="where runs are kept (default: %(default)s)")
     files("--resume", metavar="NAME", help="go on with a run in that folder; a larger --budget extends it")
+    files("--profile", action="store_true", help="write where the time went (profile.csv), and print it")
     files("--dry-run", action="store_true", help="print the plan and stop")
     return parser
 

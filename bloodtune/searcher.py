@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.budget = budget
         self.finished: list[TrialRecord] = run.trials()
         self.live: dict[str, LiveTrial] = {}
+        self.suggest_seconds = 0.0
         self.failure = ""  # why the search cannot go on; Tune would swallow an exception and lose the trial
         self._seed = seed
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -62,12 +64,14 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         number = next(self._ask_from, None)
         if number is None or self.failure:
             return str(Searcher.FINISHED)
+        started = time.perf_counter()
         with self._guarded():
             proposal, study_trial = self._propose(number)
+        self.suggest_seconds += time.perf_counter() - started
         if self.failure:
             return str(Searcher.FINISHED)
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        self.live[trial_id] = LiveTrial(proposal, started, study_trial)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.live[trial_id] = LiveTrial(proposal, now, study_trial)
         return {
             "trial": number,
             "seed": draw_seed(self._seed, number),

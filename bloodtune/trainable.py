@@ -9,6 +9,7 @@ from ray import tune
 
 from bloodtune.configuration import Configuration
 from bloodtune.recipe import Asha
+from bloodtune.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from bloodtune.data import Split
@@ -25,26 +26,36 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
     worker lives on (``max_failures`` would train the same again).
     """
 
-    def setup(self, config: dict[str, Any], *, train: Split, val: Split, asha: Asha, device: str) -> None:
-        """Put the splits on ``device`` and start on the first configuration."""
+    def setup(
+        self, config: dict[str, Any], *, train: Split, val: Split, asha: Asha, device: str, profile: bool = False
+    ) -> None:
+        """Put the splits on ``device`` and start on the first configuration; ``profile`` adds ``parts`` to reports."""
+        self._watch = Stopwatch(on=profile)
+        self._watch.enter("load")
         self._asha = asha
         self._device = device
         self._broken = ""
         try:
             # torch is imported here and not above, so that the driver never loads it.
+            import torch
+
             from bloodtune.training import DeviceSplits, use_one_core
 
             if device == "cpu":
                 use_one_core()
+            else:
+                self._watch.wait = torch.cuda.synchronize
             self._splits = DeviceSplits.load(train, val, device)
         except Exception as error:
             # Told in the first report: Tune would start another worker for each trial, and fail each of them.
             self._broken = _one_line(error)
         self._training: Training | None = None
+        self._watch.enter("start")
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start on the next configuration in the same process."""
+        self._watch.rename("start")
         self._begin(new_config)
         return True
 
@@ -52,6 +63,12 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         """Train on to the next rung, to the last epoch, or for two seconds."""
         if self._broken:
             return {"done": True, "broken": self._broken}
+        report = self._train()
+        # Whether the driver lets the trial go on, or what is waited for is the start of another one, is known later.
+        self._watch.enter("report")
+        return report | {"parts": self._watch.take()} if self._watch.on else report
+
+    def _train(self) -> dict[str, Any]:
         import torch
 
         from bloodtune.training import DivergedError, Training
@@ -60,7 +77,11 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         try:
             if self._training is None:
                 self._training = Training(
-                    self._configuration, self._splits, max_epochs=self._asha.max_epochs, seed=self._seed
+                    self._configuration,
+                    self._splits,
+                    max_epochs=self._asha.max_epochs,
+                    seed=self._seed,
+                    watch=self._watch,
                 )
             started = time.perf_counter()
             while True:

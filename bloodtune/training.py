@@ -24,6 +24,7 @@ from bloodtune.losses import build_loss
 from bloodtune.models import build_network
 from bloodtune.optimizers import WeightAverage, build_optimizer, schedule_factor
 from bloodtune.run import EpochRecord
+from bloodtune.stopwatch import Stopwatch
 
 # Batches of training images over which batch norm's statistics are taken anew after an epoch (docs/experiments.md).
 NORM_BATCHES = 16
@@ -81,8 +82,8 @@ class Training:
 
     ``network`` is what is validated and kept: the weight average where the configuration asks for one. With
     ``settle_norms`` a network without one has batch norm's statistics taken anew after each epoch, as running ones lag
-    behind weights that move at an undiminished rate. The same seed on the same device and number of threads gives
-    the same records.
+    behind weights that move at an undiminished rate. ``watch`` tells augmentation, steps and validation apart. The same
+    seed on the same device and number of threads gives the same records.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Training:
         max_epochs: int,
         seed: int,
         settle_norms: bool = False,
+        watch: Stopwatch | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.configuration = configuration
@@ -116,6 +118,7 @@ class Training:
         self._batch_size = min(configuration.batch_size, len(splits.train_labels))
         self._steps_per_epoch = math.ceil(len(splits.train_labels) / self._batch_size)
         self._step = 0
+        self._watch = watch or Stopwatch()
 
     @property
     def parameters(self) -> int:
@@ -134,6 +137,7 @@ class Training:
         train_loss = self._train()
         if not math.isfinite(train_loss):
             raise DivergedError(f"training loss is {train_loss} in epoch {self.epoch}")
+        self._watch.enter("validate")
         if self._settles:
             self._settle_norms()
         probabilities = predict(self.network, self._splits.val_images, self.configuration, validation_views)
@@ -159,8 +163,10 @@ class Training:
         total = torch.zeros((), device=device)
         order = torch.randperm(len(splits.train_labels), generator=self._generator, device=device)
         for rows in torch.split(order, self._batch_size):
+            self._watch.enter("augment")
             self._set_learning_rate()
             images = draw_batch(splits.train_images, rows, self.configuration, self._generator)
+            self._watch.enter("forward and backward")
             with _autocast(device):
                 logits = self._trained(images)
             loss = self._loss(logits.float(), splits.train_labels[rows])

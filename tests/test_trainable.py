@@ -20,15 +20,19 @@ def config(**changes: Any) -> dict[str, Any]:
     return {"trial": 0, "seed": 1, "configuration": configuration | changes}
 
 
-@pytest.fixture
-def worker() -> WarmWorker:
+def make_worker(*, profile: bool = False) -> WarmWorker:
     generator = np.random.default_rng(0)
     labels = np.arange(48) % 3
     images = generator.integers(0, 256, (48, 8, 8, 3)).astype(np.uint8)
     split = Split(images, labels)
     worker = WarmWorker.__new__(WarmWorker)  # Tune's own __init__ wants a Ray worker
-    worker.setup(config(), train=split, val=split, asha=ASHA, device="cpu")
+    worker.setup(config(), train=split, val=split, asha=ASHA, device="cpu", profile=profile)
     return worker
+
+
+@pytest.fixture
+def worker() -> WarmWorker:
+    return make_worker()
 
 
 def test_step_reports_at_each_rung_and_at_the_end(worker: WarmWorker) -> None:
@@ -79,3 +83,15 @@ def test_reset_config_starts_from_nothing(worker: WarmWorker) -> None:
     worker.reset_config(config())
     again = worker.step()["epochs"]
     assert [e.train_loss for e in again] == [e.train_loss for e in first]
+
+
+def test_with_profile_a_report_says_where_its_time_went() -> None:
+    worker = make_worker(profile=True)
+    first = worker.step()["parts"]
+    assert set(first) == {"load", "start", "augment", "forward and backward", "validate"}
+    worker.reset_config(config())
+    second = worker.step()["parts"]
+    assert set(second) == {"start", "augment", "forward and backward", "validate"}, "between trials: start"
+    assert "report" in worker.step()["parts"], "within a trial: report"
+    assert min(second.values()) > 0
+    assert "parts" not in make_worker().step()
