@@ -12,6 +12,7 @@ from pathlib import Path
 
 import optuna
 import pandas as pd
+import pytest
 from optuna.trial import TrialState
 
 from bloodtune.run import CURVE_COLUMNS, TRIAL_COLUMNS, RunDirectory
@@ -70,10 +71,18 @@ def test_a_healthy_run_says_only_what_concerns_the_user(folder: Path, finished: 
 
 
 def test_one_worker_and_one_seed_give_the_same_search_twice(folder: Path, finished: tuple[RunDirectory, str]) -> None:
-    code, _, err = run_command(folder, "--recipe tpe.toml --data tiny0.npz --budget 8 --workers 1 --seed 3 --name two")
+    command = "--recipe tpe.toml --data tiny0.npz --budget 8 --workers 1 --seed 3 --name two --profile"
+    code, _, err = run_command(folder, command)
     assert code == 0, err
     one, two = (pd.read_csv(folder / "runs" / name / "trials.csv").drop(columns=CLOCKS) for name in ("one", "two"))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
+    # And with --profile it says where its time went.
+    table = pd.read_csv(folder / "runs/two/profile.csv").set_index("part")
+    assert str(table.seconds["validate"]) in err
+    assert (table.seconds > 0).all()
+    assert abs(table.percent.sum() - 100) < 0.5
+    trained = table.seconds[["augment", "forward and backward", "validate"]].sum()
+    assert trained == pytest.approx(RunDirectory.open(folder / "runs/two").curves().seconds.sum(), rel=0.1)
 
 
 def test_ctrl_c_keeps_everything_and_resume_finishes_without_repeating(folder: Path) -> None:
