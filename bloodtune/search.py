@@ -138,6 +138,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
 def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: list[Callback]) -> None:
     from ray import tune
 
+    from bloodtune.forgetting import Forgetting
     from bloodtune.halving import HeldHalving
     from bloodtune.trainable import WarmWorker
 
@@ -160,7 +161,7 @@ def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: 
             max_concurrent_trials=plan.workers,
             reuse_actors=True,
             stop=interrupt,
-            callbacks=callbacks,
+            callbacks=[*callbacks, Forgetting()],
             name="search",
             storage_path=scratch,
             raise_on_failed_trial=False,

@@ -14,14 +14,14 @@ PACKAGE, ANALYSIS = ROOT / "bloodtune", ROOT / "analysis"
 # From the top down: a module may import those that stand behind it, for type checking too. A new one needs its place.
 LAYERS = (
     *("search", "predict", "arguments", "profiler", "progress", "trainable"),
-    *("halving", "searcher", "study_file", "interrupt", "cluster"),
+    *("forgetting", "halving", "searcher", "study_file", "interrupt", "cluster"),
     *("plan", "provenance", "space"),
     *("classifier", "training", "models"),
     *("models.residual", "models.lightweight", "models.cnn", "models.mlnn", "models.layers"),
     *("losses", "optimizers", "augment", "metrics", "data", "synthetic", "fetch"),
     *("recipe", "parameter", "run", "configuration", "stopwatch", "errors"),
 )
-RAY = {"search", "profiler", "progress", "trainable", "halving", "searcher", "interrupt", "cluster"}
+RAY = {"search", "profiler", "forgetting", "progress", "trainable", "halving", "searcher", "interrupt", "cluster"}
 OPTUNA = {"space", "searcher", "study_file"}
 TORCH = {"training", "classifier", "losses", "optimizers", "augment", "trainable", "predict"}
 

@@ -1,0 +1,30 @@
+"""What is left of a finished trial in the driver's memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ray.tune.experiment.trial import Trial
+from ray.tune.registry import register_trainable
+
+from bloodtune.forgetting import Forgetting
+from bloodtune.trainable import WarmWorker
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    register_trainable("worker", WarmWorker)
+    trial = Trial("worker", trial_id="a", stub=True)
+    for epoch in (1, 2):
+        trial.update_last_result({"epoch": epoch, "val_macro_f1": 0.5, "training_iteration": epoch})
+    return trial
+
+
+def test_a_finished_trial_keeps_no_statistics_of_its_results(trial: Trial) -> None:
+    assert "val_macro_f1" in str(trial.get_json_state())
+    Forgetting().on_trial_complete(3, [trial], trial)
+    assert "epoch" not in trial.last_result
+    assert trial.metric_analysis == {}
+    assert "val_macro_f1" not in str(trial.get_json_state()), "which is kept too, once it is asked for"
+    assert trial.checkpoint is None, "what Tune asks for at the end still works"
