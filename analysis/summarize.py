@@ -24,15 +24,14 @@ from bloodtune.plan import fitting_trials
 from bloodtune.provenance import git_commit
 from bloodtune.recipe import BOOK, Recipe, load_enqueued, load_recipe
 from bloodtune.run import (
-    COMPLETE,
     FAILED,
     LATEST,
     PROVENANCE,
     RECIPE,
     TRIALS,
     RunDirectory,
-    TrialRecord,
     best_record,
+    best_records,
     check_writable,
     point_latest,
 )
@@ -158,7 +157,7 @@ def _found(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[Candid
             settings.epochs or recipe.asha.max_epochs,
             trial.best_val_macro_f1,
         )
-        for trial in best_found(new, recipe.asha.rungs, settings.top)
+        for trial in best_records(new, recipe.asha.rungs, settings.top)
     ]
 
 
@@ -192,20 +191,6 @@ def _longer(found: Sequence[Contender], factor: int) -> list[Candidate]:
     best = best_of(found)
     epochs = factor * best.max_epochs
     return [Candidate(f"{best.label}, {epochs} epochs", FOUND, best.configuration, epochs)]
-
-
-def best_found(trials: Sequence[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
-    """Return the ``count`` best trials: first those that reached the highest rung, the best of them first.
-
-    Complete trials are above every rung. A lucky value at an early rung does not beat a finished trial.
-    """
-
-    def rank(trial: TrialRecord) -> tuple[int, float]:
-        reached = sum(trial.epochs >= rung for rung in rungs) + (trial.state == COMPLETE)
-        return reached, trial.best_val_macro_f1 or 0.0
-
-    scored = [trial for trial in trials if trial.best_val_macro_f1 is not None and trial.state != FAILED]
-    return sorted(scored, key=rank, reverse=True)[:count]
 
 
 def _freeze(folder: Path, settings: Settings, contenders: Sequence[Contender], choices: Choices) -> None:

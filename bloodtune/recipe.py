@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,22 @@ def load_recipe(asked: str, *, max_epochs: int | None = None) -> Recipe:
 def load_enqueued(file: Path) -> tuple[Enqueued, ...]:
     """Read the configurations of a file such as ``search/papers.toml``."""
     return _parse_enqueued(_read_toml(file), file)
+
+
+def enqueue_first(recipe: Recipe, entries: Sequence[Enqueued]) -> Recipe:
+    """Return the recipe with other configurations ahead of those that it enqueues, each once."""
+    known = {entry.configuration for entry in entries}
+    content = tomllib.loads(recipe.text)
+    content["configuration"] = [
+        *({"label": e.label, "source": e.source, **e.configuration.to_mapping()} for e in entries),
+        *(
+            table
+            for table, entry in zip(content.get("configuration", []), recipe.enqueued, strict=True)
+            if entry.configuration not in known
+        ),
+    ]
+    rest = [entry for entry in recipe.enqueued if entry.configuration not in known]
+    return dataclasses.replace(recipe, enqueued=(*entries, *rest), text=tomli_w.dumps(content))
 
 
 def _find(asked: str) -> Path:

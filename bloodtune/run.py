@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -252,6 +252,21 @@ def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """
     scored = [r for r in records if r.best_val_macro_f1 is not None and r.state != FAILED]
     return max(scored, key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
+
+
+def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
+    """Return the ``count`` best trials: first those that reached the highest rung, the best of them first.
+
+    Complete trials are above every rung. A lucky value at an early rung does not beat a finished trial; failed
+    ones do not count.
+    """
+
+    def rank(record: TrialRecord) -> tuple[int, float]:
+        reached = sum(record.epochs >= rung for rung in rungs) + (record.state == COMPLETE)
+        return reached, record.best_val_macro_f1 or 0.0
+
+    scored = [record for record in records if record.best_val_macro_f1 is not None and record.state != FAILED]
+    return sorted(scored, key=rank, reverse=True)[:count]
 
 
 def plain_name(text: str) -> str:

@@ -20,9 +20,19 @@ from bloodtune import provenance
 from bloodtune.cluster import LOCAL, connect, resolve_address
 from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
+from bloodtune.parameter import reach
 from bloodtune.plan import Plan, choose_gpu_share, fitting_trials
-from bloodtune.recipe import BOOK, Recipe, load_recipe
-from bloodtune.run import PROFILE, PROVENANCE, RECIPE, RunDirectory, best_record, check_writable, plain_name
+from bloodtune.recipe import BOOK, Enqueued, Recipe, enqueue_first, load_recipe
+from bloodtune.run import (
+    PROFILE,
+    PROVENANCE,
+    RECIPE,
+    RunDirectory,
+    best_record,
+    best_records,
+    check_writable,
+    plain_name,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
     from bloodtune.searcher import StudySearcher
 
 DEFAULT_BUDGET = 64
+WARM_START = 5
 DEFAULT_RECIPE = "search/default.toml"
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 BANNER = "SYNTHETIC DATA: a stand-in drawn by a program; its scores say nothing about real blood cells"
@@ -63,6 +74,8 @@ def _search(arguments: argparse.Namespace) -> int:
         str(resumed.path / RECIPE) if resumed else DEFAULT_RECIPE if arguments.recipe is None else arguments.recipe,
         max_epochs=arguments.max_epochs,
     )
+    if arguments.warm_start is not None:
+        recipe = _warm_start(recipe, out, arguments.warm_start)
     budget = _budget(arguments.budget, before, recipe, resumed)
     check_writable(resumed.path if resumed else out)
     address = resolve_address(arguments.address)
@@ -182,12 +195,31 @@ def _open_resumed(arguments: argparse.Namespace, out: Path) -> RunDirectory:
     before = run.read_json(PROVENANCE)
     if not before:
         raise InputError(f"run {run.name} has no {PROVENANCE}: it cannot be told what it was; start it anew")
-    for flag in ("recipe", "name", "max_epochs"):
+    for flag in ("recipe", "name", "max_epochs", "warm_start"):
         if getattr(arguments, flag) is not None:
             raise InputError(f"--{flag.replace('_', '-')} cannot be given with --resume: the run keeps its own")
     if arguments.seed not in (None, before["seed"]):
         raise InputError(f"--seed {arguments.seed}: run {run.name} has seed {before['seed']} and keeps it")
     return run
+
+
+def _warm_start(recipe: Recipe, out: Path, name: str) -> Recipe:
+    run = RunDirectory.open(out / name)
+    rungs = load_recipe(str(run.path / RECIPE)).asha.rungs
+    entries, left_out = [], []
+    for record in best_records(run.trials(), rungs, WARM_START):
+        try:
+            reach(record.configuration, recipe.parameters)
+        except InputError as error:
+            left_out.append(f"trial {record.trial}: {error}")
+        else:
+            label = record.label or f"{run.name} trial {record.trial}"
+            entries.append(Enqueued(label, f"warm start from {run.name}", record.configuration))
+    if not entries:
+        reason = left_out[0] if left_out else "it has no trial with a score"
+        raise InputError(f"--warm-start {name}: nothing of that run can be tried here: {reason}")
+    _print(*(f"not in this recipe's space, and left out: {run.name} {one}" for one in left_out))
+    return enqueue_first(recipe, entries)
 
 
 def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe, resumed: RunDirectory | None) -> int:
@@ -319,6 +351,11 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         help="an .npz file in MedMNIST's layout, a MedMNIST name such as bloodmnist_64, or synthetic "
         "(default: $BLOODTUNE_DATA, else the official BloodMNIST file; of a resumed run its own)",
+    )
+    what(
+        "--warm-start",
+        metavar="NAME",
+        help=f"try the {WARM_START} best configurations of that run first; its data may be other ones",
     )
     what("--max-epochs", type=flags.positive, metavar="N", help="in place of the recipe's")
     what("--time-budget", type=flags.duration, metavar="TIME", help="stop after 90s, 30m or 2h; can be resumed")

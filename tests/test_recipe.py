@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bloodtune.recipe import BOOK, Asha, Enqueued, load_recipe
+from bloodtune.recipe import BOOK, Asha, Enqueued, enqueue_first, load_recipe
 from recipe_fixtures import CONTENT, changed, write
 
 
@@ -155,3 +155,14 @@ def test_max_epochs_takes_the_place_of_the_recipes_own(
     assert recipe.asha == Asha(*expected)
     file.write_text(recipe.text, encoding="utf-8")
     assert load_recipe(str(file)).asha == Asha(*expected)
+
+
+def test_enqueue_first_puts_configurations_ahead_and_each_once(file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(str(file))
+    one, two = recipe.enqueued
+    new = Enqueued("new", "elsewhere", dataclasses.replace(one.configuration, learning_rate=0.02))
+    known = Enqueued("known", "elsewhere", one.configuration)
+    changed = enqueue_first(recipe, [new, known])
+    assert changed.enqueued == (new, known, two)
+    (tmp_path / "used.toml").write_text(changed.text)
+    assert load_recipe(str(tmp_path / "used.toml")) == changed, "as a resumed run reads it"

@@ -24,10 +24,12 @@ from bloodtune.run import (
     RunDirectory,
     TrialRecord,
     best_record,
+    best_records,
     check_writable,
     point_latest,
 )
 from engine_fixtures import SGD, make_configuration
+from summary_fixtures import fake_run
 
 TRIAL_COLUMNS = (
     "trial state epochs val_macro_f1 best_val_macro_f1 best_epoch val_accuracy train_seconds parameters started"
@@ -375,3 +377,14 @@ def test_check_writable_refuses_a_folder_that_is_read_only(tmp_path: Path) -> No
 def test_open_refuses_a_name_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^no run at "):
         RunDirectory.open(tmp_path / ("x" * 300))
+
+
+def test_best_records_prefer_what_reached_the_highest_rung_and_leave_out_failures(tmp_path: Path) -> None:
+    trials = fake_run(tmp_path / "run").trials()
+    best = best_records(trials, (3, 9), len(trials))
+    assert {trial.state for trial in trials} > {trial.state for trial in best}
+    reached = [(trial.epochs >= 3) + (trial.epochs >= 9) + (trial.state == COMPLETE) for trial in best]
+    assert reached == sorted(reached, reverse=True)
+    values = [trial.best_val_macro_f1 or 0.0 for trial, rank in zip(best, reached, strict=True) if rank == 3]
+    assert values == sorted(values, reverse=True)
+    assert best_records(trials, (3, 9), 2) == best[:2]

@@ -73,17 +73,6 @@ def test_an_output_folder_that_cannot_be_written_is_refused(
     assert "file is not a folder that can be" in refusal(capsys, str(run.path), "--out", str(tmp_path / "file"))
 
 
-def test_best_found_prefers_what_reached_the_highest_rung_and_leaves_out_failures(tmp_path: Path) -> None:
-    trials = fake_run(tmp_path / "run").trials()
-    found = summarize.best_found(trials, (3, 9), len(trials))
-    assert {trial.state for trial in trials} > {trial.state for trial in found}
-    reached = [(trial.epochs >= 3) + (trial.epochs >= 9) + (trial.state == COMPLETE) for trial in found]
-    assert reached == sorted(reached, reverse=True)
-    best = [trial.best_val_macro_f1 or 0.0 for trial, rank in zip(found, reached, strict=True) if rank == 3]
-    assert best == sorted(best, reverse=True)
-    assert summarize.best_found(trials, (3, 9), 2) == found[:2]
-
-
 def test_the_published_candidates_come_in_the_papers_order(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run")
     labels = [candidate.label for candidate in summarize._published(run, SETTINGS)]

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from bloodtune.run import CURVE_COLUMNS, TRIAL_COLUMNS, RunDirectory
+from bloodtune.run import CURVE_COLUMNS, TRIAL_COLUMNS, RunDirectory, best_records
 from command_fixtures import ROOT, run_command, start
 from run_fixtures import write_recipe
 
@@ -83,6 +83,18 @@ def test_one_worker_and_one_seed_give_the_same_search_twice(folder: Path, finish
     assert abs(table.percent.sum() - 100) < 0.5
     trained = table.seconds[["augment", "forward and backward", "validate"]].sum()
     assert trained == pytest.approx(RunDirectory.open(folder / "runs/two").curves().seconds.sum(), rel=0.1)
+
+
+def test_a_warm_start_tries_the_best_of_another_run_first_on_other_data(
+    folder: Path, finished: tuple[RunDirectory, str]
+) -> None:
+    command = "--recipe tpe.toml --data tiny1.npz --budget 2 --workers 1 --warm-start one --name warm"
+    code, _, err = run_command(folder, command)
+    assert code == 0, err
+    first = RunDirectory.open(folder / "runs/warm").proposals()
+    best = best_records(finished[0].trials(), [1], 2)
+    assert [proposal.configuration for proposal in first] == [record.configuration for record in best]
+    assert [proposal.label for proposal in first] == [b.label or f"one trial {b.trial}" for b in best]
 
 
 def test_ctrl_c_keeps_everything_and_resume_finishes_without_repeating(folder: Path) -> None:
