@@ -92,7 +92,9 @@ class _Trained:
 
 
 def retrain(
-    candidates: Sequence[Candidate],
+    first: Sequence[Candidate],
+    beside: Sequence[Candidate],
+    then: Callable[[list[Contender]], Sequence[Candidate]],
     dataset: Dataset,
     folder: Path,
     *,
@@ -106,12 +108,14 @@ def retrain(
     their trainings.
 
     Args:
-        candidates: what to train, each with a label of its own.
+        first: what to train, each with a label of its own.
+        beside: what else to train, by workers that ``first`` leaves free.
+        then: called with ``first`` and its trainings; returns what to train next.
         dataset: training and validation split; the weights of the best validation epoch are kept.
         folder: where each training is kept, by configuration, epochs, data, code and seed.
         seeds: trainings of each candidate.
         workers: how many at a time, and where.
-        advance: called with the trainings done so far and those to do.
+        advance: called with the trainings done so far and those known of.
 
     Returns:
         The candidates with their trainings, in their order, but for those of which one diverged in its first epoch.
@@ -119,32 +123,34 @@ def retrain(
     Raises:
         InputError: something is to be trained and ``folder`` cannot be written.
     """
-    jobs = {candidate.label: _jobs(candidate, folder, dataset, seeds) for candidate in candidates}
-    # Once each, also where candidates share them.
-    needed = {job.folder: job for group in jobs.values() for job in group}.values()
-    missing = [job for job in needed if not (job.folder / RESULT).exists()]
-    if missing:  # what is whole can be drawn again from a run that is read-only
+
+    def missing(candidates: Sequence[Candidate]) -> dict[Path, _Job]:
+        # Once each, also where candidates share them; the longest first, so that no worker is left with one at the end.
+        jobs = [job for candidate in candidates for job in _jobs(candidate, folder, dataset, seeds)]
+        todo = [job for job in jobs if not (job.folder / RESULT).exists()]
+        return {job.folder: job for job in sorted(todo, key=_cost, reverse=True)}
+
+    def read(candidates: Sequence[Candidate]) -> list[Contender]:
+        found = [_read(candidate, _jobs(candidate, folder, dataset, seeds)) for candidate in candidates]
+        return [contender for contender in found if contender]
+
+    last: Sequence[Candidate] | None = None
+
+    def follow_up() -> None:
+        nonlocal last
+        if last is None and not missing(first):
+            last = then(read(first))
+            waiting[:0] = missing(last).values()
+
+    waiting = list((missing(first) | missing(beside)).values())
+    follow_up()
+    if waiting:  # what is whole can be drawn again from a run that is read-only
         check_writable(folder)
-    # The longest first, so that no worker is left with one at the end.
-    waiting = sorted(missing, key=_cost, reverse=True)
     shared = (ray.put(dataset.train), ray.put(dataset.val), dataset.class_names) if waiting else ()
     for trained in _map(_Trainer, shared, lambda trainer, job: trainer.train.remote(job), waiting, workers, advance):
         _keep(trained)
-    contenders = []
-    for candidate in candidates:
-        results = [json.loads((job.folder / RESULT).read_text()) for job in jobs[candidate.label]]
-        if all("failure" not in result for result in results):
-            contenders.append(
-                Contender(
-                    label=candidate.label,
-                    origin=candidate.origin,
-                    configuration=candidate.configuration,
-                    max_epochs=candidate.epochs,
-                    retrainings=tuple(map(_read, jobs[candidate.label], results)),
-                    search_val_macro_f1=candidate.search_val_macro_f1,
-                )
-            )
-    return contenders
+        follow_up()
+    return read([*first, *beside, *(last or ())])
 
 
 def score_test_split(
@@ -174,21 +180,28 @@ def _map(
     actor: type,
     shared: tuple[Any, ...],
     submit: Callable[[Any, Any], Any],
-    jobs: Sequence[Any],
+    waiting: list[Any],
     workers: Workers,
     advance: Callable[[int, int], None],
 ) -> Iterator[Any]:
-    # Gives the results as they come from a pool of actors that hold ``shared``.
-    advance(0, len(jobs))
-    if not jobs:
-        return
+    # Gives the results as they come from a pool of actors that hold ``shared``. Who takes them may put more into
+    # ``waiting``, from which the jobs are taken.
     # By value: the workers, on other hosts above all, need not find this folder.
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     remote = ray.remote(num_cpus=1, num_gpus=workers.gpus)(actor)
-    pool = ActorPool([remote.remote(workers.device, *shared) for _ in range(min(workers.count, len(jobs)))])
-    for done, result in enumerate(pool.map_unordered(submit, jobs), start=1):
-        yield result
-        advance(done, len(jobs))
+    pool = ActorPool([])
+    actors = submitted = done = 0
+    advance(0, len(waiting))
+    while waiting or done < submitted:
+        while waiting and (pool.has_free() or actors < workers.count):
+            if not pool.has_free():
+                pool.push(remote.remote(workers.device, *shared))
+                actors += 1
+            pool.submit(submit, waiting.pop(0))
+            submitted += 1
+        yield pool.get_next_unordered()
+        done += 1
+        advance(done, submitted + len(waiting))
 
 
 def _jobs(candidate: Candidate, folder: Path, dataset: Dataset, seeds: int) -> list[_Job]:
@@ -226,8 +239,21 @@ def _keep(trained: _Trained) -> None:
         file.write(json.dumps(trained.result, indent=2).encode())
 
 
-def _read(job: _Job, result: dict[str, Any]) -> Retraining:
-    return Retraining(seed=job.seed, curve=pd.read_csv(job.folder / CURVE), model=job.folder, **result)
+def _read(candidate: Candidate, jobs: Sequence[_Job]) -> Contender | None:
+    results = [json.loads((job.folder / RESULT).read_text()) for job in jobs]
+    if any("failure" in result for result in results):
+        return None
+    return Contender(
+        label=candidate.label,
+        origin=candidate.origin,
+        configuration=candidate.configuration,
+        max_epochs=candidate.epochs,
+        retrainings=tuple(
+            Retraining(seed=job.seed, curve=pd.read_csv(job.folder / CURVE), model=job.folder, **result)
+            for job, result in zip(jobs, results, strict=True)
+        ),
+        search_val_macro_f1=candidate.search_val_macro_f1,
+    )
 
 
 @contextmanager

@@ -52,7 +52,7 @@ QUICK_TOP, QUICK_SEEDS, QUICK_EPOCHS = 2, 1, 4
 
 @dataclass(frozen=True)
 class Settings:
-    """What is retrained: the ``top`` best of the search and the published ones, each with ``seeds`` seeds.
+    """What is retrained: the ``top`` best found and the published ones, each with ``seeds`` seeds.
 
     The best of those found is then trained once more over ``longer`` times the epochs, unless that is 1.
     """
@@ -169,19 +169,20 @@ def _retrain(
     settings: Settings,
     workers: Workers,
 ) -> list[Contender]:
-    def train(title: str, candidates: Sequence[Candidate]) -> list[Contender]:
-        with _bar(title) as advance:
-            done = retrain(candidates, dataset, cache, seeds=settings.seeds, workers=workers, advance=advance)
-        diverged = {candidate.label for candidate in candidates} - {contender.label for contender in done}
-        if diverged:
-            names = ", ".join(sorted(diverged))
-            print(f"left out, as a retraining diverged in its first epoch: {names}", file=sys.stderr)
-        return done
+    asked = [*found, *published]
 
-    new = train("retraining, found", found)
-    # The longer trainings beside the published ones, so that no worker waits for them at the end.
-    rest = train("retraining, published and longest", [*published, *_longer(new, settings.longer)])
-    return sorted(new + rest, key=lambda contender: contender.origin != PUBLISHED)
+    def longer(done: Sequence[Contender]) -> list[Candidate]:
+        last = _longer(done, settings.longer)
+        asked.extend(last)
+        return last
+
+    with _bar("retraining") as advance:
+        done = retrain(found, published, longer, dataset, cache, seeds=settings.seeds, workers=workers, advance=advance)
+    diverged = {candidate.label for candidate in asked} - {contender.label for contender in done}
+    if diverged:
+        names = ", ".join(sorted(diverged))
+        print(f"left out, as a retraining diverged in its first epoch: {names}", file=sys.stderr)
+    return sorted(done, key=lambda contender: contender.origin != PUBLISHED)
 
 
 def _longer(found: Sequence[Contender], factor: int) -> list[Candidate]:
@@ -276,7 +277,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("run", nargs="?", default=f"runs/{LATEST}", help="a run directory, or a name in runs/ (default: the newest)")
-    add("--top", type=flags.positive, metavar="N", help=f"found configurations to retrain (default: {TOP})")
+    add(
+        "--top",
+        type=flags.positive,
+        metavar="N",
+        help=f"found configurations to retrain, at most, of those that reached the highest rung (default: {TOP})",
+    )
     add("--seeds", type=flags.positive, metavar="N", help=f"trainings of each (default: {SEEDS})")
     add(
         "--epochs",

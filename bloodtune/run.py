@@ -255,18 +255,18 @@ def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
 
 
 def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
-    """Return the ``count`` best trials: first those that reached the highest rung, the best of them first.
+    """Return the best trials, at most ``count``, of those that reached the highest rung that any of them reached.
 
-    Complete trials are above every rung. A lucky value at an early rung does not beat a finished trial; failed
-    ones do not count.
+    The last epoch is the highest of all. Failed trials do not count.
     """
 
-    def rank(record: TrialRecord) -> tuple[int, float]:
-        reached = sum(record.epochs >= rung for rung in rungs) + (record.state == COMPLETE)
-        return reached, record.best_val_macro_f1 or 0.0
+    def reached(record: TrialRecord) -> int:
+        return sum(record.epochs >= rung for rung in rungs) + (record.state == COMPLETE)
 
     scored = [record for record in records if record.best_val_macro_f1 is not None and record.state != FAILED]
-    return sorted(scored, key=rank, reverse=True)[:count]
+    highest = max(map(reached, scored), default=0)
+    furthest = [record for record in scored if reached(record) == highest]
+    return sorted(furthest, key=lambda record: record.best_val_macro_f1 or 0.0, reverse=True)[:count]
 
 
 def plain_name(text: str) -> str:

@@ -379,12 +379,14 @@ def test_open_refuses_a_name_that_is_too_long(tmp_path: Path) -> None:
         RunDirectory.open(tmp_path / ("x" * 300))
 
 
-def test_best_records_prefer_what_reached_the_highest_rung_and_leave_out_failures(tmp_path: Path) -> None:
+def test_best_records_are_the_best_of_those_that_got_furthest(tmp_path: Path) -> None:
     trials = fake_run(tmp_path / "run").trials()
-    best = best_records(trials, (3, 9), len(trials))
-    assert {trial.state for trial in trials} > {trial.state for trial in best}
-    reached = [(trial.epochs >= 3) + (trial.epochs >= 9) + (trial.state == COMPLETE) for trial in best]
-    assert reached == sorted(reached, reverse=True)
-    values = [trial.best_val_macro_f1 or 0.0 for trial, rank in zip(best, reached, strict=True) if rank == 3]
-    assert values == sorted(values, reverse=True)
-    assert best_records(trials, (3, 9), 2) == best[:2]
+    finished = sorted((t for t in trials if t.state == COMPLETE), key=lambda t: t.best_val_macro_f1 or 0, reverse=True)
+    assert 1 < len(finished) < len(trials)
+    assert best_records(trials, (3, 9), len(trials)) == finished
+    assert best_records(trials, (3, 9), 1) == finished[:1]
+    stopped = [trial for trial in trials if trial.state == PRUNED]
+    assert {trial.epochs for trial in stopped} == {3, 9}
+    best = best_records(stopped, (3, 9), len(trials))
+    assert {trial.epochs for trial in best} == {9}, "a lucky value at an early rung beats nothing at a later one"
+    assert best_records([trial for trial in trials if trial.state == FAILED], (3, 9), 5) == []
