@@ -281,9 +281,7 @@ class _Trainer:
         from bloodtune.training import DivergedError, Training
 
         started = time.perf_counter()
-        training = Training(
-            job.configuration, self._splits, max_epochs=job.epochs, seed=job.seed, settle_norms=True, views=False
-        )
+        training = Training(job.configuration, self._splits, max_epochs=job.epochs, seed=job.seed, settle_norms=True)
         epochs: list[EpochRecord] = []
         best, weights = -1, {}
         is_constant = job.configuration.schedule == "constant"

@@ -82,9 +82,8 @@ class Training:
 
     ``network`` is what is validated and kept: the weight average where the configuration asks for one. With
     ``settle_norms`` a network without one has batch norm's statistics taken anew after each epoch, as running ones lag
-    behind weights that move at an undiminished rate. Without ``views`` each validation image is seen once, as it is,
-    which is enough to tell the epochs of one training apart. ``watch`` tells augmentation, steps and validation apart.
-    The same seed on the same device and number of threads gives the same records.
+    behind weights that move at an undiminished rate. ``watch`` tells augmentation, steps and validation apart. The same
+    seed on the same device and number of threads gives the same records.
     """
 
     def __init__(
@@ -95,7 +94,6 @@ class Training:
         max_epochs: int,
         seed: int,
         settle_norms: bool = False,
-        views: bool = True,
         watch: Stopwatch | None = None,
     ) -> None:
         torch.manual_seed(seed)
@@ -115,7 +113,6 @@ class Training:
         self._average = WeightAverage(self._trained, configuration.ema) if configuration.ema else None
         self.network = self._average.network if self._average else self._trained
         self._settles = settle_norms and self._average is None
-        self._viewed = configuration if views else None
         self._optimizer = build_optimizer(configuration, self._trained)
         self._loss = build_loss(configuration, splits.class_counts)
         self._batch_size = min(configuration.batch_size, len(splits.train_labels))
@@ -143,7 +140,7 @@ class Training:
         self._watch.enter("validate")
         if self._settles:
             self._settle_norms()
-        probabilities = predict(self.network, self._splits.val_images, self._viewed, validation_views)
+        probabilities = predict(self.network, self._splits.val_images, self.configuration, validation_views)
         labels = self._splits.val_labels
         val_loss = functional.nll_loss(probabilities.clamp_min(1e-12).log(), labels).item()
         if not math.isfinite(val_loss):

@@ -204,13 +204,6 @@ def test_records_of_a_training_with_the_dihedral_group_score_the_mean_over_four_
     assert records[-1].val_loss == pytest.approx(expected, rel=1e-3)
 
 
-def test_records_of_a_training_without_views_score_the_images_as_they_are(splits: DeviceSplits) -> None:
-    training = Training(make_configuration("residual", **EVERYTHING), splits, max_epochs=1, seed=0, views=False)
-    record = training.run_epoch()
-    loss = functional.nll_loss(predict(training.network, splits.val_images).log(), splits.val_labels)
-    assert record.val_loss == pytest.approx(loss.item(), rel=1e-5)
-
-
 def test_dropout_and_batch_statistics_stay_out_of_validation(splits: DeviceSplits) -> None:
     training, _ = train(make_configuration("residual", dropout=0.9), splits, 1)
     training.network.train()
