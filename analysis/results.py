@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bloodtune.configuration import Configuration
+from bloodtune.recipe import BOOK, load_enqueued
 
 PUBLISHED, FOUND = "published", "found"
 
@@ -17,6 +19,16 @@ PUBLISHED, FOUND = "published", "found"
 def trial_label(trial: int) -> str:
     """Return what a configuration that the search found is called."""
     return f"search #{trial}"
+
+
+@functools.cache
+def _published() -> frozenset[Configuration]:
+    return frozenset(entry.configuration for entry in load_enqueued(BOOK / "papers.toml"))
+
+
+def is_published(configuration: Configuration) -> bool:
+    """Return whether the papers have it; a recipe may enqueue, and so label, others too."""
+    return configuration in _published()
 
 
 @dataclass(frozen=True)

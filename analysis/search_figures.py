@@ -29,6 +29,7 @@ from figure_style import (
     new_figure,
     percent,
 )
+from results import is_published
 
 # family: words, and how its lines look; they differ in dashes as well as in colour
 _FAMILIES: dict[str, dict[str, Any]] = {
@@ -218,7 +219,7 @@ def _draw_trials(axes: Axes, trials: Sequence[TrialRecord], low: float) -> str:
 
 def _mark_published(axes: Axes, trials: Sequence[TrialRecord]) -> str:
     spent, scores, _ = _progress(trials)
-    named = [i for i, record in enumerate(trials) if record.label and np.isfinite(scores[i])]
+    named = [i for i, record in enumerate(trials) if is_published(record.configuration) and np.isfinite(scores[i])]
     if not named:
         return ""
     i = max(named, key=lambda index: float(scores[index]))

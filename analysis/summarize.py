@@ -40,7 +40,7 @@ from gallery import all_figures
 from intervals import measure
 from papers import load_papers
 from report import REPORT, Material, write_report
-from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, best_of, choose, trial_label
+from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, best_of, choose, is_published, trial_label
 from retrain import CACHE, Candidate, Workers, retrain, score_test_split
 from tables import all_tables, write_tables
 
@@ -147,8 +147,7 @@ def _found(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[Candid
     trials = run.trials()
     if best_record(trials) is None:
         raise InputError(f"run {run.name} has no trial with a score yet")
-    published = {entry.configuration for entry in load_enqueued(BOOK / "papers.toml")}
-    new = [trial for trial in trials if trial.configuration not in published]
+    new = [trial for trial in trials if not is_published(trial.configuration)]
     return [
         Candidate(
             trial_label(trial.trial),

@@ -13,7 +13,7 @@ from bloodtune.run import COMPLETE, FAILED, PROVENANCE, PRUNED, RunDirectory, be
 from captions import data_sentence
 from intervals import Measured
 from papers import ConfigurationTable, load_papers
-from results import FOUND, Choices, Contender, TestedContender, trial_label
+from results import FOUND, Choices, Contender, TestedContender, is_published, trial_label
 from score_tables import comparison_table, confused_pairs_table, f1_table, per_class_table
 from table_files import Panel, Table, write_table
 
@@ -112,7 +112,8 @@ def search_costs(run: RunDirectory) -> dict[str, float]:
         costs["epochs_saved"] = 1 - spent / full
     if "wall_seconds" in provenance:
         costs["wall_seconds"] = float(provenance["wall_seconds"])
-    for name, group in (("best", trials), ("published", [trial for trial in trials if trial.label])):
+    published = [trial for trial in trials if is_published(trial.configuration)]
+    for name, group in (("best", trials), ("published", published)):
         record = best_record(group)
         if record is not None and record.best_val_macro_f1 is not None:
             costs[name] = record.best_val_macro_f1

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 from ray.tune import Callback
 
-# In the order of a trial's life. What is left of the workers' time is idle: before their first trial, after their last.
+# In the order of a trial's life. What is left of the workers' time is idle: before their first trial and after their
+# last, and what an interruption kept from being reported.
 PARTS = {
     "suggest": "the driver asks Optuna",
     "start": "from a trial's end to the next one's first step",

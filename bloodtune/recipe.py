@@ -108,19 +108,11 @@ def load_enqueued(file: Path) -> tuple[Enqueued, ...]:
 
 
 def enqueue_first(recipe: Recipe, entries: Sequence[Enqueued]) -> Recipe:
-    """Return the recipe with other configurations ahead of those that it enqueues, each once."""
-    known = {entry.configuration for entry in entries}
+    """Return the recipe with more configurations ahead of those that it enqueues."""
     content = tomllib.loads(recipe.text)
-    content["configuration"] = [
-        *({"label": e.label, "source": e.source, **e.configuration.to_mapping()} for e in entries),
-        *(
-            table
-            for table, entry in zip(content.get("configuration", []), recipe.enqueued, strict=True)
-            if entry.configuration not in known
-        ),
-    ]
-    rest = [entry for entry in recipe.enqueued if entry.configuration not in known]
-    return dataclasses.replace(recipe, enqueued=(*entries, *rest), text=tomli_w.dumps(content))
+    tables = [{"label": e.label, "source": e.source, **e.configuration.to_mapping()} for e in entries]
+    content["configuration"] = [*tables, *content.get("configuration", [])]
+    return dataclasses.replace(recipe, enqueued=(*entries, *recipe.enqueued), text=tomli_w.dumps(content))
 
 
 def _find(asked: str) -> Path:

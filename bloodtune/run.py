@@ -52,7 +52,7 @@ class TrialRecord:
     """One finished trial: a row of ``trials.csv``.
 
     ``val_macro_f1`` and ``val_accuracy`` are those of the last epoch and, like the best ones, None where no
-    epoch was finished. ``label`` names a published configuration, ``message`` says why a trial failed.
+    epoch was finished. ``label`` names a configuration that the recipe enqueued, ``message`` says why a trial failed.
     """
 
     trial: int

@@ -204,22 +204,25 @@ def _open_resumed(arguments: argparse.Namespace, out: Path) -> RunDirectory:
 
 
 def _warm_start(recipe: Recipe, out: Path, name: str) -> Recipe:
+    if not name:
+        raise InputError("--warm-start: the name of a run is empty")
     run = RunDirectory.open(out / name)
-    rungs = load_recipe(str(run.path / RECIPE)).asha.rungs
-    entries, left_out = [], []
-    for record in best_records(run.trials(), rungs, WARM_START):
+    known = {entry.configuration for entry in recipe.enqueued}
+    candidates, reason = {}, "it has no other trial with a score than those of the recipe"
+    for record in run.trials():
+        if record.configuration in known:
+            continue  # tried here anyway
         try:
             reach(record.configuration, recipe.parameters)
+            candidates[record.configuration] = record
         except InputError as error:
-            left_out.append(f"trial {record.trial}: {error}")
-        else:
-            label = record.label or f"{run.name} trial {record.trial}"
-            entries.append(Enqueued(label, f"warm start from {run.name}", record.configuration))
-    if not entries:
-        reason = left_out[0] if left_out else "it has no trial with a score"
+            reason = f"trial {record.trial}: {error}"
+    rungs = load_recipe(str(run.path / RECIPE)).asha.rungs
+    best = best_records(candidates.values(), rungs, WARM_START)
+    if not best:
         raise InputError(f"--warm-start {name}: nothing of that run can be tried here: {reason}")
-    _print(*(f"not in this recipe's space, and left out: {run.name} {one}" for one in left_out))
-    return enqueue_first(recipe, entries)
+    source = f"warm start from {run.name}"
+    return enqueue_first(recipe, [Enqueued(f"{run.name} trial {r.trial}", source, r.configuration) for r in best])
 
 
 def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe, resumed: RunDirectory | None) -> int:
@@ -355,7 +358,8 @@ def _parser() -> argparse.ArgumentParser:
     what(
         "--warm-start",
         metavar="NAME",
-        help=f"try the {WARM_START} best configurations of that run first; its data may be other ones",
+        help=f"try the best configurations of that run first, {WARM_START} at most, of those in this recipe's space "
+        "that got furthest; its data may be other ones",
     )
     what("--max-epochs", type=flags.positive, metavar="N", help="in place of the recipe's")
     what("--time-budget", type=flags.duration, metavar="TIME", help="stop after 90s, 30m or 2h; can be resumed")

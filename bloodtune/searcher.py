@@ -55,7 +55,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._seed = seed
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(direction="maximize")  # each trial brings its sampler
-        self._stored = StudyFile(run.path / STUDY, run.name)
+        self._file = StudyFile(run.path / STUDY, run.name)
         self._proposed = {proposal.trial: proposal for proposal in run.proposals()}
         self._ask_from = self._replay()
 
@@ -140,8 +140,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             curve = curves[curves.trial == record.trial]
             trial = _freeze(record, dict(zip(curve.epoch, curve.val_macro_f1, strict=True)), self.recipe)
             self._study.add_trial(trial)
-            if record.trial not in self._stored.known:
-                self._stored.add(trial)
+            if record.trial not in self._file.stored:
+                self._file.add(trial)
         done = {record.trial for record in self.finished}
         return iter([number for number in range(self.budget) if number not in done])
 
@@ -189,7 +189,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.finished.append(record)
         self._study.tell(live.study_trial, record.val_macro_f1 if state == COMPLETE else None, state=_STATES[state])
         values = {epoch.epoch: epoch.val_macro_f1 for epoch in live.epochs}
-        self._stored.add(_freeze(record, values, self.recipe))
+        self._file.add(_freeze(record, values, self.recipe))
         if best_record(self.finished) is record:
             self.run.write_best(record)
 

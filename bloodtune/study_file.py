@@ -7,7 +7,7 @@ import json
 import sqlite3
 import urllib.parse
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import optuna
@@ -18,8 +18,9 @@ from optuna.trial import FrozenTrial
 class StudyFile:
     """One study in a file of its own, to which finished trials are added and nothing else.
 
-    Optuna makes the file and reads it. Rows go in by SQL: its ``add_trial``, which reads again before each of some
-    thirty rows, takes longer than all else that a driver does for a trial (docs/experiments.md).
+    Optuna makes the file, in version 12 of its schema, and reads it. Rows go in by SQL: its ``add_trial``, which reads
+    again before each of some thirty rows, takes longer than all else that a driver does for a trial
+    (docs/experiments.md).
     """
 
     def __init__(self, file: Path, name: str) -> None:
@@ -27,7 +28,7 @@ class StudyFile:
         storage = optuna.storages.RDBStorage(f"sqlite:///{urllib.parse.quote(str(file))}")
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         stored = study.get_trials(deepcopy=False)
-        self.known = {trial.user_attrs.get("trial") for trial in stored}
+        self.stored = {trial.user_attrs.get("trial") for trial in stored}
         self._file = file
         self._study = storage.get_study_id_from_name(name)
         self._next = len(stored)
@@ -36,11 +37,12 @@ class StudyFile:
 
     def add(self, trial: FrozenTrial) -> None:
         """Put a finished trial on disk, whole or not at all; its values are finite."""
-        assert trial.datetime_start is not None
-        ended = trial.datetime_complete or trial.datetime_start
-        with contextlib.closing(sqlite3.connect(self._file)) as connection, connection:
+        assert trial.datetime_start and trial.datetime_complete
+        # Patient, as other programs may read the file and lock it.
+        with contextlib.closing(sqlite3.connect(self._file, timeout=60)) as connection, connection:
             columns = "number, study_id, state, datetime_start, datetime_complete"
-            values = (self._next, self._study, trial.state.name, _time(trial.datetime_start), _time(ended))
+            times = (_time(trial.datetime_start), _time(trial.datetime_complete))
+            values = (self._next, self._study, trial.state.name, *times)
             row = connection.execute(f"INSERT INTO trials ({columns}) VALUES (?, ?, ?, ?, ?)", values).lastrowid
 
             def insert(table: str, columns: str, values: Iterable[tuple[object, ...]]) -> None:
@@ -66,7 +68,9 @@ class StudyFile:
             attributes = ((key, json.dumps(value)) for key, value in trial.user_attrs.items())
             insert("trial_user_attributes", '"key", value_json', attributes)
         self._next += 1
+        self.stored.add(trial.user_attrs.get("trial"))
 
 
 def _time(moment: datetime) -> str:
-    return moment.isoformat(" ", "microseconds")
+    # In the file times are UTC, in memory local.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")

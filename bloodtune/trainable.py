@@ -43,9 +43,9 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
 
             if device == "cpu":
                 use_one_core()
-            else:
-                self._watch.wait = torch.cuda.synchronize
             self._splits = DeviceSplits.load(train, val, device)
+            if device != "cpu":
+                self._watch.wait = torch.cuda.synchronize
         except Exception as error:
             # Told in the first report: Tune would start another worker for each trial, and fail each of them.
             self._broken = _one_line(error)

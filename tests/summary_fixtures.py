@@ -10,6 +10,7 @@ import pandas as pd
 
 from bloodtune.configuration import Configuration
 from bloodtune.fetch import OFFICIAL, class_names
+from bloodtune.recipe import BOOK, load_enqueued
 from bloodtune.run import (
     BEST,
     COMPLETE,
@@ -21,6 +22,7 @@ from bloodtune.run import (
     RunDirectory,
     TrialRecord,
 )
+from papers import load_papers
 from results import FOUND, PUBLISHED, Contender, Retraining, TestedContender
 
 CLASS_NAMES = class_names(OFFICIAL)
@@ -28,7 +30,6 @@ TEST_COUNTS = (244, 624, 311, 579, 243, 284, 666, 470)
 MAX_EPOCHS, RUNGS = 27, (3, 9)
 
 _SGD = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9, "nesterov": False}
-_ADAM = {"optimizer": "adam", "learning_rate": 0.001}
 _MLNN = {"family": "mlnn", "hidden_layers": 2, "hidden_size": 1180, "dropout": 0.2}
 _CNN = {"family": "cnn", "width": 32, "dropout": 0.2}
 _RESIDUAL = {"family": "residual", "width": 32, "schedule": "one_cycle", "dihedral": True}
@@ -38,15 +39,9 @@ _LEAD = {"mlnn": 2.6, "cnn": 3.4, "lightweight": 3.4, "residual": 4.6}
 
 
 def published_configurations() -> dict[str, Configuration]:
-    """Return the nine published configurations by label."""
-    found = {}
-    for name, shape in (("MLNN", _MLNN), ("CNN", _CNN)):
-        pairs = [(loss, optimizer) for loss in ("cross_entropy", "nll") for optimizer in (_SGD, _ADAM)]
-        for number, (loss, optimizer) in enumerate(pairs, start=1):
-            found[f"{name} config {number}"] = _configuration(shape | optimizer, loss=loss)
-    plain_sgd = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.0, "nesterov": False}
-    found["lightweight CNN"] = _configuration({"family": "lightweight", "width": 16} | plain_sgd)
-    return found
+    """Return the nine published configurations by label, in the papers' order."""
+    enqueued = {entry.label: entry.configuration for entry in load_enqueued(BOOK / "papers.toml")}
+    return {label: enqueued[label] for label in load_papers().results}
 
 
 def fake_contenders(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -35,6 +37,16 @@ def load(file: Path, name: str) -> list[FrozenTrial]:
     return optuna.load_study(study_name=name, storage=f"sqlite:///{file}").trials
 
 
+@pytest.fixture(params=["UTC", "Europe/Berlin"])
+def _time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_time_zone")
 def test_a_trial_comes_out_as_optuna_itself_would_have_stored_it(tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours.db", tmp_path / "theirs.db"
     study = optuna.create_study(storage=f"sqlite:///{theirs}", study_name="a run", direction="maximize")
@@ -52,7 +64,7 @@ def test_opened_again_it_knows_its_trials_and_goes_on(tmp_path: Path) -> None:
     for number in (4, 2):
         StudyFile(file, "a run").add(make_trial(number, TrialState.PRUNED))
     again = StudyFile(file, "a run")
-    assert again.known == {2, 4}
+    assert again.stored == {2, 4}
     assert [trial.number for trial in load(file, "a run")] == [0, 1]
 
 

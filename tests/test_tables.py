@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bloodtune.run import FAILED
+from bloodtune.run import COMPLETE, FAILED
 from captions import data_sentence, is_blood
 from intervals import Interval, measure
 from results import FOUND, TestedContender, choose
@@ -194,6 +194,15 @@ def test_search_costs_of_a_run_without_an_epoch(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", trials=0)
     assert search_costs(run)["epochs_full"] == 0
     assert "best" not in search_costs(run)
+
+
+def test_search_costs_count_as_published_what_the_papers_have_and_no_other_label(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run")
+    before = search_costs(run)["published"]
+    sampled = next(trial for trial in run.trials() if not trial.label and trial.state == COMPLETE)
+    run.append_trial(dataclasses.replace(sampled, trial=99, label="another run's trial 5", best_val_macro_f1=0.999))
+    costs = search_costs(run)
+    assert (costs["best"], costs["published"]) == (0.999, before)
 
 
 def test_search_costs_leave_out_what_failed(tmp_path: Path) -> None:

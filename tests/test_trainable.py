@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bloodtune import trainable
 from bloodtune.data import Split
@@ -20,13 +21,13 @@ def config(**changes: Any) -> dict[str, Any]:
     return {"trial": 0, "seed": 1, "configuration": configuration | changes}
 
 
-def make_worker(*, profile: bool = False) -> WarmWorker:
+def make_worker(*, profile: bool = False, device: str = "cpu") -> WarmWorker:
     generator = np.random.default_rng(0)
     labels = np.arange(48) % 3
     images = generator.integers(0, 256, (48, 8, 8, 3)).astype(np.uint8)
     split = Split(images, labels)
     worker = WarmWorker.__new__(WarmWorker)  # Tune's own __init__ wants a Ray worker
-    worker.setup(config(), train=split, val=split, asha=ASHA, device="cpu", profile=profile)
+    worker.setup(config(), train=split, val=split, asha=ASHA, device=device, profile=profile)
     return worker
 
 
@@ -95,3 +96,11 @@ def test_with_profile_a_report_says_where_its_time_went() -> None:
     assert "report" in worker.step()["parts"], "within a trial: report"
     assert min(second.values()) > 0
     assert "parts" not in make_worker().step()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA works here")
+@pytest.mark.parametrize("profile", [False, True])
+def test_a_device_that_does_not_work_is_told_in_the_first_report(profile: bool) -> None:
+    report = make_worker(profile=profile, device="cuda").step()
+    assert report["done"]
+    assert report["broken"]

@@ -78,11 +78,13 @@ def test_one_worker_and_one_seed_give_the_same_search_twice(folder: Path, finish
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     # And with --profile it says where its time went.
     table = pd.read_csv(folder / "runs/two/profile.csv").set_index("part")
-    assert str(table.seconds["validate"]) in err
-    assert (table.seconds > 0).all()
+    assert all(line in err for line in ("forward and backward", "a worker imports torch"))
+    assert (table.seconds >= 0).all()
+    assert table.seconds["load"] > 0
     assert abs(table.percent.sum() - 100) < 0.5
     trained = table.seconds[["augment", "forward and backward", "validate"]].sum()
-    assert trained == pytest.approx(RunDirectory.open(folder / "runs/two").curves().seconds.sum(), rel=0.1)
+    epochs = RunDirectory.open(folder / "runs/two").curves().seconds.sum()
+    assert trained == pytest.approx(epochs, rel=0.1, abs=0.1)
 
 
 def test_a_warm_start_tries_the_best_of_another_run_first_on_other_data(
@@ -92,9 +94,9 @@ def test_a_warm_start_tries_the_best_of_another_run_first_on_other_data(
     code, _, err = run_command(folder, command)
     assert code == 0, err
     first = RunDirectory.open(folder / "runs/warm").proposals()
-    best = best_records(finished[0].trials(), [1], 2)
-    assert [proposal.configuration for proposal in first] == [record.configuration for record in best]
-    assert [proposal.label for proposal in first] == [b.label or f"one trial {b.trial}" for b in best]
+    best = best_records([record for record in finished[0].trials() if not record.label], [1], 2)
+    assert [proposal.configuration for proposal in first[: len(best)]] == [record.configuration for record in best]
+    assert [proposal.label for proposal in first[: len(best)]] == [f"one trial {record.trial}" for record in best]
 
 
 def test_ctrl_c_keeps_everything_and_resume_finishes_without_repeating(folder: Path) -> None:
