@@ -80,7 +80,7 @@ def test_report_states_what_a_reader_must_know(page: str) -> None:
     assert "trained once and shown twice" in reproduction
     assert "seed noise" in reproduction
     assert "16, 16, 64, 64 and 64 channels with a 128-128 head" in reproduction
-    assert "SGD with a learning rate of 0.01 and no momentum" in reproduction
+    assert "SGD with a learning rate of 0.01 and momentum 0.9" in reproduction, "as in papers.toml"
     data = section(page, "Data")
     assert "gives 1,721 validation and 3,412 test images" in data
     assert "has 1,712 and 3,421, and" in data
