@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import sys
@@ -215,6 +216,7 @@ def _jobs(candidate: Candidate, folder: Path, dataset: Dataset, seeds: int) -> l
     return [_Job(configuration, candidate.epochs, seed, place / f"seed-{seed}") for seed in drawn]
 
 
+@functools.cache
 def _code_digest() -> str:
     package = Path(bloodtune.__file__).parent
     files = [Path(__file__), *(file for pattern in _TRAINING_CODE for file in sorted(package.glob(pattern)))]

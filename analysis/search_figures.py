@@ -219,10 +219,10 @@ def _draw_trials(axes: Axes, trials: Sequence[TrialRecord], low: float) -> str:
 
 def _mark_published(axes: Axes, trials: Sequence[TrialRecord]) -> str:
     spent, scores, _ = _progress(trials)
-    named = [i for i, record in enumerate(trials) if is_published(record.configuration) and np.isfinite(scores[i])]
-    if not named:
+    published = [i for i, record in enumerate(trials) if is_published(record.configuration) and np.isfinite(scores[i])]
+    if not published:
         return ""
-    i = max(named, key=lambda index: float(scores[index]))
+    i = max(published, key=lambda index: float(scores[index]))
     axes.axhline(float(scores[i]), color=VERMILLION, linewidth=0.7, linestyle=":", zorder=1)
     axes.plot(
         spent[i],
