@@ -100,6 +100,7 @@ def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choic
     images = splits.train_images if choices.uint8_images else splits.train_images.float()
     forward = torch.compile(network) if choices.compiled else network
     network.train()
+    count = itertools.count(1)
 
     def step() -> None:
         rows = torch.randint(len(images), (configuration.batch_size,), generator=generator)
@@ -112,7 +113,7 @@ def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choic
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if average:
-            average.update()
+            average.update(average.share(next(count)))
 
     return step
 

@@ -75,13 +75,15 @@ def _gather_moved(
     if shift:
         vertical = _reflect(vertical + draw(2 * shift + 1) - shift, size)
         horizontal = _reflect(horizontal + draw(2 * shift + 1) - shift, size)
-    strides = torch.tensor([[size, 1]], device=device).expand(len(rows), 2)
     if dihedral:
         vertical = torch.where(draw(2) == 1, size - 1 - vertical, vertical)
         horizontal = torch.where(draw(2) == 1, size - 1 - horizontal, horizontal)
-        strides = torch.where(draw(2) == 1, strides.flip(1), strides)
-    offsets = (vertical * strides[:, :1]).unsqueeze(2) + (horizontal * strides[:, 1:]).unsqueeze(1)
-    offsets = offsets + (rows * size * size).view(-1, 1, 1)
+        is_transposed = draw(2) == 1
+        vertical = torch.where(is_transposed, vertical, vertical * size)
+        horizontal = torch.where(is_transposed, horizontal * size, horizontal)
+    else:
+        vertical = vertical * size
+    offsets = vertical.unsqueeze(2) + horizontal.unsqueeze(1) + (rows * size * size).view(-1, 1, 1)
     pixels = images.view(-1, images.shape[3]).index_select(0, offsets.view(-1))
     return pixels.view(len(rows), size, size, -1)
 

@@ -31,7 +31,8 @@ def build_optimizer(configuration: Configuration, network: nn.Module) -> torch.o
             fused=True,
         )
     adam = torch.optim.Adam if configuration.optimizer == "adam" else torch.optim.AdamW
-    return adam(groups, lr=configuration.learning_rate, fused=True)
+    # Capturable: the count of its steps is on the GPU, where a recorded step can raise it.
+    return adam(groups, lr=configuration.learning_rate, fused=True, capturable=parameters[0].is_cuda)
 
 
 def schedule_factor(schedule: str, progress: float) -> float:
@@ -60,14 +61,21 @@ class WeightAverage:
         """Start from ``network``; ``window`` is the share of past steps to average over, above 0."""
         self.network = copy.deepcopy(network).requires_grad_(False)
         self._window = window
-        self._steps = 0
         self._targets, self._sources = _floating(self.network), _floating(network)
 
+    def share(self, step: int) -> float:
+        """Return the share that the weights after ``step`` steps, counted from 1, get in the average."""
+        return min(1.0, 1 / (self._window * step))
+
     @torch.no_grad()
-    def update(self) -> None:
-        """Take in the weights, and the statistics of the norms, as they are after an optimiser's step."""
-        self._steps += 1
-        torch._foreach_lerp_(self._targets, self._sources, min(1.0, 1 / (self._window * self._steps)))
+    def update(self, share: float | torch.Tensor) -> None:
+        """Take in the weights, and the statistics of the norms, as they are after an optimiser's step.
+
+        ``share`` is that of the step; as a tensor on the weights' device it can be another one at each replay of a
+        recorded step.
+        """
+        shares = [share] * len(self._targets) if isinstance(share, torch.Tensor) else share
+        torch._foreach_lerp_(self._targets, self._sources, shares)
 
 
 def _floating(network: nn.Module) -> list[torch.Tensor]:

@@ -7,8 +7,9 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from bloodtune import metrics
 from bloodtune.augment import draw_batch, prediction_views, validation_views
 from bloodtune.configuration import Configuration
 from bloodtune.data import Split
+from bloodtune.graphs import Replayed
 from bloodtune.losses import build_loss
 from bloodtune.models import build_network
 from bloodtune.optimizers import WeightAverage, build_optimizer, schedule_factor
@@ -117,8 +119,11 @@ class Training:
         self._loss = build_loss(configuration, splits.class_counts)
         self._batch_size = min(configuration.batch_size, len(splits.train_labels))
         self._steps_per_epoch = math.ceil(len(splits.train_labels) / self._batch_size)
-        self._step = 0
+        self._total_loss = torch.zeros((), device=splits.device)
         self._watch = watch or Stopwatch()
+        # Where the parts of a step are timed, it is taken apart, as without a GPU.
+        self._is_recorded = splits.device.type == "cuda" and not self._watch.on
+        self._take_step = Replayed(self._step, self._generator) if self._is_recorded else self._step
 
     @property
     def parameters(self) -> int:
@@ -158,26 +163,43 @@ class Training:
         )
 
     def _train(self) -> float:
-        splits, device = self._splits, self._splits.device
+        count = len(self._splits.train_labels)
         self._trained.train()
-        total = torch.zeros((), device=device)
-        order = torch.randperm(len(splits.train_labels), generator=self._generator, device=device)
-        for rows in torch.split(order, self._batch_size):
-            self._watch.enter("augment")
-            self._set_learning_rate()
-            images = draw_batch(splits.train_images, rows, self.configuration, self._generator)
-            self._watch.enter("forward and backward")
-            with _autocast(device):
-                logits = self._trained(images)
-            loss = self._loss(logits.float(), splits.train_labels[rows])
-            self._optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
-            if self._average:
-                self._average.update()
-            total += loss.detach() * len(rows)
-            self._step += 1
-        return float(total) / len(splits.train_labels)
+        self._total_loss.zero_()
+        order = torch.randperm(count, generator=self._generator, device=self._splits.device)
+        for rows, plan in zip(torch.split(order, self._batch_size), self._plan_epoch(), strict=True):
+            self._take_step(rows, plan)
+        return float(self._total_loss) / count
+
+    def _plan_epoch(self) -> Sequence[Any]:
+        # Of each step the learning rate, and the share of the new weights in their average.
+        first = (self.epoch - 1) * self._steps_per_epoch
+        last = self.max_epochs * self._steps_per_epoch
+        plan = []
+        for step in range(first, first + self._steps_per_epoch):
+            factor = schedule_factor(self.configuration.schedule, step / last)
+            share = self._average.share(step + 1) if self._average else 0.0
+            plan.append((factor * self.configuration.learning_rate, share))
+        # A recorded step reads them on the GPU.
+        return torch.tensor(plan, device=self._splits.device).unbind() if self._is_recorded else plan
+
+    def _step(self, rows: torch.Tensor, plan: Any) -> None:
+        # All on the device, and nothing that waits for it: a GPU records it once and replays it.
+        splits = self._splits
+        self._watch.enter("augment")
+        images = draw_batch(splits.train_images, rows, self.configuration, self._generator)
+        self._watch.enter("forward and backward")
+        with _autocast(splits.device):
+            logits = self._trained(images)
+        loss = self._loss(logits.float(), splits.train_labels[rows])
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for group in self._optimizer.param_groups:
+            group["lr"] = plan[0]
+        self._optimizer.step()
+        if self._average:
+            self._average.update(plan[1])
+        self._total_loss += loss.detach() * len(rows)
 
     def _settle_norms(self) -> None:
         images, device = self._splits.train_images, self._splits.device
@@ -185,12 +207,6 @@ class Training:
         batches = torch.split(rows, self._batch_size)[:NORM_BATCHES]
         with _autocast(device):
             update_bn((images[batch].permute(0, 3, 1, 2) for batch in batches), self.network)
-
-    def _set_learning_rate(self) -> None:
-        progress = self._step / (self.max_epochs * self._steps_per_epoch)
-        factor = schedule_factor(self.configuration.schedule, progress)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.configuration.learning_rate * factor
 
 
 @torch.no_grad()

@@ -18,12 +18,12 @@ LAYERS = (
     *("plan", "provenance", "space"),
     *("classifier", "training", "models"),
     *("models.residual", "models.lightweight", "models.cnn", "models.mlnn", "models.layers"),
-    *("losses", "optimizers", "augment", "metrics", "data", "synthetic", "fetch"),
+    *("losses", "optimizers", "augment", "graphs", "metrics", "data", "synthetic", "fetch"),
     *("recipe", "parameter", "run", "configuration", "stopwatch", "errors"),
 )
 RAY = {"search", "profiler", "forgetting", "progress", "trainable", "halving", "searcher", "interrupt", "cluster"}
 OPTUNA = {"space", "searcher", "study_file"}
-TORCH = {"training", "classifier", "losses", "optimizers", "augment", "trainable", "predict"}
+TORCH = {"training", "classifier", "losses", "optimizers", "augment", "graphs", "trainable", "predict"}
 
 
 def module_name(file: Path) -> str:

@@ -124,12 +124,13 @@ def average_over(network: nn.Module, window: float, steps: int) -> tuple[WeightA
     """Move all weights and statistics at random; return their average, and where they were after each step."""
     average, states = WeightAverage(network, window), []
     generator = torch.Generator().manual_seed(0)
-    for _ in range(steps):
+    for step in range(1, steps + 1):
         with torch.no_grad():
             for tensor in network.state_dict().values():
                 tensor += torch.randn(tensor.shape, generator=generator).to(tensor.dtype) if tensor.ndim else 1
         states.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
-        average.update()
+        # As a number, or as a tensor for a GPU.
+        average.update(average.share(step) if step % 2 else torch.tensor(average.share(step)))
     return average, states
 
 
@@ -161,7 +162,7 @@ def test_the_window_is_a_share_of_the_steps_taken_so_far() -> None:
         average = WeightAverage(network, 0.1)
         for step in range(1, steps + 1):
             nn.init.constant_(network.weight, float(step))
-            average.update()
+            average.update(average.share(step))
         lags[steps] = 1 - average.network.weight.item() / steps  # type: ignore[union-attr, operator]
     assert lags[400] == pytest.approx(0.1 / 1.1, rel=0.05)
     assert lags[4000] == pytest.approx(0.1 / 1.1, rel=0.05)
