@@ -72,11 +72,9 @@ def configurations() -> dict[str, Configuration]:
     return found | {"residual": Configuration.from_mapping(RESIDUAL)}
 
 
-def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choices) -> Callable[[], None]:
-    """Return a function that takes one training step on a batch drawn at random."""
+def make_network(configuration: Configuration, splits: DeviceSplits) -> nn.Sequential:
+    """Return the network of a configuration, on the device of the splits."""
     torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(0)
-    order = torch.channels_last if choices.channels_last else torch.contiguous_format
     network = build_network(
         configuration,
         size=splits.train_images.shape[1],
@@ -84,6 +82,14 @@ def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choic
         mean=splits.mean,
         deviation=splits.deviation,
     )
+    return network.to(splits.device)
+
+
+def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choices) -> Callable[[], None]:
+    """Return a function that takes one training step on a batch drawn at random."""
+    generator = torch.Generator().manual_seed(0)
+    order = torch.channels_last if choices.channels_last else torch.contiguous_format
+    network = make_network(configuration, splits)
     if not choices.own_layers:
         _replace(network, layers.Dropout, lambda layer: nn.Dropout(layer.p))
         _replace(network, layers.Flatten, lambda layer: nn.Flatten())

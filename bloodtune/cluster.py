@@ -46,8 +46,8 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
 
     Args:
         address: from ``resolve_address``.
-        workers: CPUs of a Ray that is started here; None for all that this process may use, at least 1: by its
-            affinity, which Ray alone does not count, and its container's share.
+        workers: CPUs of a Ray that is started here; at most, and for None, all that this process may use, at least 1:
+            by its affinity, which Ray alone does not count, and its container's share.
         image_bytes: size of the images to keep in the object store of a Ray that is started here.
 
     Raises:
@@ -64,7 +64,7 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == LOCAL:
         options |= {
-            "num_cpus": workers or joblib.cpu_count(),
+            "num_cpus": min(workers or joblib.cpu_count(), joblib.cpu_count()),
             "include_dashboard": False,
             "object_store_memory": 2 * image_bytes + 200 * 2**20,
         }

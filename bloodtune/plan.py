@@ -32,6 +32,22 @@ class Plan:
         """What Ray reserves for one trial."""
         return {"cpu": 1, "gpu": self.gpus_per_trial} if self.gpus_per_trial else {"cpu": 1}
 
+    def corrections(self, asked_workers: int | None) -> list[str]:
+        """Return, a line each, what was asked for and is done otherwise."""
+        lines = []
+        if asked_workers and asked_workers > self.workers:
+            lines.append(f"--workers {asked_workers}: {self.workers} at a time fit here, so it is {self.workers}")
+        images = len(self.dataset.train.labels)
+        if self._largest_batch > images:
+            lines.append(f"batches of up to {self._largest_batch} are in the recipe: of {images}, all that there are")
+        return lines
+
+    @property
+    def _largest_batch(self) -> int:
+        enqueued = [entry.configuration.batch_size for entry in self.recipe.enqueued]
+        searched = [p for p in self.recipe.parameters if p.field == "batch_size" and self.recipe.sampler != "enqueued"]
+        return max([*enqueued, *(int(max(p.choices or (p.high or 0,))) for p in searched)], default=0)
+
     def __str__(self) -> str:
         """Return the plan as a person reads it."""
         asha, recipe = self.recipe.asha, self.recipe
@@ -68,8 +84,17 @@ def fitting_trials(resources: dict[str, float], gpus_per_trial: float) -> int:
     return max(1, min(cpus, fitting))
 
 
+def choose_workers(asked: int | None, resources: dict[str, float], gpus_per_trial: float, *, is_local: bool) -> int:
+    """Return how many trials run at a time: what was asked for, else what fits; never more than fit on one machine.
+
+    A cluster may grow into what was asked for.
+    """
+    fitting = fitting_trials(resources, gpus_per_trial)
+    return min(asked or fitting, fitting) if is_local else asked or fitting
+
+
 def choose_gpu_share(asked: float | None, resources: dict[str, float], *, is_local: bool) -> float:
-    """Return the GPUs of one trial: what was asked for, else 1 where there are GPUs.
+    """Return the GPUs of one trial: what was asked for, else 1 where there are GPUs, which ``sharing`` may divide.
 
     Raises:
         InputError: this machine has not as many, and no cluster is joined that could add some.

@@ -21,7 +21,7 @@ from bloodtune.cluster import LOCAL, connect, resolve_address
 from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.parameter import reach
-from bloodtune.plan import Plan, choose_gpu_share, fitting_trials
+from bloodtune.plan import Plan, choose_gpu_share, choose_workers
 from bloodtune.recipe import BOOK, Enqueued, Recipe, enqueue_first, load_recipe
 from bloodtune.run import (
     PROFILE,
@@ -82,17 +82,20 @@ def _search(arguments: argparse.Namespace) -> int:
     dataset = _load_data(arguments.data, before, address)
     with connect(address, workers=arguments.workers, image_bytes=dataset.image_bytes) as resources:
         share = choose_gpu_share(arguments.gpus_per_trial, resources, is_local=address == LOCAL)
+        if resources.get("GPU") and arguments.gpus_per_trial is None and not arguments.dry_run:
+            share = _share_gpus(dataset, recipe, resources)
         plan = Plan(
             recipe=recipe,
             budget=budget,
             seed=before.get("seed", 0) if arguments.seed is None else arguments.seed,
             dataset=dataset,
-            workers=arguments.workers or fitting_trials(resources, share),
+            workers=choose_workers(arguments.workers, resources, share, is_local=address == LOCAL),
             gpus_per_trial=share,
             time_budget=arguments.time_budget,
             place=_place(arguments),
             profile=arguments.profile,
         )
+        _print(*plan.corrections(arguments.workers))
         if arguments.dry_run:
             print(plan)
             return 0
@@ -180,6 +183,15 @@ def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: 
             raise_on_failed_trial=False,
             verbose=0,
         )
+
+
+def _share_gpus(dataset: Dataset, recipe: Recipe, resources: dict[str, float]) -> float:
+    from bloodtune.sharing import calibrate
+
+    _print("a GPU is there: measuring how many trials may share it; --gpus-per-trial says so at once")
+    calibration = calibrate(dataset, recipe, most=max(1, int(resources["CPU"] / resources["GPU"])))
+    _print(str(calibration))
+    return 1 / calibration.trials
 
 
 def _place(arguments: argparse.Namespace) -> tuple[str, ...]:
@@ -370,7 +382,7 @@ def _parser() -> argparse.ArgumentParser:
         "--gpus-per-trial",
         type=flags.gpu_share,
         metavar="X",
-        help="share of a GPU that a trial gets, such as 0.25 (default: 1 where there are GPUs, else 0)",
+        help="share of a GPU that a trial gets, such as 0.25 (default: measured where there are GPUs, else 0)",
     )
     where(
         "--address",

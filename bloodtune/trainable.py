@@ -94,10 +94,12 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         except DivergedError as error:
             return self._report(epochs, failure=str(error))
         except Exception as error:
+            is_out_of_memory = isinstance(error, torch.OutOfMemoryError)
             # After any other CUDA error the process is of no more use.
-            if self._device == "cuda" and not isinstance(error, torch.OutOfMemoryError):
+            if self._device == "cuda" and not is_out_of_memory:
                 raise
-            return self._report(epochs, failure=_one_line(error))
+            advice = "; a larger --gpus-per-trial leaves a trial more" if is_out_of_memory else ""
+            return self._report(epochs, failure=_one_line(error) + advice)
         return self._report(epochs)
 
     def _begin(self, config: dict[str, Any]) -> None:

@@ -136,12 +136,8 @@ class Training:
         Raises:
             DivergedError: the training or validation loss is not finite.
         """
-        assert self.epoch < self.max_epochs, "the schedule has ended"
         started = time.perf_counter()
-        self.epoch += 1
-        train_loss = self._train()
-        if not math.isfinite(train_loss):
-            raise DivergedError(f"training loss is {train_loss} in epoch {self.epoch}")
+        train_loss = self.train_epoch()
         self._watch.enter("validate")
         if self._settles:
             self._settle_norms()
@@ -162,14 +158,24 @@ class Training:
             seconds=time.perf_counter() - started,
         )
 
-    def _train(self) -> float:
+    def train_epoch(self) -> float:
+        """Train for one pass over the training split, without a validation; return the mean loss.
+
+        Raises:
+            DivergedError: the loss is not finite.
+        """
+        assert self.epoch < self.max_epochs, "the schedule has ended"
+        self.epoch += 1
         count = len(self._splits.train_labels)
         self._trained.train()
         self._total_loss.zero_()
         order = torch.randperm(count, generator=self._generator, device=self._splits.device)
         for rows, plan in zip(torch.split(order, self._batch_size), self._plan_epoch(), strict=True):
             self._take_step(rows, plan)
-        return float(self._total_loss) / count
+        loss = float(self._total_loss) / count
+        if not math.isfinite(loss):
+            raise DivergedError(f"training loss is {loss} in epoch {self.epoch}")
+        return loss
 
     def _plan_epoch(self) -> Sequence[Any]:
         # Of each step the learning rate, and the share of the new weights in their average.

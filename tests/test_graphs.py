@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from bloodtune.graphs import WARM_CALLS, Replayed
+from bloodtune.stopwatch import Stopwatch
+from bloodtune.training import DeviceSplits, Training
+from engine_fixtures import make_configuration, make_split
 
 
 class Recorder:
@@ -85,3 +88,18 @@ def test_each_shape_has_a_record_of_its_own(recorder: Recorder) -> None:
         expected.append((size, float(call)))
     assert seen == expected
     assert recorder.replays == 4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual"])
+def test_on_a_gpu_a_replayed_step_does_what_a_taken_one_does(family: str) -> None:
+    splits = DeviceSplits.load(make_split(200, seed=1), make_split(60, seed=2), "cuda")
+    # Augmented and averaged, so that draws and rates must differ from replay to replay; the last batch is smaller.
+    changes = {"dihedral": True, "shift": 2, "stain": 0.1, "cutout": 4, "ema": 0.1, "schedule": "cosine"}
+    configuration = make_configuration(family, **changes)
+    losses = []
+    for watch in (Stopwatch(), Stopwatch(on=True)):
+        training = Training(configuration, splits, max_epochs=9, seed=0, watch=watch)
+        losses.append([training.run_epoch().train_loss for _ in range(9)])
+    replayed, taken = losses
+    assert replayed == pytest.approx(taken, rel=0.02)

@@ -13,7 +13,7 @@ PACKAGE, ANALYSIS = ROOT / "bloodtune", ROOT / "analysis"
 
 # From the top down: a module may import those that stand behind it, for type checking too. A new one needs its place.
 LAYERS = (
-    *("search", "predict", "arguments", "profiler", "progress", "trainable"),
+    *("search", "predict", "arguments", "profiler", "progress", "trainable", "sharing"),
     *("forgetting", "halving", "searcher", "study_file", "interrupt", "cluster"),
     *("plan", "provenance", "space"),
     *("classifier", "training", "models"),
@@ -21,9 +21,10 @@ LAYERS = (
     *("losses", "optimizers", "augment", "graphs", "metrics", "data", "synthetic", "fetch"),
     *("recipe", "parameter", "run", "configuration", "stopwatch", "errors"),
 )
-RAY = {"search", "profiler", "forgetting", "progress", "trainable", "halving", "searcher", "interrupt", "cluster"}
+RAY = {"search", "profiler", "forgetting", "progress", "trainable", "sharing"}
+RAY |= {"halving", "searcher", "interrupt", "cluster"}
 OPTUNA = {"space", "searcher", "study_file"}
-TORCH = {"training", "classifier", "losses", "optimizers", "augment", "graphs", "trainable", "predict"}
+TORCH = {"training", "classifier", "losses", "optimizers", "augment", "graphs", "trainable", "sharing", "predict"}
 
 
 def module_name(file: Path) -> str:

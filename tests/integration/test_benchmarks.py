@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from data_fixtures import make_arrays, save
 
@@ -75,3 +76,10 @@ def test_the_speedrun_reports_its_seeds(folder: Path) -> None:
     assert len(figures["seconds"]) == len(figures["test_accuracies"]) == 2
     assert figures["reached"] is False, "the images are noise"
     assert "NOT reached" in table
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_its_benchmark_says_so(folder: Path) -> None:
+    figures, table = run_benchmark("gpu", folder, "--data", "small.npz")
+    assert figures["gpu"] is None
+    assert table.startswith("no GPU here")

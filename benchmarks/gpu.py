@@ -1,0 +1,156 @@
+"""What one GPU does: images/s of each family, trials side by side, a whole search, and seconds to 94 % accuracy.
+
+python benchmarks/gpu.py --data FILE
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import speedrun
+from bench import make_parser, print_figures
+from bloodtune.cluster import LOCAL, connect
+from bloodtune.data import Dataset, load_dataset, load_test_split
+from bloodtune.recipe import load_recipe
+from bloodtune.run import PROVENANCE, RunDirectory, best_record
+from bloodtune.sharing import MOST, activations, heaviest, measure
+from bloodtune.training import DeviceSplits, Training
+from training import configurations, make_network
+
+BATCH_SIZES = (64, 128, 256, 512)
+
+
+def measure_peaks() -> dict[str, float]:
+    """Return what the GPU reaches at its best: operations/s of a bfloat16 product, bytes/s of a copy."""
+    square = torch.randn(2, 8192, 8192, dtype=torch.bfloat16, device="cuda").unbind()
+    memory = torch.empty(2, 2**30, dtype=torch.uint8, device="cuda").unbind()
+    product = best_seconds(lambda: torch.mm(*square))
+    copy = best_seconds(lambda: memory[0].copy_(memory[1]))
+    return {"operations": 2 * 8192**3 / product, "bytes": 2 * 2**30 / copy}
+
+
+def best_seconds(action: Callable[[], object], rounds: int = 10) -> float:
+    """Return the seconds of the fastest of ``rounds``, the GPU's work included."""
+    best = float("inf")
+    for _ in range(rounds + 3):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        action()
+        torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def measure_families(splits: DeviceSplits, rounds: int) -> list[dict[str, Any]]:
+    """Return images/s of a training epoch, by family and batch size; the step is recorded and replayed."""
+    rows = []
+    for family, configuration in configurations().items():
+        operations = operations_of_image(family, splits)
+        # Each layer's output in bfloat16, written and read once, and its gradient too: the least that there is.
+        traffic = 4 * 2 * activations(configuration, splits)
+        for batch_size in BATCH_SIZES:
+            changed = dataclasses.replace(configuration, batch_size=batch_size, learning_rate=1e-4)
+            torch.cuda.reset_peak_memory_stats()
+            training = Training(changed, splits, max_epochs=10**6, seed=0)
+            training.train_epoch()
+            rate = len(splits.train_labels) / best_seconds(training.train_epoch, rounds)
+            row = {"family": family, "batch_size": batch_size, "images_per_second": rate}
+            row |= {"operations": operations * rate, "traffic": traffic * rate}
+            rows.append(row | {"bytes": torch.cuda.max_memory_reserved()})
+    return rows
+
+
+def operations_of_image(family: str, splits: DeviceSplits) -> float:
+    """Return the floating-point operations of one image's forward and backward pass."""
+    network = make_network(configurations()[family], splits)
+    with FlopCounterMode(display=False) as counter:
+        network(splits.train_images[:8].permute(0, 3, 1, 2)).sum().backward()
+    return int(counter.get_total_flops()) / 8
+
+
+def measure_packing(dataset: Dataset, most: int) -> dict[int, float]:
+    """Return the images/s of 1, 2, 4 ... trainings side by side, validation included."""
+    with connect(LOCAL, workers=None, image_bytes=dataset.image_bytes):
+        return dict(measure(dataset, heaviest(load_recipe("default")), most=most))
+
+
+def time_search(dataset: Dataset, budget: int, folder: Path) -> dict[str, Any]:
+    """Return the seconds of a whole search process, the trials that it finished and its best score."""
+    command = [sys.executable, "-m", "bloodtune.search", "--budget", str(budget), "--data", dataset.source]
+    started = time.perf_counter()
+    done = subprocess.run([*command, "--out", str(folder)], capture_output=True, text=True)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        sys.exit(f"the search ended with {done.returncode}:\n{done.stderr}")
+    run = RunDirectory.open(folder / "latest")
+    best = best_record(run.trials())
+    return {
+        "seconds": seconds,
+        "trials": len(run.trials()),
+        "epochs": len(run.curves()),
+        "gpus_per_trial": run.read_json(PROVENANCE)["gpus_per_trial"],
+        "best_val_macro_f1": best.best_val_macro_f1 if best else None,
+    }
+
+
+def time_speedrun(dataset: Dataset, seeds: int, epochs: int) -> dict[str, list[float]]:
+    """Return seconds and test accuracy of each seed; the first one, which sets the GPU up, is left out."""
+    test = load_test_split(dataset.source, dataset.md5)
+    runs = [speedrun.train_once(dataset, test, epochs, seed, "cuda") for seed in (1000, *range(seeds))]
+    return {
+        "setup_seconds": [runs[0][0]],
+        "seconds": [seconds for seconds, _ in runs[1:]],
+        "test_accuracies": [accuracy for _, accuracy in runs[1:]],
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print tables for people and, as the last line, their figures as JSON; without a GPU, that there is none."""
+    quick = "two epochs a row, two trials on the GPU, a search of 4, two seeds of one epoch"
+    arguments = make_parser(__doc__ or "", quick=quick).parse_args(argv)
+    dataset = load_dataset(arguments.data)
+    if not torch.cuda.is_available():
+        print("no GPU here: torch.cuda.is_available() is false")
+        print_figures({"gpu": None}, dataset, {"CPU": 1})
+        return 0
+    rounds, most, budget, seeds, epochs = (2, 2, 4, 2, 1) if arguments.quick else (10, MOST, 64, 5, speedrun.EPOCHS)
+    peaks = measure_peaks()
+    name = torch.cuda.get_device_name()
+    print(f"{name}: bfloat16 product {peaks['operations'] / 1e12:,.0f} TFLOP/s, copy {peaks['bytes'] / 1e12:.2f} TB/s")
+    rows = measure_families(DeviceSplits.load(dataset.train, dataset.val, "cuda"), rounds)
+    print(f"\n{'family':12}{'batch':>6}{'images/s':>12}{'of peak FLOP/s':>16}{'of peak TB/s':>14}{'MB':>8}")
+    for row in rows:
+        arithmetic, memory = row["operations"] / peaks["operations"], row["traffic"] / peaks["bytes"]
+        print(f"{row['family']:12}{row['batch_size']:6}{row['images_per_second']:12,.0f}", end="")
+        print(f"{arithmetic:16.2%}{memory:14.2%}{row['bytes'] / 1e6:8,.0f}")
+    packing = measure_packing(dataset, most)
+    print("\ntrainings side by side   images/s of all")
+    for count, rate in packing.items():
+        print(f"{count:22}{rate:18,.0f}")
+    with tempfile.TemporaryDirectory(prefix="bloodtune-gpu-") as folder:
+        search = time_search(dataset, budget, Path(folder))
+    print(
+        f"\nsearch of {search['trials']} configurations, {search['epochs']} epochs: {search['seconds']:.1f} s", end=""
+    )
+    print(f", {search['gpus_per_trial']:g} GPU a trial, best validation macro-F1 {search['best_val_macro_f1']:.4f}")
+    run = time_speedrun(dataset, seeds, epochs)
+    print(f"speedrun, {epochs} epochs, mean of {seeds} seeds: {mean(run['seconds']):.2f} s", end="")
+    print(f", test accuracy {mean(run['test_accuracies']):.4f}; setting up took {run['setup_seconds'][0]:.1f} s")
+    figures = {"gpu": name, "peaks": peaks, "families": rows, "packing": packing, "search": search, "speedrun": run}
+    print_figures(figures, dataset, {"GPU": 1})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
