@@ -15,7 +15,7 @@ summarize: .venv/installed
 	$(BIN)/python analysis/summarize.py $(ARGS)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 test-realdata: .venv/installed-dev
 	$(BIN)/python -m pytest -m realdata $(ARGS)

@@ -122,14 +122,10 @@ class RunDirectory:
         Raises:
             InputError: the name is not that of a folder, or the folder exists or cannot be written.
         """
-        # Plain names only: they stand in commands, in reports and in the study.
-        if not re.fullmatch(rf"\w[{_PLAIN}]*", name) or name == LATEST:
-            raise InputError(f"run name {name!r}: allowed are letters, digits and . + - _, and not {LATEST!r}")
+        check_name(out, name)
         path = out / name
         try:
             path.mkdir(parents=True)
-        except FileExistsError:
-            raise InputError(f"run {path} exists; choose another --name or --resume {name}") from None
         except OSError as error:
             raise InputError(f"{out} cannot be written: {error.strerror}") from None
         run = cls(path)
@@ -272,6 +268,19 @@ def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: in
 def plain_name(text: str) -> str:
     """Return text with a hyphen for all that the name of a run may not hold."""
     return re.sub(rf"[^{_PLAIN}]+", "-", text)
+
+
+def check_name(out: Path, name: str) -> None:
+    """Check that a run can have this name in the folder ``out``.
+
+    Raises:
+        InputError: the name is not that of a folder, or a run has it.
+    """
+    # Plain names only: they stand in commands, in reports and in the study.
+    if not re.fullmatch(rf"\w[{_PLAIN}]*", name) or name == LATEST:
+        raise InputError(f"run name {name!r}: allowed are letters, digits and . + - _, and not {LATEST!r}")
+    if os.path.lexists(out / name):
+        raise InputError(f"run {out / name} exists; choose another --name or --resume {name}")
 
 
 def check_writable(place: Path) -> None:

@@ -30,6 +30,7 @@ from bloodtune.run import (
     RunDirectory,
     best_record,
     best_records,
+    check_name,
     check_writable,
     plain_name,
 )
@@ -80,6 +81,9 @@ def _search(arguments: argparse.Namespace) -> int:
     check_writable(resumed.path if resumed else out)
     address = resolve_address(arguments.address)
     dataset = _load_data(arguments.data, before, address)
+    name = resumed.name if resumed else _name(arguments.name, out, dataset)
+    if not resumed:
+        check_name(out, name)
     with connect(address, workers=arguments.workers, image_bytes=dataset.image_bytes) as resources:
         share = choose_gpu_share(arguments.gpus_per_trial, resources, is_local=address == LOCAL)
         if resources.get("GPU") and arguments.gpus_per_trial is None and not arguments.dry_run:
@@ -95,12 +99,14 @@ def _search(arguments: argparse.Namespace) -> int:
             place=_place(arguments),
             profile=arguments.profile,
         )
-        _print(*plan.corrections(arguments.workers))
+        corrections = plan.corrections(arguments.workers)
         if arguments.dry_run:
+            _print(*corrections)
             print(plan)
             return 0
         record = describe_start(plan, resources)
-        run = resumed or RunDirectory.create(out, _name(arguments.name, out, dataset), recipe.text, record)
+        run = resumed or RunDirectory.create(out, name, recipe.text, record)
+        _print(*corrections)
         with run.lock():
             return run_plan(plan, run, record)
 

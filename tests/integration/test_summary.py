@@ -1,0 +1,37 @@
+"""The summary of a search, from its command line to the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+from bloodtune.run import RunDirectory
+from command_fixtures import SUMMARIZE, run_command
+
+
+def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(
+    folder: Path, finished: tuple[RunDirectory, str]
+) -> None:
+    command = "runs/one --quick --epochs 1 --longer 2 --workers 2"
+    code, _, err = run_command(folder, command, SUMMARIZE)
+    assert code == 0, err
+    results = folder / "results" / "one-quick"
+    for name in ("report.md", "choices.json", "tables/table3_f1.tex", "figures/best_so_far.pdf"):
+        assert (results / name).stat().st_size > 0
+    for place in ("best", "mlnn", "cnn", "lightweight"):
+        assert (results / "models" / place / "model.safetensors").exists()
+    assert os.readlink(folder / "results" / "latest") == "one-quick"
+    scores = json.loads((results / "choices.json").read_text())["mean_val_macro_f1"]
+    assert sum(label.endswith(", 2 epochs") for label in scores) == 1
+    told = [tuple(map(int, counts)) for counts in re.findall(r"retraining: (\d+)/(\d+)", err)]
+    assert told[-1] == (told[0][1] + 1,) * 2, "the longer one follows from the found ones"
+    assert scores["MLNN config 1"] == scores["MLNN config 3"], "one function, trained once"
+    assert scores["MLNN config 1"] != scores["MLNN config 2"]
+    first = (results / "report.md").read_bytes()
+    code, _, err = run_command(folder, command, SUMMARIZE)
+    assert code == 0, err
+    assert "retraining: 0/0" in err
+    assert "test split: 0/0" in err
+    assert (results / "report.md").read_bytes() == first
