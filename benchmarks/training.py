@@ -46,6 +46,7 @@ class Choices:
     bfloat16: bool = True
     channels_last: bool = True
     pool_before_relu: bool = True
+    own_pooling: bool = True
     own_layers: bool = True
     uint8_images: bool = True
     batched_augmentation: bool = True
@@ -59,6 +60,7 @@ PLAIN = Choices(
     bfloat16=False,
     channels_last=False,
     pool_before_relu=False,
+    own_pooling=False,
     own_layers=False,
     uint8_images=False,
     fused_optimizer=False,
@@ -95,8 +97,11 @@ def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choic
         _replace(network, layers.Flatten, lambda layer: nn.Flatten())
         _replace(network, layers.Convolution, _plain_convolution)
         _replace(network, layers.MeanPool, lambda layer: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
-    if not choices.pool_before_relu:
-        _put_relu_first(network)
+    if not (choices.own_pooling and choices.pool_before_relu):
+        pair = (nn.MaxPool2d(2), nn.ReLU()) if choices.pool_before_relu else (nn.ReLU(), nn.MaxPool2d(2))
+        # What the residual network pools is rectified already.
+        layers_of = pair if configuration.family != "residual" else (nn.MaxPool2d(2),)
+        _replace(network, layers.MaxPoolReLU, lambda layer: nn.Sequential(*layers_of))
     network.to(memory_format=order)  # type: ignore[call-overload]
     average = WeightAverage(network, configuration.ema) if configuration.ema and choices.ema else None
     optimizer = build_optimizer(configuration, network)
@@ -230,16 +235,6 @@ def _replace(network: nn.Module, kind: type[nn.Module], build: Callable[[Any], n
 
 def _plain_convolution(layer: nn.Conv2d) -> nn.Conv2d:
     return nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1, bias=layer.bias is not None)
-
-
-def _put_relu_first(network: nn.Module) -> None:
-    # Of layers in a row; elsewhere nothing is pooled.
-    for module in network.modules():
-        children = list(module.named_children())
-        for (first, pool), (second, relu) in itertools.pairwise(children):
-            if isinstance(pool, nn.MaxPool2d) and isinstance(relu, nn.ReLU):
-                setattr(module, first, relu)
-                setattr(module, second, pool)
 
 
 if __name__ == "__main__":

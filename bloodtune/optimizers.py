@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bloodtune.configuration import Configuration
+from bloodtune.dynamo import defer_dynamo
 
 # Share of the steps in which one-cycle rises: about one of 27 epochs, so that the first rung sees it at its peak.
 RISE = 0.04
@@ -16,6 +17,7 @@ RISE = 0.04
 
 def build_optimizer(configuration: Configuration, network: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser; weight decay applies to matrices and filters, not to biases and norms."""
+    defer_dynamo()
     parameters = list(network.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": configuration.weight_decay},

@@ -17,14 +17,15 @@ LAYERS = (
     *("forgetting", "halving", "searcher", "study_file", "interrupt", "cluster"),
     *("plan", "provenance", "space"),
     *("classifier", "training", "models"),
-    *("models.residual", "models.lightweight", "models.cnn", "models.mlnn", "models.layers"),
-    *("losses", "optimizers", "augment", "graphs", "metrics", "data", "synthetic", "fetch"),
+    *("models.residual", "models.lightweight", "models.cnn", "models.mlnn", "models.layers", "models.kernels"),
+    *("losses", "optimizers", "dynamo", "augment", "graphs", "metrics", "data", "synthetic", "fetch"),
     *("recipe", "parameter", "run", "configuration", "stopwatch", "errors"),
 )
 RAY = {"search", "profiler", "forgetting", "progress", "trainable", "sharing"}
 RAY |= {"halving", "searcher", "interrupt", "cluster"}
 OPTUNA = {"space", "searcher", "study_file"}
-TORCH = {"training", "classifier", "losses", "optimizers", "augment", "graphs", "trainable", "sharing", "predict"}
+TORCH = {"training", "classifier", "losses", "optimizers", "augment", "graphs", "dynamo"}
+TORCH |= {"trainable", "sharing", "predict"}
 
 
 def module_name(file: Path) -> str:

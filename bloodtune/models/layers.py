@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -45,6 +46,50 @@ class MeanPool(nn.Module):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return the mean of each channel."""
         return values.sum((2, 3)) / (values.shape[2] * values.shape[3])
+
+
+class MaxPoolReLU(nn.Module):
+    """2x2 max-pool, then ReLU: the values of ReLU, then max-pool, from a quarter of the work.
+
+    PyTorch's own pool writes its places in 64 bits each, and its backward pass zeros first what it fills later: on a
+    CPU the two of them take a third of a training step of the papers' CNN, and a tenth of that here.
+    """
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) to (N, C, H // 2, W // 2)."""
+        is_known = images.device.type == "cpu" and images.dtype is torch.bfloat16
+        if is_known and images.is_contiguous(memory_format=torch.channels_last):
+            return _PoolRectified.apply(images)  # type: ignore[no-any-return, no-untyped-call]
+        return functional.max_pool2d(images, 2).relu_()
+
+
+class _PoolRectified(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, images: torch.Tensor) -> torch.Tensor:
+        from bloodtune.models.kernels import pool_rectified
+
+        count, channels, height, width = context.shape = images.shape
+        shape = (count, channels, height // 2, width // 2)
+        pooled = torch.empty(shape, dtype=images.dtype, memory_format=torch.channels_last)
+        bits = _bits(pooled)
+        context.places = np.empty(bits.shape, np.uint8)
+        pool_rectified(_bits(images), bits, context.places)
+        return pooled
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
+        from bloodtune.models.kernels import spread
+
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        of_images = torch.empty(context.shape, dtype=gradient.dtype, memory_format=torch.channels_last)
+        if context.shape[2] % 2 or context.shape[3] % 2:
+            of_images.zero_()  # the last row or column was not pooled
+        spread(_bits(gradient), context.places, _bits(of_images))
+        return of_images
+
+
+def _bits(images: torch.Tensor) -> np.ndarray:
+    return images.detach().permute(0, 2, 3, 1).view(torch.int16).numpy()
 
 
 class Convolution(nn.Conv2d):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from bloodtune.models.layers import Convolution, Dropout, Flatten
+from bloodtune.models.layers import Convolution, Dropout, Flatten, MaxPoolReLU
 
 # Two poolings take 28 pixels to 7; larger images are averaged to as many, so that the head keeps its size.
 GRID = 7
@@ -20,9 +20,7 @@ def lightweight(*, channels: int, classes: int, size: int, width: int, dropout: 
     layers: list[nn.Module] = []
     for number, outputs in enumerate((width, width, 4 * width, 4 * width, 4 * width), start=1):
         layers += [Convolution(channels, outputs, bias=False), nn.BatchNorm2d(outputs)]
-        if number in (2, 5):
-            layers.append(nn.MaxPool2d(2))
-        layers.append(nn.ReLU())  # after the pooling: the same values from a quarter of the work
+        layers.append(MaxPoolReLU() if number in (2, 5) else nn.ReLU())
         channels = outputs
     if size // 4 != GRID:
         layers.append(nn.AdaptiveAvgPool2d(GRID))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bloodtune.models.layers import Convolution, Dropout, MeanPool
+from bloodtune.models.layers import Convolution, Dropout, MaxPoolReLU, MeanPool
 
 
 class ResidualBlock(nn.Module):
@@ -42,7 +42,7 @@ def residual(*, channels: int, classes: int, width: int, dropout: float) -> nn.S
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
         ResidualBlock(width),
-        nn.MaxPool2d(2),
+        MaxPoolReLU(),  # of numbers that are rectified already
         *_convolution(width, 3 * width),
         nn.ReLU(inplace=True),
         ResidualBlock(3 * width),
