@@ -1,0 +1,29 @@
+"""Trainings side by side on a Ray of their own: a core is shared as a GPU would be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bloodtune import sharing
+from bloodtune.cluster import LOCAL, connect
+from bloodtune.data import load_dataset
+from bloodtune.recipe import load_recipe
+from data_fixtures import make_arrays, save
+
+
+def test_trainings_are_measured_side_by_side_while_that_pays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "SECONDS", 0.1)
+    monkeypatch.setattr(sharing, "GAIN", 0.0)  # a core has nothing to gain
+    dataset = load_dataset(str(save(tmp_path / "small.npz", make_arrays(size=12, copies=40))))
+    with connect(LOCAL, workers=1, image_bytes=dataset.image_bytes):
+        calibration = sharing.calibrate(dataset, load_recipe("cnn"), most=3, device="cpu")
+        assert list(calibration.rates) == [1, 2]
+        assert calibration.trials == 2
+        assert min(calibration.rates.values()) > 0
+        # The core is free again.
+        monkeypatch.setattr(sharing, "GAIN", 1000.0)
+        again = sharing.calibrate(dataset, load_recipe("cnn"), most=2, device="cpu")
+    assert list(again.rates) == [1, 2]
+    assert again.trials == 1
