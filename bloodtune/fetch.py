@@ -132,6 +132,8 @@ def _download(url: str, md5: str, path: Path) -> None:
     try:
         pooch.retrieve(url, f"md5:{md5}", fname=path.name, path=path.parent, downloader=downloader)
     except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()  # pooch made it; where there is another file, it stays
         reason = str(error).split(". ")[0]
         if isinstance(error, requests.RequestException):  # its text is a paragraph of urllib3's internals
             reason = type(error).__name__

@@ -161,7 +161,7 @@ def test_load_dataset_discards_a_download_with_another_md5(server: Server, home:
     expected, server.content = md5_of(server.content), b"<html>please log in</html>"
     message = error_of("bloodmnist")
     assert f"expected md5:{expected} but got {md5_of(server.content)}): pass --data PATH" in message
-    assert os.listdir(home / ".medmnist") == []
+    assert not (home / ".medmnist").exists(), "nothing is left behind"
 
 
 def test_load_dataset_says_what_to_do_where_the_server_refuses(server: Server, home: Path) -> None:
@@ -182,9 +182,10 @@ def test_load_dataset_falls_back_where_nothing_was_asked(offline: None, standin:
 
 
 def test_load_dataset_does_not_fall_back_where_a_set_was_asked(
-    offline: None, standin: Path, monkeypatch: pytest.MonkeyPatch
+    offline: None, home: Path, standin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "(ConnectionError): pass --data PATH or --data synthetic" in error_of("bloodmnist")
+    assert not (home / ".medmnist").exists()
     assert error_of(None, cluster=True).startswith("bloodmnist could not be downloaded")
     monkeypatch.setenv("BLOODTUNE_DATA", "bloodmnist")
     assert error_of(None).startswith("BLOODTUNE_DATA: bloodmnist could not be downloaded")
