@@ -1,4 +1,5 @@
-# Each target installs what it needs into .venv first; installed once, nothing is installed again.
+# Each target installs what it needs into .venv first; installed once, nothing is installed again. Python compiles
+# what it imports: to compile all that there is takes longer than the rest of the installation.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -15,7 +16,7 @@ summarize: .venv/installed
 	$(BIN)/python analysis/summarize.py $(ARGS)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 test-realdata: .venv/installed-dev
 	$(BIN)/python -m pytest -m realdata $(ARGS)
@@ -34,9 +35,9 @@ clean:
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	@echo "installing into .venv (a minute or two)"
-	$(BIN)/python -m pip install --quiet -e .
+	$(BIN)/python -m pip install --quiet --no-compile -e .
 	touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install --quiet -e .[dev]
+	$(BIN)/python -m pip install --quiet --no-compile -e .[dev]
 	touch $@

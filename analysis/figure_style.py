@@ -102,6 +102,8 @@ def save_figure(drawn: CaptionedFigure, folder: Path, name: str) -> tuple[Path, 
     pdf, png = folder / f"{name}.pdf", folder / f"{name}.png"
     title = name.replace("_", " ")
     with mpl.rc_context(_style()):
+        drawn.figure.draw_without_rendering()
+        drawn.figure.set_layout_engine("none")  # laid out once for both
         about = {"Title": title, "Subject": drawn.caption, "Creator": "bloodtune", "CreationDate": None}
         drawn.figure.savefig(pdf, metadata=about)
         about = {"Title": title, "Description": drawn.caption, "Software": "bloodtune"}

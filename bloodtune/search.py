@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import shlex
@@ -84,7 +85,10 @@ def _search(arguments: argparse.Namespace) -> int:
     name = resumed.name if resumed else _name(arguments.name, out, dataset)
     if not resumed:
         check_name(out, name)
-    with connect(address, workers=arguments.workers, image_bytes=dataset.image_bytes) as resources:
+    with contextlib.ExitStack() as held:
+        if resumed and not arguments.dry_run:
+            held.enter_context(resumed.lock())  # before Ray is started, which takes seconds
+        resources = held.enter_context(connect(address, workers=arguments.workers, image_bytes=dataset.image_bytes))
         share = choose_gpu_share(arguments.gpus_per_trial, resources, is_local=address == LOCAL)
         if resources.get("GPU") and arguments.gpus_per_trial is None and not arguments.dry_run:
             share = _share_gpus(dataset, recipe, resources)
@@ -106,9 +110,10 @@ def _search(arguments: argparse.Namespace) -> int:
             return 0
         record = describe_start(plan, resources)
         run = resumed or RunDirectory.create(out, name, recipe.text, record)
+        if not resumed:
+            held.enter_context(run.lock())
         _print(*corrections)
-        with run.lock():
-            return run_plan(plan, run, record)
+        return run_plan(plan, run, record)
 
 
 def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:

@@ -20,8 +20,8 @@ from run_fixtures import write_recipe
 CLOCKS = ["train_seconds", "started"]
 
 
-def test_a_search_fills_its_run_directory(finished: tuple[RunDirectory, str]) -> None:
-    run, _ = finished
+def test_a_search_fills_its_run_directory(finished: RunDirectory) -> None:
+    run = finished
     trials, curves = pd.read_csv(run.path / "trials.csv"), run.curves()
     assert tuple(trials.columns) == TRIAL_COLUMNS
     assert tuple(curves.columns) == CURVE_COLUMNS
@@ -41,9 +41,8 @@ def test_a_search_fills_its_run_directory(finished: tuple[RunDirectory, str]) ->
     assert os.readlink(run.path.parent / "latest") == "one"
 
 
-def test_the_study_opens_in_optuna_and_nothing_in_it_runs(finished: tuple[RunDirectory, str]) -> None:
-    run, _ = finished
-    study = optuna.load_study(study_name="one", storage=f"sqlite:///{run.path / 'study.db'}")
+def test_the_study_opens_in_optuna_and_nothing_in_it_runs(finished: RunDirectory) -> None:
+    study = optuna.load_study(study_name="one", storage=f"sqlite:///{finished.path / 'study.db'}")
     states = [trial.state for trial in study.trials]
     assert len(states) == 8
     assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}
@@ -51,8 +50,8 @@ def test_the_study_opens_in_optuna_and_nothing_in_it_runs(finished: tuple[RunDir
     assert list(pruned.intermediate_values) == [1]
 
 
-def test_a_healthy_run_says_only_what_concerns_the_user(folder: Path, finished: tuple[RunDirectory, str]) -> None:
-    _, err = finished
+def test_a_healthy_run_says_only_what_concerns_the_user(searched: tuple[Path, str]) -> None:
+    folder, err = searched
     lines = err.splitlines()
     assert lines[0] == "run runs/one: tiny0, budget 8, 1 workers"
     assert lines[-2] == "run directory: runs/one"
@@ -68,7 +67,7 @@ def test_a_healthy_run_says_only_what_concerns_the_user(folder: Path, finished: 
     assert all(line.split(" ")[0].endswith("/8") and "images/s" in line for line in progress), err
 
 
-def test_one_worker_and_one_seed_give_the_same_search_twice(folder: Path, finished: tuple[RunDirectory, str]) -> None:
+def test_one_worker_and_one_seed_give_the_same_search_twice(folder: Path) -> None:
     command = "--recipe tpe.toml --data tiny0.npz --budget 8 --workers 1 --seed 3 --name two --profile"
     code, _, err = run_command(folder, command)
     assert code == 0, err
@@ -85,23 +84,24 @@ def test_one_worker_and_one_seed_give_the_same_search_twice(folder: Path, finish
     assert trained == pytest.approx(epochs, rel=0.1, abs=0.1)
 
 
-def test_a_warm_start_tries_the_best_of_another_run_first_on_other_data(
-    folder: Path, finished: tuple[RunDirectory, str]
-) -> None:
+def test_a_warm_start_tries_the_best_of_another_run_first_on_other_data(folder: Path, finished: RunDirectory) -> None:
     command = "--recipe tpe.toml --data tiny1.npz --budget 2 --workers 1 --warm-start one --name warm"
     code, _, err = run_command(folder, command)
     assert code == 0, err
     first = RunDirectory.open(folder / "runs/warm").proposals()
-    best = best_records([record for record in finished[0].trials() if not record.label], [1], 2)
+    best = best_records([record for record in finished.trials() if not record.label], [1], 2)
     assert [proposal.configuration for proposal in first[: len(best)]] == [record.configuration for record in best]
     assert [proposal.label for proposal in first[: len(best)]] == [f"one trial {record.trial}" for record in best]
 
 
 def test_a_trial_that_diverges_is_failed_and_costs_no_more_epochs(folder: Path) -> None:
     write_recipe(folder, sampler="enqueued", first_rate=100.0)
-    code, _, err = run_command(folder, "--recipe enqueued.toml --data tiny0.npz --budget 2 --workers 1 --name diverged")
+    data = (folder / "tiny0.npz").rename(folder / "cells(1).npz")  # a name that is not plain
+    code, _, err = run_command(folder, f"--recipe enqueued.toml --data {data} --budget 2 --workers 1")
     assert code == 0, err
-    trials = pd.read_csv(folder / "runs" / "diverged" / "trials.csv").set_index("label")
+    run = RunDirectory.open(folder / "runs" / "latest")
+    assert run.name.endswith("-cells-1-")
+    trials = pd.read_csv(run.path / "trials.csv").set_index("label")
     assert trials.state["first"] == "FAILED"
     assert re.fullmatch(r"(training|validation) loss is (nan|inf) in epoch 1", trials.message["first"])
     assert trials.epochs["first"] == 0

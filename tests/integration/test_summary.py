@@ -7,13 +7,10 @@ import os
 import re
 from pathlib import Path
 
-from bloodtune.run import RunDirectory
 from command_fixtures import SUMMARIZE, run_command
 
 
-def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(
-    folder: Path, finished: tuple[RunDirectory, str]
-) -> None:
+def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(folder: Path) -> None:
     command = "runs/one --quick --epochs 1 --longer 2 --workers 2"
     code, _, err = run_command(folder, command, SUMMARIZE)
     assert code == 0, err
