@@ -53,16 +53,12 @@ def f1_table(
         TITLES[name]: [percent(one.intervals[name], decimals[name]) for one in of] for name in METRICS
     }
     beside = _published_columns([published.get(one.contender.label) for one in tested]) if published else {}
-    order = ["Configuration", "Weighted F1", "Text", "Matrix", "Macro-F1", "Matrix, macro"]
-    others = [
-        "Configuration",
-        "Precision",
-        "Matrix, precision",
-        "Accuracy",
-        "Text, accuracy",
-        "Matrix, accuracy",
-        "AUC",
-    ]
+    # No wider than a page each.
+    parts = {
+        "F1": ["Weighted F1", "Text", "Matrix", "Macro-F1", "Matrix, macro"],
+        "Accuracy": ["Accuracy", "Text, accuracy", "Matrix, accuracy"],
+        "Precision and AUC": ["Precision", "Matrix, precision", "AUC"],
+    }
     scores = pd.DataFrame(first | beside)
     cost = {"Configuration": names} | _cost_columns(tested)
     seeds = {"Configuration": names} | {
@@ -70,8 +66,10 @@ def f1_table(
     }
     single = "one model each (the seed that is median on validation), % with 95 % bootstrap interval"
     panels = (
-        Panel(f"F1 of {single}", scores[[name for name in order if name in scores]]),
-        Panel(f"Precision, accuracy and AUC of {single}", scores[[name for name in others if name in scores]]),
+        *(
+            Panel(f"{title} of {single}", scores[["Configuration", *(name for name in part if name in scores)]])
+            for title, part in parts.items()
+        ),
         Panel("Mean ± standard deviation over the seeds, %", pd.DataFrame(seeds)),
         Panel("Validation macro-F1 that chose, %, and cost; means over the seeds", pd.DataFrame(cost)),
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-# LaTeX's article has 345 pt by 550 pt for text: what fits across at footnotesize (about 3.9 pt a character),
-# and what fits down beside a caption of a dozen lines.
-_FOOTNOTESIZE_CHARACTERS, _FLOAT_ROWS = 86, 46
+# LaTeX's article has 345 pt by 550 pt for text: what fits across at footnotesize (about 3.9 pt a character) and at
+# scriptsize (3.3 pt), and what fits down beside a caption of a dozen lines.
+_FOOTNOTESIZE_CHARACTERS, SCRIPTSIZE_CHARACTERS, _FLOAT_ROWS = 86, 104, 46
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -82,7 +82,7 @@ def to_markdown(panels: Sequence[Panel], caption: str) -> str:
 
 def to_latex(panels: Sequence[Panel], caption: str, name: str) -> str:
     """Return the panels as a ``table`` with the label ``tab:name``, continued in further ones of its number."""
-    width = max(_width(panel.frame) for panel in panels)
+    width = max(shown_width(panel.frame) for panel in panels)
     size = r"\footnotesize" if width <= _FOOTNOTESIZE_CHARACTERS else r"\scriptsize"
     head = rf"\caption{{{escape_latex(caption)}}}\label{{tab:{name.replace('_', '-')}}}"
     subject, _, rest = caption.partition(". ")
@@ -91,7 +91,7 @@ def to_latex(panels: Sequence[Panel], caption: str, name: str) -> str:
     floats = []
     for group in _fit_floats(panels):
         body = "\\par\\medskip\n".join(_latex_panel(panel) for panel in group)
-        size_and_gap = rf"{size}\setlength{{\tabcolsep}}{{3pt}}"
+        size_and_gap = rf"{size}\setlength{{\tabcolsep}}{{2.5pt}}"
         floats += [r"\begin{table}[htbp]", r"\centering", head, size_and_gap, body + r"\end{table}", ""]
         head = rf"\addtocounter{{table}}{{-1}}\caption{{{continued}}}"
     return "\n".join(floats)
@@ -105,6 +105,12 @@ def escape_latex(text: str) -> str:
 def escape_markdown(text: str) -> str:
     """Return text in which nothing ends a table cell or starts emphasis, code or a tag."""
     return re.sub(r"([\\|*<`]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def shown_width(frame: pd.DataFrame) -> int:
+    """Return the characters across a table, with two between its columns."""
+    columns = ([str(name), *map(str, frame.iloc[:, i])] for i, name in enumerate(frame.columns))
+    return sum(max(map(len, column)) + 2 for column in columns)
 
 
 def _markdown_panel(panel: Panel) -> str:
@@ -162,8 +168,3 @@ def _latex_cell(cell: str) -> str:
 
 def _numeric_columns(frame: pd.DataFrame) -> list[bool]:
     return [all(_NUMERIC.fullmatch(cell) for cell in frame.iloc[:, i]) for i in range(frame.shape[1])]
-
-
-def _width(frame: pd.DataFrame) -> int:
-    columns = ([str(name), *map(str, frame.iloc[:, i])] for i, name in enumerate(frame.columns))
-    return sum(max(map(len, column)) + 2 for column in columns)

@@ -17,7 +17,16 @@ from intervals import Interval, measure
 from results import FOUND, TestedContender, choose
 from score_tables import comparison_table, decimals_of, p_value, percent
 from summary_fixtures import CLASS_NAMES, fake_contenders, fake_provenance, fake_run
-from table_files import Panel, Table, escape_latex, escape_markdown, to_latex, write_table
+from table_files import (
+    SCRIPTSIZE_CHARACTERS,
+    Panel,
+    Table,
+    escape_latex,
+    escape_markdown,
+    shown_width,
+    to_latex,
+    write_table,
+)
 from tables import all_tables, search_costs, search_gains, write_tables
 
 NAMES = [
@@ -96,10 +105,19 @@ def test_f1_table_has_published_beside_measured(tables: dict[str, Table]) -> Non
         "88.66",
         "87.35",
     ]
-    others = table.panels[1].frame.set_index("Configuration")
-    assert others.loc["CNN config 2", "Matrix, precision"] == "95.05"
-    assert others.loc["lightweight CNN", "Text, accuracy"] == "≈94"
+    accuracy, precision = (panel.frame.set_index("Configuration") for panel in table.panels[1:3])
+    assert accuracy.loc["lightweight CNN", "Text, accuracy"] == "≈94"
+    assert precision.loc["CNN config 2", "Matrix, precision"] == "95.05"
     assert "the text gives a weighted F1 of 88.56 %, the paper's own matrix 88.66 %" in table.caption
+
+
+def test_no_table_is_wider_than_a_page(tables: dict[str, Table]) -> None:
+    name = "search #123, 81 epochs (chosen)"
+    for table in tables.values():
+        for panel in table.panels:
+            frame = panel.frame.replace("search #12 (chosen)", name)
+            assert shown_width(frame) <= SCRIPTSIZE_CHARACTERS, f"{table.name}: {panel.title}"
+    assert (tables["table3_f1"].panels[0].frame == "search #12 (chosen)").any(axis=None)
 
 
 def test_f1_table_leaves_published_values_out_of_other_data(tmp_path: Path) -> None:
@@ -130,7 +148,7 @@ def test_tables_do_with_one_configuration_and_one_seed(tmp_path: Path) -> None:
     made = all_tables(run, [one], measured, labels, names, choose([single]), np.random.default_rng(0))
     write_tables(made, tmp_path / "tables")
     assert made[6].frame.empty
-    assert "±" not in made[3].panels[2].frame.iloc[0, 1]
+    assert "±" not in made[3].panels[3].frame.iloc[0, 1]
 
 
 def test_per_class_table_has_each_family(tables: dict[str, Table]) -> None:
