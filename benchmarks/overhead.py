@@ -32,6 +32,10 @@ from bloodtune.searcher import StudySearcher
 
 REPORTS = 3
 
+# What the first trial of a process waits for the others to start: Tune would give each new trial to the first process,
+# and take back its request for another one.
+STARTING = 3.0
+
 
 class EmptyWorker(trainable.WarmWorker):
     """A warm worker whose epochs are empty; the ``seconds`` of one are those since its process last reported."""
@@ -41,6 +45,8 @@ class EmptyWorker(trainable.WarmWorker):
 
     def step(self) -> dict[str, Any]:
         """Report one epoch."""
+        if not self._reported:
+            time.sleep(STARTING)
         gap = time.perf_counter() - self._reported
         self._epoch += 1
         score = self._seed % 1000 / 1000
@@ -59,13 +65,25 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
     with connect(LOCAL, workers=workers, image_bytes=dataset.image_bytes) as resources:
         record = search.describe_start(plan, resources)
         run = RunDirectory.create(folder, "empty", recipe.text, record)
-        before, started = resident_bytes(), time.perf_counter()
-        with mock.patch.object(trainable, "WarmWorker", EmptyWorker), contextlib.redirect_stderr(io.StringIO()):
+        resident: list[int] = []
+        complete = StudySearcher.on_trial_complete
+
+        def complete_and_weigh(*arguments: Any, **keywords: Any) -> None:
+            complete(*arguments, **keywords)
+            resident.append(resident_bytes())
+
+        started = time.perf_counter()
+        with (
+            mock.patch.object(trainable, "WarmWorker", EmptyWorker),
+            mock.patch.object(StudySearcher, "on_trial_complete", complete_and_weigh),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             code = search.run_plan(plan, run, record)
-        seconds, grown = time.perf_counter() - started, resident_bytes() - before
+        seconds = time.perf_counter() - started
     if code or len(run.trials()) != trials:
         sys.exit(f"only {len(run.trials())} of {trials} empty trials ran")
     curves = run.curves()
+    early = trials // 10  # before, packages are still being imported
     # The first trial of a process starts it.
     gaps = curves[(curves.epoch == 1) & (curves.trial >= 2 * workers)].seconds
     return {
@@ -74,7 +92,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
         "trials_per_second": trials / seconds,
         "gap_seconds_median": float(gaps.median()),
         "gap_seconds_95": float(gaps.quantile(0.95)),
-        "driver_kilobytes_per_trial": grown / trials / 1000,
+        "driver_kilobytes_per_trial": (resident[-1] - resident[early]) / (trials - 1 - early) / 1000,
     }
 
 

@@ -120,7 +120,11 @@ class Configuration:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the fields that apply, in their order."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        return {name: value for name in FIELD_NAMES if (value := getattr(self, name)) is not None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Configuration:
+        """Return the same one, which cannot change: Tune copies what a trial is made of again and again."""
+        return self
 
 
 _TYPES = {field.name: str(field.type) for field in dataclasses.fields(Configuration)}

@@ -1,10 +1,13 @@
-"""What Ray Tune keeps of a finished trial until the search ends, and nobody reads."""
+"""What Ray Tune does for each trial, and nobody needs."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from typing import Any
 
-from ray.tune import Callback
+from ray.tune import Callback, registry
 
 
 class Forgetting(Callback):  # type: ignore[misc]
@@ -21,3 +24,14 @@ class Forgetting(Callback):  # type: ignore[misc]
         kept.last_result = {}
 
     on_trial_error = on_trial_complete
+
+
+@contextlib.contextmanager
+def remembered_trainable() -> Iterator[None]:
+    """Let Tune ask the cluster once for the class that it registered there, not five times a trial."""
+    known = registry._global_registry
+    known.get, known.contains = functools.cache(known.get), functools.cache(known.contains)
+    try:
+        yield
+    finally:
+        del known.get, known.contains

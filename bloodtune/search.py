@@ -165,7 +165,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
 def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: list[Callback]) -> None:
     from ray import tune
 
-    from bloodtune.forgetting import Forgetting
+    from bloodtune.forgetting import Forgetting, remembered_trainable
     from bloodtune.halving import HeldHalving
     from bloodtune.trainable import WarmWorker
 
@@ -178,7 +178,7 @@ def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: 
         device="cuda" if plan.gpus_per_trial else "cpu",
         profile=plan.profile,
     )
-    with tempfile.TemporaryDirectory(prefix="bloodtune-tune-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="bloodtune-tune-") as scratch, remembered_trainable():
         # Not tune.Tuner: it pickles searcher and callbacks for a restore that the run directory replaces.
         tune.run(
             tune.with_resources(worker, plan.resources_per_trial),

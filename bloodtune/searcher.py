@@ -49,6 +49,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.run = run
         self.budget = budget
         self.finished: list[TrialRecord] = run.trials()
+        self._best = best_record(self.finished)
         self.live: dict[str, LiveTrial] = {}
         self.suggest_seconds = 0.0
         self.failure = ""  # why the search cannot go on; Tune would swallow an exception and lose the trial
@@ -75,7 +76,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return {
             "trial": number,
             "seed": draw_seed(self._seed, number),
-            "configuration": proposal.configuration.to_mapping(),
+            "configuration": proposal.configuration,
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -111,7 +112,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def best(self) -> TrialRecord | None:
         """Return the best trial so far, running ones included."""
         running = [_record(live, "RUNNING", "", None) for live in list(self.live.values())]
-        return best_record([*self.finished, *running])
+        return best_record([*filter(None, [self._best]), *running])
 
     def rung_history(self) -> dict[int, list[tuple[float, bool]]]:
         """Return the objective of finished trials at each rung, and whether they went on: what ASHA starts from."""
@@ -190,7 +191,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._study.tell(live.study_trial, record.val_macro_f1 if state == COMPLETE else None, state=_STATES[state])
         values = {epoch.epoch: epoch.val_macro_f1 for epoch in live.epochs}
         self._file.add(_freeze(record, values, self.recipe))
-        if best_record(self.finished) is record:
+        self._best = best_record([*filter(None, [self._best]), record])
+        if self._best is record:
             self.run.write_best(record)
 
 

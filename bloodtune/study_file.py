@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
 import urllib.parse
@@ -29,17 +28,17 @@ class StudyFile:
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         stored = study.get_trials(deepcopy=False)
         self.stored = {trial.user_attrs.get("trial") for trial in stored}
-        self._file = file
         self._study = storage.get_study_id_from_name(name)
         self._next = len(stored)
         storage.remove_session()
         storage.engine.dispose()
+        # Patient, as other programs may read the file and lock it.
+        self._connection = sqlite3.connect(file, timeout=60)
 
     def add(self, trial: FrozenTrial) -> None:
         """Put a finished trial on disk, whole or not at all; its values are finite."""
         assert trial.datetime_start and trial.datetime_complete
-        # Patient, as other programs may read the file and lock it.
-        with contextlib.closing(sqlite3.connect(self._file, timeout=60)) as connection, connection:
+        with self._connection as connection:
             columns = "number, study_id, state, datetime_start, datetime_complete"
             times = (_time(trial.datetime_start), _time(trial.datetime_complete))
             values = (self._next, self._study, trial.state.name, *times)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from bloodtune.configuration import Configuration
 from bloodtune.recipe import Asha
 from bloodtune.stopwatch import Stopwatch
 
@@ -103,7 +102,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         return self._report(epochs)
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._configuration = Configuration.from_mapping(config["configuration"])
+        self._configuration = config["configuration"]
         self._seed = config["seed"]
         self._training = None
 

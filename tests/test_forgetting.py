@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ray.tune import registry
 from ray.tune.experiment.trial import Trial
 from ray.tune.registry import register_trainable
 
-from bloodtune.forgetting import Forgetting
+from bloodtune.forgetting import Forgetting, remembered_trainable
 from bloodtune.trainable import WarmWorker
 
 
@@ -28,3 +29,16 @@ def test_a_finished_trial_keeps_no_statistics_of_its_results(trial: Trial) -> No
     assert trial.metric_analysis == {}
     assert "val_macro_f1" not in str(trial.get_json_state()), "which is kept too, once it is asked for"
     assert trial.checkpoint is None, "what Tune asks for at the end still works"
+
+
+def test_the_trainable_is_asked_for_once_and_only_for_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    register_trainable("worker", WarmWorker)
+    asked = []
+    original = registry._Registry.get
+    monkeypatch.setattr(registry._Registry, "get", lambda self, *key: asked.append(key) or original(self, *key))
+    with remembered_trainable():
+        found = [registry.get_trainable_cls("worker") for _ in range(3)]
+    assert found[0] is found[1] is found[2]
+    assert len(asked) == 1
+    registry.get_trainable_cls("worker")
+    assert len(asked) == 2

@@ -35,8 +35,8 @@ def test_suggest_gives_the_enqueued_configurations_first_then_samples_up_to_the_
     searcher = make_searcher(tmp_path, budget=4)
     proposals = propose_all(searcher)
     assert [proposal["trial"] for proposal in proposals] == [0, 1, 2, 3]
-    assert proposals[0]["configuration"]["learning_rate"] == 0.01
-    assert proposals[1]["configuration"]["hidden_size"] == 32
+    assert proposals[0]["configuration"].learning_rate == 0.01
+    assert proposals[1]["configuration"].hidden_size == 32
     assert [record.label for record in searcher.run.trials()] == ["first", "second", "", ""]
     assert searcher.suggest("one more") == "FINISHED"
 
@@ -130,7 +130,7 @@ def test_resume_runs_an_interrupted_trial_again_under_its_number_and_repeats_not
     resumed = reopen(searcher)
     proposals = propose_all(resumed)
     assert [proposal["trial"] for proposal in proposals] == [0, 2, 3, 4, 5]
-    assert proposals[1]["configuration"] == interrupted.configuration.to_mapping()
+    assert proposals[1]["configuration"] == interrupted.configuration
     records = resumed.run.trials()
     assert sorted(record.trial for record in records) == list(range(6))
     assert [record.label for record in records].count("second") == 1

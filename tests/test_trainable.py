@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bloodtune import trainable
+from bloodtune.configuration import Configuration
 from bloodtune.data import Split
 from bloodtune.recipe import Asha
 from bloodtune.trainable import WarmWorker
@@ -18,7 +19,7 @@ ASHA = Asha(max_epochs=9, first_rung=2, reduction_factor=3)
 
 def config(**changes: Any) -> dict[str, Any]:
     configuration = {"family": "cnn", "width": 4, "optimizer": "adam", "learning_rate": 0.01, "batch_size": 16}
-    return {"trial": 0, "seed": 1, "configuration": configuration | changes}
+    return {"trial": 0, "seed": 1, "configuration": Configuration.from_mapping(configuration | changes)}
 
 
 def make_worker(*, profile: bool = False, device: str = "cpu") -> WarmWorker:
