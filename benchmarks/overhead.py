@@ -92,7 +92,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
         "trials_per_second": trials / seconds,
         "gap_seconds_median": float(gaps.median()),
         "gap_seconds_95": float(gaps.quantile(0.95)),
-        "driver_kilobytes_per_trial": (resident[-1] - resident[early]) / (trials - 1 - early) / 1000,
+        "driver_kilobytes_per_trial": (resident[-1] - resident[early]) / max(1, trials - 1 - early) / 1000,
     }
 
 

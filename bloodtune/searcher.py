@@ -112,7 +112,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def best(self) -> TrialRecord | None:
         """Return the best trial so far, running ones included."""
         running = [_record(live, "RUNNING", "", None) for live in list(self.live.values())]
-        return best_record([*filter(None, [self._best]), *running])
+        return best_record(filter(None, (self._best, *running)))
 
     def rung_history(self) -> dict[int, list[tuple[float, bool]]]:
         """Return the objective of finished trials at each rung, and whether they went on: what ASHA starts from."""
@@ -191,8 +191,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._study.tell(live.study_trial, record.val_macro_f1 if state == COMPLETE else None, state=_STATES[state])
         values = {epoch.epoch: epoch.val_macro_f1 for epoch in live.epochs}
         self._file.add(_freeze(record, values, self.recipe))
-        self._best = best_record([*filter(None, [self._best]), record])
-        if self._best is record:
+        if best_record(filter(None, (self._best, record))) is record:
+            self._best = record
             self.run.write_best(record)
 
 

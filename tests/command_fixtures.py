@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ SUMMARIZE = (str(ROOT / "analysis" / "summarize.py"),)
 
 def start(folder: Path, arguments: str, program: tuple[str, ...] = SEARCH) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, *program, *arguments.split()],
+        [sys.executable, *program, *shlex.split(arguments)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
         stdout=subprocess.PIPE,

@@ -21,8 +21,7 @@ CLOCKS = ["train_seconds", "started"]
 
 
 def test_a_search_fills_its_run_directory(finished: RunDirectory) -> None:
-    run = finished
-    trials, curves = pd.read_csv(run.path / "trials.csv"), run.curves()
+    trials, curves = pd.read_csv(finished.path / "trials.csv"), finished.curves()
     assert tuple(trials.columns) == TRIAL_COLUMNS
     assert tuple(curves.columns) == CURVE_COLUMNS
     assert sorted(trials.trial) == list(range(8))
@@ -32,13 +31,13 @@ def test_a_search_fills_its_run_directory(finished: RunDirectory) -> None:
     assert (trials[trials.state == "PRUNED"].epochs == 1).all(), "the one rung is at epoch 1"
     assert (trials.state == "PRUNED").any()
     assert trials.best_val_macro_f1.max() > 0.9, "three classes of colour are easy"
-    provenance = run.read_json("provenance.json")
+    provenance = finished.read_json("provenance.json")
     assert provenance["budget"] == 8
     assert provenance["seed"] == 3
     assert provenance["data"]["split_sizes"] == {"train": 96, "val": 36, "test": 36}
     assert provenance["epochs_spent"] == len(curves)
     assert provenance["ended"] >= provenance["started"]
-    assert os.readlink(run.path.parent / "latest") == "one"
+    assert os.readlink(finished.path.parent / "latest") == "one"
 
 
 def test_the_study_opens_in_optuna_and_nothing_in_it_runs(finished: RunDirectory) -> None:
@@ -96,11 +95,11 @@ def test_a_warm_start_tries_the_best_of_another_run_first_on_other_data(folder: 
 
 def test_a_trial_that_diverges_is_failed_and_costs_no_more_epochs(folder: Path) -> None:
     write_recipe(folder, sampler="enqueued", first_rate=100.0)
-    data = (folder / "tiny0.npz").rename(folder / "cells(1).npz")  # a name that is not plain
-    code, _, err = run_command(folder, f"--recipe enqueued.toml --data {data} --budget 2 --workers 1")
+    (folder / "tiny0.npz").rename(folder / "my cells (1).npz")  # a file may have any name
+    code, _, err = run_command(folder, "--recipe enqueued.toml --data 'my cells (1).npz' --budget 2 --workers 1")
     assert code == 0, err
     run = RunDirectory.open(folder / "runs" / "latest")
-    assert run.name.endswith("-cells-1-")
+    assert run.name.endswith("-my-cells-1-")
     trials = pd.read_csv(run.path / "trials.csv").set_index("label")
     assert trials.state["first"] == "FAILED"
     assert re.fullmatch(r"(training|validation) loss is (nan|inf) in epoch 1", trials.message["first"])
