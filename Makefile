@@ -8,7 +8,7 @@ COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: search summarize test test-realdata test-benchmarks lint clean
+.PHONY: search summarize test test-realdata test-benchmarks test-faults lint clean
 
 search: .venv/installed
 	$(BIN)/python -m bloodtune.search --budget 64 $(ARGS)
@@ -24,6 +24,9 @@ test-realdata: .venv/installed-dev
 
 test-benchmarks: .venv/installed-dev
 	$(BIN)/python -m pytest -m benchmark $(ARGS)
+
+test-faults: .venv/installed-dev
+	$(BIN)/python -m pytest -m faults $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

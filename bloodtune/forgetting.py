@@ -11,7 +11,7 @@ from ray.tune import Callback, registry
 
 
 class Forgetting(Callback):  # type: ignore[misc]
-    """Let go of a finished trial's results: Tune keeps six statistics and two windows of every number in them.
+    """Let go of a finished trial's results and checkpoint: Tune keeps six statistics and two windows of every number.
 
     They are most of what a trial takes in the driver's memory (docs/experiments.md); all of it is in the run directory.
     """
@@ -22,6 +22,8 @@ class Forgetting(Callback):  # type: ignore[misc]
         kept.metric_analysis.clear()
         kept.metric_n_steps.clear()
         kept.last_result = {}
+        for config in (trial.config, trial.evaluated_params):
+            config.pop("checkpoint", None)
 
     on_trial_error = on_trial_complete
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler
@@ -11,41 +11,42 @@ from ray.tune.schedulers import FIFOScheduler
 from bloodtune.recipe import Asha
 from bloodtune.searcher import OBJECTIVE
 
+HELD_SHARE = 0.4
+
 
 class HeldHalving(FIFOScheduler):  # type: ignore[misc]
     """Asynchronous successive halving that stops trials and never pauses one (Li et al. 2020, in its stopping form).
 
     At a rung a trial goes on if its value is among the best 1 / ``reduction_factor`` of those that reached the rung
     so far. Ray's own ASHA asks no more; but where a sampler's proposals get better nearly each one beats those before
-    it, and most of a search goes into trials of equal worth (docs/experiments.md). So one goes on here
-    only while fewer than that share of the rung's trials, and one more, have gone on, or if it is better than all.
+    it, and most of a search goes into trials of equal worth (docs/experiments.md). So one goes on here only while
+    fewer than ``HELD_SHARE`` of the rung's trials, and one more, have gone on, or if it is better than all. The first
+    ``enqueued`` trials, which go on where nothing better is known yet, take no place from those that are sampled.
     """
 
-    def __init__(self, asha: Asha, recorded: Mapping[int, Iterable[tuple[float, bool]]]) -> None:
-        """Start from what earlier trials had at each rung: their value, and whether they went on."""
+    def __init__(
+        self, asha: Asha, recorded: Mapping[int, Mapping[int, tuple[float, bool]]], *, enqueued: int = 0
+    ) -> None:
+        """Start from what earlier trials had at each rung, by their number: their value, and whether they went on."""
         super().__init__()
         self._share = 1 / asha.reduction_factor
-        self._values: dict[int, list[float]] = {}
-        self._gone_on: dict[int, int] = {}
-        for rung in asha.rungs:
-            earlier = list(recorded.get(rung, ()))
-            self._values[rung] = [value for value, _ in earlier]
-            self._gone_on[rung] = sum(went_on for _, went_on in earlier)
+        self._enqueued = enqueued
+        self._decided = {rung: dict(recorded.get(rung, {})) for rung in asha.rungs}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Say whether the trial goes on; a worker reports at every rung."""
-        rung = result.get("epoch")
-        if rung not in self._values:
+        """Say whether the trial goes on; a worker reports at every rung, and again in a trial that was retried."""
+        decided = self._decided.get(result.get("epoch", 0))
+        if decided is None:
             return str(self.CONTINUE)
-        goes_on = self._goes_on(rung, result[OBJECTIVE])
-        self._values[rung].append(result[OBJECTIVE])
-        self._gone_on[rung] += goes_on
-        return str(self.CONTINUE if goes_on else self.STOP)
+        number, value = trial.config["trial"], result[OBJECTIVE]
+        if number not in decided:
+            decided[number] = value, self._goes_on(decided, value)
+        return str(self.CONTINUE if decided[number][1] else self.STOP)
 
-    def _goes_on(self, rung: int, value: float) -> bool:
-        earlier = self._values[rung]
-        if all(other < value for other in earlier):
+    def _goes_on(self, decided: Mapping[int, tuple[float, bool]], value: float) -> bool:
+        if all(other < value for other, _ in decided.values()):
             return True
-        share = (len(earlier) + 1) * self._share
-        better = sum(other > value for other in earlier)
-        return better < math.ceil(share) and self._gone_on[rung] < 1 + share
+        reached = len(decided) + 1
+        better = sum(other > value for other, _ in decided.values())
+        gone_on = sum(went_on for number, (_, went_on) in decided.items() if number >= self._enqueued)
+        return better < math.ceil(reached * self._share) and gone_on < 1 + reached * HELD_SHARE

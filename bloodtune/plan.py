@@ -8,13 +8,17 @@ from bloodtune.data import Dataset
 from bloodtune.errors import InputError
 from bloodtune.recipe import Recipe
 
+EPOCH_LIMIT = 1800.0
+CHECKPOINT_EVERY = 30.0
+
 
 @dataclass(frozen=True)
 class Plan:
     """All that a search needs to know before it starts.
 
-    ``time_budget`` is in seconds, None for no end; ``place`` has the flags that said where to run; with ``profile`` the
-    workers say where their time went.
+    ``time_budget`` is in seconds, None for no end; so are ``epoch_limit``, after which a trial is failed, and
+    ``checkpoint_every``, which a trial trains from one checkpoint to the next. ``place`` has the flags that said where
+    to run; with ``profile`` the workers say where their time went.
     """
 
     recipe: Recipe
@@ -24,6 +28,8 @@ class Plan:
     workers: int
     gpus_per_trial: float
     time_budget: float | None
+    epoch_limit: float = EPOCH_LIMIT
+    checkpoint_every: float = CHECKPOINT_EVERY
     place: tuple[str, ...] = ()
     profile: bool = False
 

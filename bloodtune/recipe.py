@@ -271,7 +271,7 @@ def _parse_enqueued(content: dict[str, Any], file: Path) -> tuple[Enqueued, ...]
             configuration = Configuration.from_mapping(values)
         except InputError as error:
             raise InputError(f"{where} ({entry['label']}): {error}") from None
-        enqueued.append(Enqueued(str(entry["label"]), str(entry["source"]), configuration, epochs))
+        enqueued.append(Enqueued(" ".join(str(entry["label"]).split()), str(entry["source"]), configuration, epochs))
     return tuple(enqueued)
 
 

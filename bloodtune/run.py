@@ -6,15 +6,18 @@ import contextlib
 import csv
 import dataclasses
 import fcntl
+import itertools
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
@@ -26,6 +29,7 @@ COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
 TRIALS, CURVES, PROPOSALS = "trials.csv", "curves.csv", "proposals.jsonl"
 RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json", "study.db"
 PROFILE = "profile.csv"
+CHECKPOINTS = "checkpoints"
 LATEST = "latest"
 
 CONFIG_PREFIX = "config."
@@ -52,7 +56,8 @@ class TrialRecord:
     """One finished trial: a row of ``trials.csv``.
 
     ``val_macro_f1`` and ``val_accuracy`` are those of the last epoch and, like the best ones, None where no
-    epoch was finished. ``label`` names a configuration that the recipe enqueued, ``message`` says why a trial failed.
+    epoch was finished. ``retries`` counts how often it went on in another process after its own had died, ``label``
+    names a configuration that the recipe enqueued, ``message`` says why a trial failed.
     """
 
     trial: int
@@ -65,6 +70,7 @@ class TrialRecord:
     train_seconds: float
     parameters: int | None
     started: str
+    retries: int
     label: str
     message: str
     configuration: Configuration
@@ -103,11 +109,31 @@ class Proposal:
     label: str
     configuration: Configuration
 
+    def to_line(self) -> str:
+        """Return the line of ``proposals.jsonl``."""
+        row = {"trial": self.trial, "label": self.label, "config": self.configuration.to_mapping()}
+        return json.dumps(row)
+
+    @classmethod
+    def from_line(cls, line: str) -> Proposal:
+        """Read a line of ``proposals.jsonl``."""
+        row = json.loads(line)
+        return cls(int(row["trial"]), str(row["label"]), Configuration.from_mapping(row["config"]))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a training after an epoch, as its worker wrote it: data, which nothing but a worker opens."""
+
+    epoch: int
+    state: bytes = field(repr=False)
+
 
 class RunDirectory:
     """The files of one search, append-only records first.
 
-    An interrupted trial has a proposal and perhaps rows in ``curves.csv`` but none in ``trials.csv``.
+    An interrupted trial has a proposal and perhaps rows in ``curves.csv`` but none in ``trials.csv``; perhaps a
+    checkpoint too, the last one of those that its worker sent.
     """
 
     def __init__(self, path: Path) -> None:
@@ -132,9 +158,9 @@ class RunDirectory:
         try:
             (path / RECIPE).write_text(recipe_text, encoding="utf-8")
             run.write_json(PROVENANCE, provenance or {})
-            _append_csv(path / CURVES, CURVE_COLUMNS)
+            _append(path / CURVES, to_csv(CURVE_COLUMNS))
             (path / PROPOSALS).touch()
-            _append_csv(path / TRIALS, TRIAL_COLUMNS)
+            _append(path / TRIALS, to_csv(TRIAL_COLUMNS))
             point_latest(out, name)
         except OSError as error:
             shutil.rmtree(path, ignore_errors=True)
@@ -176,20 +202,45 @@ class RunDirectory:
 
     def append_proposal(self, proposal: Proposal) -> None:
         """Put a proposal on disk."""
-        row = {"trial": proposal.trial, "label": proposal.label, "config": proposal.configuration.to_mapping()}
-        _append(self.path / PROPOSALS, json.dumps(row) + "\n")
+        _append(self.path / PROPOSALS, proposal.to_line() + "\n")
 
     def append_epochs(self, trial: int, epochs: Iterable[EpochRecord]) -> None:
         """Put a trial's new epochs on disk."""
-        rows = [(trial, *dataclasses.astuple(epoch)) for epoch in epochs]
-        if rows:
-            _append_csv(self.path / CURVES, *rows)
+        if rows := [epoch_row(trial, epoch) for epoch in epochs]:
+            _append(self.path / CURVES, to_csv(*rows))
 
     def append_trial(self, record: TrialRecord) -> None:
         """Put a finished trial on disk; its message becomes one line."""
         # The csv module does not quote a carriage return that stands alone, and cannot read very long cells.
         message = " ".join(record.message.split())[:MESSAGE_LENGTH]
-        _append_csv(self.path / TRIALS, tuple(dataclasses.replace(record, message=message).to_row().values()))
+        row = dataclasses.replace(record, message=message).to_row()
+        _append(self.path / TRIALS, to_csv(tuple(row.values())))
+
+    def write_checkpoint(self, trial: int, checkpoint: Checkpoint) -> None:
+        """Replace the trial's checkpoint by a newer one, which is whole on disk before the older one goes."""
+        older = self._checkpoint_files(trial)
+        file = self.path / CHECKPOINTS / f"{trial}-{checkpoint.epoch}.pt"
+        file.parent.mkdir(exist_ok=True)
+        replace(file, checkpoint.state)
+        for other in older - {file}:
+            other.unlink()
+
+    def checkpoint(self, trial: int) -> Checkpoint | None:
+        """Read the trial's last checkpoint that is whole, None where there is none."""
+        epochs = {int(file.stem.partition("-")[2]): file for file in self._checkpoint_files(trial)}
+        for epoch, file in sorted(epochs.items(), reverse=True):
+            if _is_whole(file):
+                return Checkpoint(epoch, file.read_bytes())
+        return None
+
+    def drop_checkpoints(self, trial: int | None = None, *, but: Collection[int] = ()) -> None:
+        """Delete the checkpoints of a trial that has ended, or those of all ``but`` some."""
+        for file in self._checkpoint_files("*" if trial is None else trial):
+            if int(file.name.partition("-")[0]) not in but:
+                file.unlink()
+
+    def _checkpoint_files(self, trial: int | str) -> set[Path]:
+        return set((self.path / CHECKPOINTS).glob(f"{trial}-*.pt"))
 
     def write_best(self, record: TrialRecord) -> None:
         """Write ``best.json``: the trial with the highest validation macro-F1 of any epoch."""
@@ -199,46 +250,90 @@ class RunDirectory:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Replace ``best.json`` or ``provenance.json`` in one step."""
-        temporary = self.path / f".{name}"
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self.path / name)
+        replace(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read ``best.json`` or ``provenance.json``; empty where it was not written yet."""
+        """Read ``best.json`` or ``provenance.json``; empty where it was not written yet.
+
+        Raises:
+            InputError: it is damaged.
+        """
         file = self.path / name
-        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+        try:
+            return dict(json.loads(file.read_bytes())) if file.exists() else {}
+        except ValueError as error:
+            raise InputError(f"{file} is damaged: {error}") from None
 
     def proposals(self) -> list[Proposal]:
         """Read all proposals, in the order in which they were made."""
-        rows = map(json.loads, _read_whole_lines(self.path / PROPOSALS).splitlines())
-        return [Proposal(r["trial"], r["label"], Configuration.from_mapping(r["config"])) for r in rows]
+        return self.read_lines(PROPOSALS).whole()
 
     def trials(self) -> list[TrialRecord]:
         """Read the finished trials, in the order in which they ended."""
-        rows = csv.DictReader(StringIO(_read_whole_lines(self.path / TRIALS), newline=""))
-        return [TrialRecord.from_row(row) for row in rows]
+        return self.read_lines(TRIALS).whole()
 
     def curves(self) -> pd.DataFrame:
         """Read the epochs of all trials (columns: ``CURVE_COLUMNS``)."""
-        return pd.read_csv(StringIO(_read_whole_lines(self.path / CURVES)))
+        rows = list(itertools.starmap(epoch_row, self.read_lines(CURVES).whole()))
+        kinds = {name: int if name in ("trial", "epoch") else float for name in CURVE_COLUMNS}
+        return pd.DataFrame(rows, columns=list(CURVE_COLUMNS)).astype(kinds)
 
-    def drop_interrupted(self) -> pd.DataFrame:
-        """Take the epochs of trials without a row in ``trials.csv`` out of ``curves.csv`` and return them.
+    def read_lines(self, name: str) -> Lines[Any]:
+        """Read the records of ``trials.csv``, ``curves.csv`` or ``proposals.jsonl``, and say which lines are damaged.
 
-        A last line that was cut off while it was written, in any of the records, goes with them.
+        A last line without its end, cut off while it was written, or still being written, is no record yet.
+
+        Raises:
+            InputError: the file has the columns of another version.
         """
-        for file in (self.path / name for name in (TRIALS, CURVES, PROPOSALS)):
-            whole = _read_whole_lines(file).encode()
-            if len(whole) < file.stat().st_size:
-                os.truncate(file, len(whole))  # what is whole is never rewritten
-        finished = {record.trial for record in self.trials()}
-        curves = self.curves()
-        is_finished = curves.trial.isin(finished)
-        if not is_finished.all():
-            temporary = self.path / f".{CURVES}"
-            curves[is_finished].to_csv(temporary, index=False)
-            temporary.replace(self.path / CURVES)
-        return curves[~is_finished]
+        file = self.path / name
+        header, parse = _FORMATS[name]
+        content = file.read_bytes() if file.exists() else b""
+        *lines, rest = content.split(b"\n")
+        damaged = [] if file.exists() else [0]
+        if header:
+            first = lines.pop(0).decode(errors="replace") if lines else ""
+            if first != header:
+                if re.fullmatch(r"trial(,[a-z][\w.]*)+", first):
+                    raise InputError(f"{file} has the columns of another version of Bloodtune")
+                damaged = [1] if lines or rest else damaged
+        records: list[Any] = []
+        for number, line in enumerate(lines, start=2 if header else 1):
+            try:
+                records.append(parse(line.decode()))
+            except (ValueError, KeyError, TypeError, csv.Error):
+                damaged.append(number)
+        return Lines(file, records, damaged, is_cut=bool(rest))
+
+
+_Record = TypeVar("_Record")
+
+
+@dataclass(frozen=True)
+class Lines(Generic[_Record]):
+    """What a file of records holds, and the numbers of its lines that cannot be read (0: the file is missing)."""
+
+    file: Path
+    records: list[_Record]
+    damaged: list[int]
+    is_cut: bool
+
+    def whole(self) -> list[_Record]:
+        """Return the records.
+
+        Raises:
+            InputError: a line is damaged.
+        """
+        if self.damaged:
+            raise InputError(f"{self}; a search that resumes the run keeps what is whole")
+        return self.records
+
+    def __str__(self) -> str:
+        """Say what is damaged, in one line."""
+        if self.damaged == [0]:
+            return f"{self.file} is missing"
+        more = f" and {len(self.damaged) - 1} more" if len(self.damaged) > 1 else ""
+        return f"{self.file} is damaged in line {self.damaged[0]}{more}" if self.damaged else f"{self.file} is whole"
 
 
 def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
@@ -302,10 +397,26 @@ def point_latest(folder: Path, name: str) -> None:
     temporary.replace(folder / LATEST)
 
 
-def _read_whole_lines(file: Path) -> str:
-    # A last line without its end was cut off while it was written, or still is being written.
-    content = file.read_bytes()
-    return content[: content.rfind(b"\n") + 1].decode()
+def epoch_row(trial: int, epoch: EpochRecord) -> tuple[int | float, ...]:
+    """Return the row of ``curves.csv``."""
+    return (trial, *dataclasses.astuple(epoch))
+
+
+def to_csv(*rows: Iterable[Any]) -> str:
+    """Return rows as the lines of a CSV file."""
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def replace(file: Path, content: bytes) -> None:
+    """Replace a file in one step: it is never there in part, whatever ends the process or the machine."""
+    temporary = file.with_name(f".{file.name}")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
 
 
 def _append(file: Path, text: str) -> None:
@@ -315,10 +426,22 @@ def _append(file: Path, text: str) -> None:
         os.fsync(stream.fileno())
 
 
-def _append_csv(file: Path, *rows: tuple[Any, ...]) -> None:
-    text = StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    _append(file, text.getvalue())
+def _is_whole(file: Path) -> bool:
+    # What torch writes is a ZIP archive, with a checksum of each part.
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error):
+        return False
+
+
+def _parse_trial(line: str) -> TrialRecord:
+    return TrialRecord.from_row(dict(zip(TRIAL_COLUMNS, next(csv.reader([line])), strict=True)))
+
+
+def _parse_epoch(line: str) -> tuple[int, EpochRecord]:
+    trial, epoch, *values = line.split(",")
+    return int(trial), EpochRecord(int(epoch), *map(float, values))
 
 
 def _parse(annotation: str, cell: str) -> Any:
@@ -328,3 +451,11 @@ def _parse(annotation: str, cell: str) -> Any:
     if kind == "bool":
         return cell == "True"
     return {"int": int, "float": float, "str": str}[kind](cell)
+
+
+# Of each file of records its first line, where it has one for all, and what reads one of the others.
+_FORMATS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    TRIALS: (",".join(TRIAL_COLUMNS), _parse_trial),
+    CURVES: (",".join(CURVE_COLUMNS), _parse_epoch),
+    PROPOSALS: ("", Proposal.from_line),
+}

@@ -21,13 +21,15 @@ from bloodtune import provenance
 from bloodtune.cluster import LOCAL, connect, resolve_address
 from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
+from bloodtune.mend import examine, mend
 from bloodtune.parameter import reach
-from bloodtune.plan import Plan, choose_gpu_share, choose_workers
+from bloodtune.plan import CHECKPOINT_EVERY, EPOCH_LIMIT, Plan, choose_gpu_share, choose_workers
 from bloodtune.recipe import BOOK, Enqueued, Recipe, enqueue_first, load_recipe
 from bloodtune.run import (
     PROFILE,
     PROVENANCE,
     RECIPE,
+    EpochRecord,
     RunDirectory,
     best_record,
     best_records,
@@ -100,6 +102,8 @@ def _search(arguments: argparse.Namespace) -> int:
             workers=choose_workers(arguments.workers, resources, share, is_local=address == LOCAL),
             gpus_per_trial=share,
             time_budget=arguments.time_budget,
+            epoch_limit=arguments.epoch_limit,
+            checkpoint_every=arguments.checkpoint_every,
             place=_place(arguments),
             profile=arguments.profile,
         )
@@ -156,7 +160,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
             f"run directory: {run.path}",
             f"next: {_next_command(run, plan, len(searcher.finished))}",
         )
-        _end(run, record, seconds)
+        _end(run, record, searcher.repeated, seconds)
     if interrupt.by_signal:
         return INTERRUPTED
     return 1 if searcher.failure or best is None else 0
@@ -168,6 +172,7 @@ def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: 
     from bloodtune.forgetting import Forgetting, remembered_trainable
     from bloodtune.halving import HeldHalving
     from bloodtune.trainable import WarmWorker
+    from bloodtune.watchdog import Watchdog, known_deaths
 
     asha = plan.recipe.asha
     worker = tune.with_parameters(
@@ -176,19 +181,20 @@ def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: 
         val=plan.dataset.val,
         asha=asha,
         device="cuda" if plan.gpus_per_trial else "cpu",
+        checkpoint_every=plan.checkpoint_every,
         profile=plan.profile,
     )
-    with tempfile.TemporaryDirectory(prefix="bloodtune-tune-") as scratch, remembered_trainable():
+    with tempfile.TemporaryDirectory(prefix="bloodtune-tune-") as scratch, remembered_trainable(), known_deaths():
         # Not tune.Tuner: it pickles searcher and callbacks for a restore that the run directory replaces.
         tune.run(
             tune.with_resources(worker, plan.resources_per_trial),
             search_alg=searcher,
-            scheduler=HeldHalving(asha, searcher.rung_history()),
+            scheduler=HeldHalving(asha, searcher.rung_history(), enqueued=len(plan.recipe.enqueued)),
             num_samples=-1,
             max_concurrent_trials=plan.workers,
             reuse_actors=True,
             stop=interrupt,
-            callbacks=[*callbacks, Forgetting()],
+            callbacks=[*callbacks, Watchdog(searcher.live, plan.epoch_limit), Forgetting()],
             name="search",
             storage_path=scratch,
             raise_on_failed_trial=False,
@@ -254,7 +260,7 @@ def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe, resumed: 
         if asked:
             _print(f"this recipe has {len(recipe.enqueued)} configurations and samples no more: budget lowered")
         budget = len(recipe.enqueued)
-    finished = len(resumed.trials()) if resumed else 0
+    finished = len(examine(resumed).trials) if resumed else 0
     if budget < finished:
         raise InputError(f"--budget {budget}: the run has {finished} finished trials already")
     return budget
@@ -296,11 +302,11 @@ def describe_start(plan: Plan, resources: dict[str, float]) -> dict[str, Any]:
 
 
 def _begin(run: RunDirectory, start: dict[str, Any]) -> dict[str, Any]:
-    # What interrupted trials spent was spent, though their epochs are dropped: their trials start anew.
-    dropped = run.drop_interrupted()
+    whole = mend(run)
+    _print(*whole.notes)
+    # What interrupted trials spent was spent, though they train it again.
     record = run.read_json(PROVENANCE)
-    record["discarded_epochs"] = record.get("discarded_epochs", 0) + len(dropped)
-    record["discarded_seconds"] = record.get("discarded_seconds", 0.0) + float(dropped.seconds.sum())
+    _discard(record, whole.discarded)
     if record["started"] != start["started"]:
         changed = {key: start[key] for key in ("command", "versions", "git_commit", "workers", "devices", "started")}
         record["resumed"] = [*record.get("resumed", []), changed]
@@ -310,8 +316,15 @@ def _begin(run: RunDirectory, start: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _end(run: RunDirectory, record: dict[str, Any], seconds: float) -> None:
+def _discard(record: dict[str, Any], epochs: Sequence[EpochRecord]) -> None:
+    record["discarded_epochs"] = record.get("discarded_epochs", 0) + len(epochs)
+    seconds = sum(epoch.seconds for epoch in epochs)
+    record["discarded_seconds"] = round(record.get("discarded_seconds", 0.0) + seconds, 1)
+
+
+def _end(run: RunDirectory, record: dict[str, Any], repeated: Sequence[EpochRecord], seconds: float) -> None:
     curves = run.curves()
+    _discard(record, repeated)
     spent = {
         "ended": provenance.now(),
         "wall_seconds": round(record.get("wall_seconds", 0.0) + seconds, 1),
@@ -386,6 +399,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     what("--max-epochs", type=flags.positive, metavar="N", help="in place of the recipe's")
     what("--time-budget", type=flags.duration, metavar="TIME", help="stop after 90s, 30m or 2h; can be resumed")
+    what(
+        "--epoch-limit",
+        type=flags.duration,
+        metavar="TIME",
+        default=EPOCH_LIMIT,
+        help="fail a trial that takes longer for one epoch (default: 30m)",
+    )
     what("--seed", type=flags.seed, metavar="N", help="of all draws (default: 0)")
     where = parser.add_argument_group("where to run").add_argument
     where("--workers", type=flags.positive, metavar="N", help="trials at a time (default: what fits)")
@@ -404,6 +424,13 @@ def _parser() -> argparse.ArgumentParser:
     files("--name", help="of the run (default: date, time and data)")
     files("--out", default="runs", metavar="DIR", help="where runs are kept (default: %(default)s)")
     files("--resume", metavar="NAME", help="go on with a run in that folder; a larger --budget extends it")
+    files(
+        "--checkpoint-every",
+        type=flags.duration,
+        metavar="TIME",
+        default=CHECKPOINT_EVERY,
+        help="of a trial, from which it goes on after its worker or the search has died (default: 30s)",
+    )
     files("--profile", action="store_true", help="write where the time went (profile.csv), and print it")
     files("--dry-run", action="store_true", help="print the plan and stop")
     return parser

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,23 +17,42 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from ray.tune.search import Searcher
 
 from bloodtune.recipe import Recipe
-from bloodtune.run import COMPLETE, FAILED, PRUNED, STUDY, EpochRecord, Proposal, RunDirectory, TrialRecord, best_record
+from bloodtune.run import (
+    COMPLETE,
+    CURVES,
+    FAILED,
+    PRUNED,
+    STUDY,
+    EpochRecord,
+    Proposal,
+    RunDirectory,
+    TrialRecord,
+    best_record,
+)
 from bloodtune.space import parameters_of, suggest
 from bloodtune.study_file import StudyFile
 
 OBJECTIVE: Final = "val_macro_f1"
+
+# How often a trial goes on in another process after its own has died, before it counts as failed.
+RETRIES = 3
 
 _STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
 
 
 @dataclass
 class LiveTrial:
-    """A trial that was proposed and has not ended yet, with its epochs so far."""
+    """A trial that was proposed and has not ended yet, with its epochs so far.
+
+    ``overdue`` says why its worker had to be ended, or nothing.
+    """
 
     proposal: Proposal
     started: str
     study_trial: optuna.Trial
     epochs: list[EpochRecord] = field(default_factory=list)
+    retries: int = 0
+    overdue: str = ""
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
@@ -40,7 +60,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     The study that proposes lives in memory (a live SQLite study costs 35 ms a trial); finished trials are added to
     ``study.db``, so that nothing in it is ever RUNNING. Every draw is seeded by the study's seed and the
-    trial's number: a resumed search does not repeat draws. What ASHA stops becomes PRUNED.
+    trial's number: a resumed search does not repeat draws. What ASHA stops becomes PRUNED. A trial whose process died
+    is proposed again, up to ``RETRIES`` times, and goes on from its last checkpoint.
     """
 
     def __init__(self, recipe: Recipe, run: RunDirectory, *, budget: int, seed: int) -> None:
@@ -51,41 +72,52 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.finished: list[TrialRecord] = run.trials()
         self._best = best_record(self.finished)
         self.live: dict[str, LiveTrial] = {}
+        self.repeated: list[EpochRecord] = []  # epochs that were trained again after a process had died
         self.suggest_seconds = 0.0
         self.failure = ""  # why the search cannot go on; Tune would swallow an exception and lose the trial
         self._seed = seed
+        self._waiting: deque[LiveTrial] = deque()  # for another process
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(direction="maximize")  # each trial brings its sampler
-        self._file = StudyFile(run.path / STUDY, run.name)
         self._proposed = {proposal.trial: proposal for proposal in run.proposals()}
-        self._ask_from = self._replay()
+        self._begun: dict[int, list[EpochRecord]] = {}  # epochs of interrupted trials that go on
+        self._replay()
+        done = {record.trial for record in self.finished}
+        self._numbers = (number for number in range(budget) if number not in done)  # interrupted ones first
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """Return the next configuration with its trial number and seed, or FINISHED."""
-        number = next(self._ask_from, None)
-        if number is None or self.failure:
-            return str(Searcher.FINISHED)
-        started = time.perf_counter()
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the next configuration with its trial's number, seed and checkpoint, or FINISHED.
+
+        While trials run it is None instead: a process may die yet, and Tune does not ask again after FINISHED.
+        """
+        live = None
         with self._guarded():
-            proposal, study_trial = self._propose(number)
-        self.suggest_seconds += time.perf_counter() - started
-        if self.failure:
-            return str(Searcher.FINISHED)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.live[trial_id] = LiveTrial(proposal, now, study_trial)
+            live = self._waiting.popleft() if self._waiting else self._propose_next()
+            if live is not None:
+                checkpoint = self.run.checkpoint(live.proposal.trial) if live.epochs else None
+        if self.failure or live is None:
+            return None if self.live and not self.failure else str(Searcher.FINISHED)
+        self.live[trial_id] = live
         return {
-            "trial": number,
-            "seed": draw_seed(self._seed, number),
-            "configuration": proposal.configuration,
+            "trial": live.proposal.trial,
+            "seed": draw_seed(self._seed, live.proposal.trial),
+            "configuration": live.proposal.configuration,
+            "checkpoint": checkpoint,
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Take in a report that did not end its trial."""
         with self._guarded():
-            self._take_epochs(self.live[trial_id], result)
+            live = self.live[trial_id]
+            self._take_epochs(live, result)
+            if checkpoint := result.pop("checkpoint", None):
+                self.run.write_checkpoint(live.proposal.trial, checkpoint)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Take in the last report of a trial that ASHA stopped, that reached its end or that failed."""
+        """Take in the last report of a trial that ASHA stopped, that reached its end or that failed.
+
+        An ``error`` is the death of its process, without a report.
+        """
         live = self.live.pop(trial_id, None)
         if live is None:
             return
@@ -96,8 +128,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return
         with self._guarded():
             self._take_epochs(live, result)
+            if error and live.retries < RETRIES and not live.overdue:
+                live.retries += 1
+                self._waiting.append(live)
+                return
             if error or result.get("failure"):
-                state, message = FAILED, str(result.get("failure", "the worker process died"))
+                died = live.overdue or f"the worker process died, {RETRIES + 1} times"
+                state, message = FAILED, str(result.get("failure", died))
             else:
                 ended = bool(live.epochs) and live.epochs[-1].epoch >= self.recipe.asha.max_epochs
                 state, message = (COMPLETE if ended else PRUNED), ""
@@ -114,17 +151,19 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         running = [_record(live, "RUNNING", "", None) for live in list(self.live.values())]
         return best_record(filter(None, (self._best, *running)))
 
-    def rung_history(self) -> dict[int, list[tuple[float, bool]]]:
-        """Return the objective of finished trials at each rung, and whether they went on: what ASHA starts from."""
-        # A trial that failed after a rung, before its next epoch was reported, had gone on from there.
+    def rung_history(self) -> dict[int, dict[int, tuple[float, bool]]]:
+        """Return of earlier trials, by number, the objective at each rung, and if they went on: where ASHA starts."""
+        # A trial that failed after a rung, before its next epoch was reported, had gone on from there; one that was
+        # interrupted goes on from its checkpoint.
         last = {record.trial: record.epochs + (record.state == FAILED) for record in self.finished}
+        last |= {trial: len(epochs) + 1 for trial, epochs in self._begun.items()}
         curves = self.run.curves()
         curves = curves[curves.trial.isin(last)]
         history = {}
         for rung in self.recipe.asha.rungs:
             at_rung = curves[curves.epoch == rung]
             values = zip(at_rung.trial, at_rung.val_macro_f1, strict=True)
-            history[rung] = [(float(value), last[trial] > rung) for trial, value in values]
+            history[rung] = {trial: (float(value), last[trial] > rung) for trial, value in values}
         return history
 
     @contextlib.contextmanager
@@ -134,17 +173,32 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         except Exception as error:
             self.failure = self.failure or f"cannot go on: {type(error).__name__}: {error}"
 
-    def _replay(self) -> Iterator[int]:
-        # Refills the study from the records; returns the numbers still to run, interrupted trials first.
-        curves = self.run.curves()
-        for record in sorted(self.finished, key=lambda record: record.trial):
-            curve = curves[curves.trial == record.trial]
-            trial = _freeze(record, dict(zip(curve.epoch, curve.val_macro_f1, strict=True)), self.recipe)
+    def _replay(self) -> None:
+        # Refills the study, and its file, from the records.
+        curves: defaultdict[int, list[EpochRecord]] = defaultdict(list)
+        for trial, epoch in self.run.read_lines(CURVES).whole():
+            curves[trial].append(epoch)
+        records = sorted(self.finished, key=lambda record: record.trial)
+        trials = [_freeze(record, curves.pop(record.trial, []), self.recipe) for record in records]
+        for trial in trials:
             self._study.add_trial(trial)
-            if record.trial not in self._file.stored:
-                self._file.add(trial)
-        done = {record.trial for record in self.finished}
-        return iter([number for number in range(self.budget) if number not in done])
+        self._begun = curves
+        self._file = StudyFile(self.run.path / STUDY, self.run.name, trials)
+        if self._best:
+            self.run.write_best(self._best)
+
+    def _propose_next(self) -> LiveTrial | None:
+        number = next(self._numbers, None)
+        if number is None:
+            return None
+        started = time.perf_counter()
+        proposal, study_trial = self._propose(number)
+        self.suggest_seconds += time.perf_counter() - started
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        live = LiveTrial(proposal, now, study_trial, list(self._begun.get(number, ())))
+        for epoch in live.epochs:
+            study_trial.report(epoch.val_macro_f1, epoch.epoch)
+        return live
 
     def _propose(self, number: int) -> tuple[Proposal, optuna.Trial]:
         known = self._proposed.get(number)
@@ -178,7 +232,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _take_epochs(self, live: LiveTrial, result: dict[str, Any]) -> None:
         last = live.epochs[-1].epoch if live.epochs else 0
-        fresh = [epoch for epoch in result.get("epochs", ()) if epoch.epoch > last]
+        epochs = result.get("epochs", ())
+        fresh = [epoch for epoch in epochs if epoch.epoch > last]
+        self.repeated += [epoch for epoch in epochs if epoch.epoch <= last]
         self.run.append_epochs(live.proposal.trial, fresh)
         live.epochs += fresh
         for epoch in fresh:
@@ -189,8 +245,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.run.append_trial(record)
         self.finished.append(record)
         self._study.tell(live.study_trial, record.val_macro_f1 if state == COMPLETE else None, state=_STATES[state])
-        values = {epoch.epoch: epoch.val_macro_f1 for epoch in live.epochs}
-        self._file.add(_freeze(record, values, self.recipe))
+        self._file.add(_freeze(record, live.epochs, self.recipe))
+        self.run.drop_checkpoints(record.trial)
         if best_record(filter(None, (self._best, record))) is record:
             self._best = record
             self.run.write_best(record)
@@ -201,14 +257,14 @@ def draw_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _freeze(record: TrialRecord, values: dict[int, float], recipe: Recipe) -> FrozenTrial:
+def _freeze(record: TrialRecord, epochs: Iterable[EpochRecord], recipe: Recipe) -> FrozenTrial:
     parameters, distributions = parameters_of(record.configuration, recipe)
     return create_trial(
         state=_STATES[record.state],
         value=record.val_macro_f1 if record.state == COMPLETE else None,
         params=parameters,
         distributions=distributions,
-        intermediate_values=values,
+        intermediate_values={epoch.epoch: epoch.val_macro_f1 for epoch in epochs},
         user_attrs={"trial": record.trial, "label": record.label, "message": record.message},
     )
 
@@ -227,6 +283,7 @@ def _record(live: LiveTrial, state: str, message: str, parameters: int | None) -
         train_seconds=round(sum(epoch.seconds for epoch in live.epochs), 3),
         parameters=parameters,
         started=live.started,
+        retries=live.retries,
         label=live.proposal.label,
         message=message,
         configuration=live.proposal.configuration,

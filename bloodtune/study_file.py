@@ -13,6 +13,8 @@ import optuna
 from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial
 
+from bloodtune.mend import put_aside
+
 
 class StudyFile:
     """One study in a file of its own, to which finished trials are added and nothing else.
@@ -22,18 +24,41 @@ class StudyFile:
     (docs/experiments.md).
     """
 
-    def __init__(self, file: Path, name: str) -> None:
-        """Open the file, or make it with an empty study called ``name``."""
-        storage = optuna.storages.RDBStorage(f"sqlite:///{urllib.parse.quote(str(file))}")
-        study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-        stored = study.get_trials(deepcopy=False)
-        self.stored = {trial.user_attrs.get("trial") for trial in stored}
-        self._study = storage.get_study_id_from_name(name)
-        self._next = len(stored)
-        storage.remove_session()
-        storage.engine.dispose()
+    def __init__(self, file: Path, name: str, finished: Iterable[FrozenTrial] = ()) -> None:
+        """Open the file, or make it, with a study called ``name`` of the ``finished`` trials and no others.
+
+        A file that is damaged, or that holds other trials, is made anew; ``note`` says where the damaged one went.
+        """
+        self.note = ""
+        trials = {trial.user_attrs["trial"]: trial for trial in finished}
+        try:
+            stored = self._open(file, name)
+        except Exception as error:  # whatever SQLite, SQLAlchemy or Optuna make of a garbled file
+            if isinstance(getattr(error, "orig", error), sqlite3.OperationalError) or not file.exists():
+                raise  # not the file's fault, such as a full disk
+            self.note = f"{file} is damaged: made anew from the records, and kept as {put_aside(file).name}"
+            stored = {None}
+        if not stored <= trials.keys():
+            for part in (file, file.with_name(f"{file.name}-journal")):
+                part.unlink(missing_ok=True)
+            stored = self._open(file, name)
         # Patient, as other programs may read the file and lock it.
         self._connection = sqlite3.connect(file, timeout=60)
+        self._next = len(stored)
+        for number, trial in trials.items():
+            if number not in stored:
+                self.add(trial)
+
+    def _open(self, file: Path, name: str) -> set[int | None]:
+        # Returns the numbers of the trials that it holds.
+        storage = optuna.storages.RDBStorage(f"sqlite:///{urllib.parse.quote(str(file))}")
+        try:
+            study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+            self._study = storage.get_study_id_from_name(name)
+            return {trial.user_attrs.get("trial") for trial in study.get_trials(deepcopy=False)}
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
 
     def add(self, trial: FrozenTrial) -> None:
         """Put a finished trial on disk, whole or not at all; its values are finite."""
@@ -67,7 +92,6 @@ class StudyFile:
             attributes = ((key, json.dumps(value)) for key, value in trial.user_attrs.items())
             insert("trial_user_attributes", '"key", value_json', attributes)
         self._next += 1
-        self.stored.add(trial.user_attrs.get("trial"))
 
 
 def _time(moment: datetime) -> str:

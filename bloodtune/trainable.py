@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from bloodtune.recipe import Asha
+from bloodtune.run import Checkpoint
 from bloodtune.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -19,20 +20,32 @@ REPORT_SECONDS = 2.0
 
 
 class WarmWorker(tune.Trainable):  # type: ignore[misc]
-    """Train one configuration after another; a report carries the epochs since the last one.
+    """Train one configuration after another; a report carries the epochs since the last one, at times a checkpoint.
 
     A loss that is not finite, or an exception, ends the trial with the key ``failure`` in its last report, and the
     worker lives on (``max_failures`` would train the same again).
     """
 
     def setup(
-        self, config: dict[str, Any], *, train: Split, val: Split, asha: Asha, device: str, profile: bool = False
+        self,
+        config: dict[str, Any],
+        *,
+        train: Split,
+        val: Split,
+        asha: Asha,
+        device: str,
+        checkpoint_every: float,
+        profile: bool = False,
     ) -> None:
-        """Put the splits on ``device`` and start on the first configuration; ``profile`` adds ``parts`` to reports."""
+        """Put the splits on ``device`` and start on the first configuration.
+
+        A report has a checkpoint after ``checkpoint_every`` seconds of a trial; with ``profile`` it has ``parts``.
+        """
         self._watch = Stopwatch(on=profile)
         self._watch.enter("load")
         self._asha = asha
         self._device = device
+        self._checkpoint_every = checkpoint_every
         self._broken = ""
         try:
             # torch is imported here and not above, so that the driver never loads it.
@@ -70,18 +83,12 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
     def _train(self) -> dict[str, Any]:
         import torch
 
-        from bloodtune.training import DivergedError, Training
+        from bloodtune.training import DivergedError
 
         epochs = []
         try:
             if self._training is None:
-                self._training = Training(
-                    self._configuration,
-                    self._splits,
-                    max_epochs=self._asha.max_epochs,
-                    seed=self._seed,
-                    watch=self._watch,
-                )
+                self._training = self._start()
             started = time.perf_counter()
             while True:
                 epochs.append(self._training.run_epoch())
@@ -104,7 +111,26 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: dict[str, Any]) -> None:
         self._configuration = config["configuration"]
         self._seed = config["seed"]
+        self._checkpoint = config["checkpoint"]
+        self._saved = time.monotonic()
         self._training = None
+
+    def _start(self) -> Training:
+        training = self._make()
+        if self._checkpoint is None:
+            return training
+        try:
+            training.restore(self._checkpoint.state)
+        except Exception:  # damage that its checksums let pass: from the first epoch again, of which none counts twice
+            training = self._make()
+        self._checkpoint = None
+        return training
+
+    def _make(self) -> Training:
+        from bloodtune.training import Training
+
+        epochs = self._asha.max_epochs
+        return Training(self._configuration, self._splits, max_epochs=epochs, seed=self._seed, watch=self._watch)
 
     def _report(self, epochs: list[Any], failure: str | None = None) -> dict[str, Any]:
         report: dict[str, Any] = {"epochs": epochs, "done": failure is not None, "failure": failure}
@@ -113,6 +139,10 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         if epochs and not failure:
             report |= {"epoch": epochs[-1].epoch, "val_macro_f1": epochs[-1].val_macro_f1}
             report["done"] = epochs[-1].epoch >= self._asha.max_epochs
+        is_due = time.monotonic() - self._saved >= self._checkpoint_every
+        if is_due and self._training is not None and not report["done"]:
+            report["checkpoint"] = Checkpoint(self._training.epoch, self._training.save())
+            self._saved = time.monotonic()
         return report
 
 

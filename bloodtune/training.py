@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import math
 import sys
 import time
@@ -129,6 +130,44 @@ class Training:
     def parameters(self) -> int:
         """Number of trained parameters."""
         return sum(parameter.numel() for parameter in self._trained.parameters())
+
+    def save(self) -> bytes:
+        """Return the state after the last epoch, all that the next one depends on, as ``torch.save`` writes it."""
+        stream = io.BytesIO()
+        torch.save(
+            {
+                "epoch": self.epoch,
+                "parts": [part.state_dict() for part in self._parts],
+                "random": [source.get_state() for source in self._random],
+            },
+            stream,
+        )
+        return stream.getvalue()
+
+    def restore(self, state: bytes) -> None:
+        """Go on from what ``save`` returned for the same configuration; nothing in it is executed.
+
+        Raises:
+            Exception: of PyTorch, if it is damaged or that of another network; this training is of no more use then.
+        """
+        saved = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        for part, known in zip(self._parts, saved["parts"], strict=True):
+            part.load_state_dict(known)
+        for source, known in zip(self._random, saved["random"], strict=True):
+            source.set_state(known)
+        self.epoch = saved["epoch"]
+
+    @property
+    def _parts(self) -> list[Any]:
+        average = [self._average.network] if self._average else []
+        return [self._trained, *average, self._optimizer]
+
+    @property
+    def _random(self) -> list[torch.Generator]:
+        # Batches and augmentation draw from the one of our own, dropout from the default one of its device.
+        device = self._splits.device
+        default = torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else torch.default_generator
+        return [self._generator, default]
 
     def run_epoch(self) -> EpochRecord:
         """Train for one pass over the training split and validate.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bloodtune.mend import mend
 from bloodtune.recipe import Recipe, load_recipe
-from bloodtune.run import EpochRecord, RunDirectory
+from bloodtune.run import COMPLETE, Checkpoint, EpochRecord, RunDirectory, TrialRecord
 from bloodtune.searcher import StudySearcher
+from engine_fixtures import SGD, make_configuration
 
 SIZE = 12
 COUNTS = {"train": 96, "val": 36, "test": 36}
@@ -132,7 +136,7 @@ def reopen(searcher: StudySearcher, *, budget: int = 6, seed: int = 0) -> StudyS
     """Make a second searcher on the same run, as a resumed search does."""
     recipe: Recipe = load_recipe(str(searcher.run.path / "recipe.toml"))
     run = RunDirectory.open(searcher.run.path)
-    run.drop_interrupted()
+    mend(run)
     return StudySearcher(recipe, run, budget=budget, seed=seed)
 
 
@@ -140,3 +144,38 @@ def report(epochs: Sequence[int], score: float, **more: Any) -> dict[str, Any]:
     """Make a worker's report of ``epochs``, all with one validation macro-F1."""
     records = [EpochRecord(epoch, 1.0, 1.0, score, score, 0.5) for epoch in epochs]
     return {"epochs": records, "parameters": 10, "failure": None, **more}
+
+
+def make_record(trial: int = 0, **changes: Any) -> TrialRecord:
+    """Make a finished trial of three epochs, but for what ``changes`` say."""
+    values: dict[str, Any] = {
+        "trial": trial,
+        "state": COMPLETE,
+        "epochs": 3,
+        "val_macro_f1": 0.1 + 0.2,
+        "best_val_macro_f1": 1 / 3,
+        "best_epoch": 2,
+        "val_accuracy": 2 / 3,
+        "train_seconds": 12.345,
+        "parameters": 1234,
+        "started": "2026-01-01T10:00:00+00:00",
+        "retries": 0,
+        "label": "CNN config 1",
+        "message": "",
+        "configuration": make_configuration("residual", **SGD | {"learning_rate": 1e-3 / 3}),
+    }
+    return TrialRecord(**values | changes)
+
+
+def make_epochs(count: int, seed: int = 0) -> list[EpochRecord]:
+    """Draw the first ``count`` epochs of a curve."""
+    generator = np.random.default_rng(seed)
+    return [EpochRecord(epoch, *map(float, generator.random(5))) for epoch in range(1, count + 1)]
+
+
+def make_checkpoint(epoch: int) -> Checkpoint:
+    """Make a checkpoint: a ZIP archive, as torch writes."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("data"), f"state of epoch {epoch}")
+    return Checkpoint(epoch, stream.getvalue())

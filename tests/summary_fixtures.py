@@ -130,6 +130,7 @@ def fake_run(path: Path, trials: int = 20, seed: int = 0, synthetic: bool = Fals
                 train_seconds=float(curve.seconds.sum()),
                 parameters=_PARAMETERS[configuration.family],
                 started="2026-01-01T10:00:00+00:00",
+                retries=0,
                 label=label,
                 message="loss is nan in epoch 1" if state == FAILED else "",
                 configuration=configuration,

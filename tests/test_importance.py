@@ -39,7 +39,7 @@ def make_run(folder: Path, trials: int = 40, *, one_family: bool = False) -> Run
         )
         state = PRUNED if last == 1 else COMPLETE
         run.append_trial(
-            TrialRecord(number, state, last, score, score, 1, score, 1.0, 10, "2026", "", "", configuration)
+            TrialRecord(number, state, last, score, score, 1, score, 1.0, 10, "2026", 0, "", "", configuration)
         )
     return run
 

@@ -13,15 +13,15 @@ PACKAGE, ANALYSIS = ROOT / "bloodtune", ROOT / "analysis"
 
 # From the top down: a module may import those that stand behind it, for type checking too. A new one needs its place.
 LAYERS = (
-    *("search", "predict", "arguments", "profiler", "progress", "trainable", "sharing"),
-    *("forgetting", "halving", "searcher", "study_file", "interrupt", "cluster"),
+    *("search", "predict", "arguments", "profiler", "progress", "watchdog", "trainable", "sharing"),
+    *("forgetting", "halving", "searcher", "study_file", "mend", "interrupt", "cluster"),
     *("plan", "provenance", "space"),
     *("classifier", "training", "models"),
     *("models.residual", "models.lightweight", "models.cnn", "models.mlnn", "models.layers", "models.kernels"),
     *("losses", "optimizers", "dynamo", "augment", "graphs", "metrics", "data", "synthetic", "fetch"),
     *("recipe", "parameter", "run", "configuration", "stopwatch", "errors"),
 )
-RAY = {"search", "profiler", "forgetting", "progress", "trainable", "sharing"}
+RAY = {"search", "profiler", "forgetting", "progress", "watchdog", "trainable", "sharing"}
 RAY |= {"halving", "searcher", "interrupt", "cluster"}
 OPTUNA = {"space", "searcher", "study_file"}
 TORCH = {"training", "classifier", "losses", "optimizers", "augment", "graphs", "dynamo"}

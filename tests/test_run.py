@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,6 +14,7 @@ from bloodtune.configuration import FIELD_NAMES
 from bloodtune.errors import InputError
 from bloodtune.run import (
     BEST,
+    CHECKPOINTS,
     COMPLETE,
     FAILED,
     PROVENANCE,
@@ -22,42 +22,18 @@ from bloodtune.run import (
     EpochRecord,
     Proposal,
     RunDirectory,
-    TrialRecord,
     best_record,
     best_records,
     check_writable,
     point_latest,
 )
 from engine_fixtures import SGD, make_configuration
+from run_fixtures import make_checkpoint, make_epochs, make_record
 from summary_fixtures import fake_run
 
 TRIAL_COLUMNS = (
-    "trial state epochs val_macro_f1 best_val_macro_f1 best_epoch val_accuracy train_seconds parameters started"
+    "trial state epochs val_macro_f1 best_val_macro_f1 best_epoch val_accuracy train_seconds parameters started retries"
 )
-
-
-def make_record(trial: int = 0, **changes: Any) -> TrialRecord:
-    values: dict[str, Any] = {
-        "trial": trial,
-        "state": COMPLETE,
-        "epochs": 3,
-        "val_macro_f1": 0.1 + 0.2,
-        "best_val_macro_f1": 1 / 3,
-        "best_epoch": 2,
-        "val_accuracy": 2 / 3,
-        "train_seconds": 12.345,
-        "parameters": 1234,
-        "started": "2026-01-01T10:00:00+00:00",
-        "label": "CNN config 1",
-        "message": "",
-        "configuration": make_configuration("residual", **SGD | {"learning_rate": 1e-3 / 3}),
-    }
-    return TrialRecord(**values | changes)
-
-
-def make_epochs(count: int, seed: int = 0) -> list[EpochRecord]:
-    generator = np.random.default_rng(seed)
-    return [EpochRecord(epoch, *map(float, generator.random(5))) for epoch in range(1, count + 1)]
 
 
 @pytest.fixture
@@ -74,7 +50,7 @@ def test_create_makes_empty_records_with_the_columns_of_the_issue(run: RunDirect
     trials = (run.path / "trials.csv").read_text().splitlines()
     assert len(trials) == 1
     columns = trials[0].split(",")
-    assert " ".join(columns[:10]) == TRIAL_COLUMNS
+    assert " ".join(columns[:11]) == TRIAL_COLUMNS
     assert [column for column in columns if column.startswith("config.")] == [f"config.{name}" for name in FIELD_NAMES]
     header = "trial,epoch,train_loss,val_loss,val_accuracy,val_macro_f1,seconds\n"
     assert (run.path / "curves.csv").read_text() == header
@@ -257,54 +233,54 @@ def test_a_loss_too_large_for_a_float_is_still_a_number(run: RunDirectory) -> No
     assert (row.train_loss, row.val_loss) == (math.inf, 1e300)
 
 
-# Going on after an interruption
+# Damage, and checkpoints
 
 
-def test_drop_interrupted_takes_out_epochs_of_trials_without_a_row(run: RunDirectory) -> None:
-    for number, epochs in ((0, 3), (1, 2), (2, 1)):
-        run.append_epochs(number, make_epochs(epochs, seed=number))
+def test_a_damaged_line_is_named_and_nothing_is_read(run: RunDirectory) -> None:
     run.append_trial(make_record(0))
-    run.append_trial(make_record(2, state=FAILED, message="loss is nan"))
-    before = run.curves()
-    dropped = run.drop_interrupted()
-    after = run.curves()
-    assert dropped.trial.tolist() == [1, 1]
-    assert after.trial.tolist() == [0, 0, 0, 2]
-    pd.testing.assert_frame_equal(after, before[before.trial != 1].reset_index(drop=True), check_exact=True)
-    # What is run again takes its place behind them.
-    run.append_epochs(1, make_epochs(1))
-    assert run.curves().trial.tolist() == [0, 0, 0, 2, 1]
-    assert not list(run.path.glob(".*"))
-
-
-def test_drop_interrupted_of_a_run_without_a_finished_trial_leaves_the_header(run: RunDirectory) -> None:
-    header = (run.path / "curves.csv").read_text()
-    run.append_epochs(0, make_epochs(2))
-    run.drop_interrupted()
-    assert (run.path / "curves.csv").read_text() == header
-
-
-def test_drop_interrupted_does_not_touch_a_whole_run(run: RunDirectory) -> None:
-    run.append_epochs(0, make_epochs(2))
-    run.append_trial(make_record(0))
-    file = run.path / "curves.csv"
-    before = (file.read_bytes(), file.stat().st_ino)
-    assert run.drop_interrupted().empty
-    assert (file.read_bytes(), file.stat().st_ino) == before
-
-
-def test_drop_interrupted_takes_out_lines_that_were_cut_off(run: RunDirectory) -> None:
-    run.append_proposal(Proposal(0, "", make_configuration()))
-    run.append_epochs(0, make_epochs(2))
-    run.append_trial(make_record(0))
-    before = {name: (run.path / name).read_bytes() for name in ("trials.csv", "curves.csv", "proposals.jsonl")}
-    torn_lines = {"trials.csv": b"1,COMPL", "curves.csv": b"0,3,0.25,", "proposals.jsonl": b'{"trial": 1, "la'}
-    for name, torn in torn_lines.items():
-        (run.path / name).write_bytes(before[name] + torn)
-    run.drop_interrupted()
-    assert {name: (run.path / name).read_bytes() for name in before} == before
     run.append_trial(make_record(1))
-    assert [record.trial for record in run.trials()] == [0, 1]
+    file = run.path / "trials.csv"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text(lines[0] + lines[1].replace("COMPLETE,3", "COMPLETE,\0") + lines[2])
+    with pytest.raises(InputError, match=r"trials\.csv is damaged in line 2; a search that resumes the run keeps"):
+        run.trials()
+
+
+def test_columns_of_another_version_are_no_damage(run: RunDirectory) -> None:
+    file = run.path / "trials.csv"
+    file.write_text(file.read_text().replace("retries,", ""))
+    with pytest.raises(InputError, match=r"trials\.csv has the columns of another version of Bloodtune"):
+        run.trials()
+
+
+def test_damaged_provenance_is_an_error_of_one_line(run: RunDirectory) -> None:
+    (run.path / PROVENANCE).write_bytes(b'{"seed": 1, \xff')
+    with pytest.raises(InputError, match=r"provenance\.json is damaged: "):
+        run.read_json(PROVENANCE)
+
+
+def test_the_last_checkpoint_of_a_trial_takes_the_place_of_the_one_before(run: RunDirectory) -> None:
+    assert run.checkpoint(1) is None
+    for trial, epoch in ((1, 9), (11, 2), (1, 10)):
+        run.write_checkpoint(trial, make_checkpoint(epoch))
+    assert run.checkpoint(1) == make_checkpoint(10)
+    assert run.checkpoint(11) == make_checkpoint(2)
+    assert sorted(file.name for file in (run.path / CHECKPOINTS).iterdir()) == ["1-10.pt", "11-2.pt"]
+    run.drop_checkpoints(1)
+    assert run.checkpoint(1) is None
+    assert run.checkpoint(11) is not None
+
+
+@pytest.mark.parametrize("damage", [b"", b"x" * 400, None])
+def test_a_checkpoint_that_is_not_whole_is_none(run: RunDirectory, damage: bytes | None) -> None:
+    run.write_checkpoint(0, make_checkpoint(4))
+    file = run.path / CHECKPOINTS / "0-4.pt"
+    whole = file.read_bytes()
+    middle = whole.index(b"state of epoch 4")
+    file.write_bytes(whole[:middle] + b"S" + whole[middle + 1 :] if damage is None else damage)
+    assert run.checkpoint(0) is None
+    file.write_bytes(whole)
+    assert run.checkpoint(0) == make_checkpoint(4)
 
 
 # The best trial, and the JSON files

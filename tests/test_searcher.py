@@ -10,8 +10,8 @@ import pytest
 from optuna.trial import TrialState
 
 from bloodtune.run import COMPLETE, FAILED, PRUNED, RunDirectory
-from bloodtune.searcher import StudySearcher, draw_seed
-from run_fixtures import make_searcher, reopen, report
+from bloodtune.searcher import RETRIES, StudySearcher, draw_seed
+from run_fixtures import make_checkpoint, make_searcher, reopen, report
 
 
 def finish(searcher: StudySearcher, trial_id: str, score: float = 0.5) -> None:
@@ -104,12 +104,58 @@ def test_a_failed_trial_keeps_its_message_and_its_epochs(tmp_path: Path) -> None
     assert stored(searcher)[0].state == TrialState.FAIL
 
 
-def test_a_trial_whose_process_died_is_failed_without_a_score(tmp_path: Path) -> None:
+def test_a_trial_whose_process_died_goes_on_from_its_checkpoint_before_another_begins(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    first = searcher.suggest("a")
+    assert isinstance(first, dict)
+    assert first["checkpoint"] is None
+    searcher.on_trial_result("a", report([1], 0.4, checkpoint=make_checkpoint(1)))
+    searcher.on_trial_result("a", report([2], 0.5))
+    searcher.on_trial_complete("a", None, error=True)
+    assert searcher.run.trials() == []
+    assert searcher.suggest("b") == first | {"checkpoint": make_checkpoint(1)}
+    searcher.on_trial_result("b", report([2], 0.5))
+    searcher.on_trial_complete("b", report([3], 0.6))
+    (record,) = searcher.run.trials()
+    assert (record.trial, record.state, record.epochs, record.retries) == (0, COMPLETE, 3, 1)
+    assert searcher.run.curves().epoch.tolist() == [1, 2, 3]
+    assert [epoch.epoch for epoch in searcher.repeated] == [2]
+    assert searcher.run.checkpoint(0) is None
+
+
+def test_a_trial_whose_processes_keep_dying_is_failed(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    for attempt in range(RETRIES + 1):
+        proposal = searcher.suggest(f"a{attempt}")
+        assert isinstance(proposal, dict)
+        assert proposal["trial"] == 0
+        searcher.on_trial_complete(f"a{attempt}", None, error=True)
+    (record,) = searcher.run.trials()
+    assert (record.state, record.val_macro_f1, record.retries) == (FAILED, None, RETRIES)
+    assert record.message == "the worker process died, 4 times"
+    assert searcher.suggest("b")["trial"] == 1  # type: ignore[index,call-overload]
+
+
+def test_a_trial_that_hung_is_failed_at_once(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path)
     searcher.suggest("a")
+    searcher.live["a"].overdue = "an epoch took longer than 60 s, the limit"
     searcher.on_trial_complete("a", None, error=True)
     (record,) = searcher.run.trials()
-    assert (record.state, record.val_macro_f1, record.message) == (FAILED, None, "the worker process died")
+    assert (record.state, record.message) == (FAILED, "an epoch took longer than 60 s, the limit")
+
+
+def test_suggest_is_not_finished_while_a_process_may_die(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path, budget=2)
+    for trial_id in "ab":
+        searcher.suggest(trial_id)
+    assert searcher.suggest("c") is None
+    finish(searcher, "a")
+    assert searcher.suggest("c") is None
+    searcher.on_trial_complete("b", None, error=True)
+    assert searcher.suggest("c")["trial"] == 1  # type: ignore[index,call-overload]
+    finish(searcher, "c")
+    assert searcher.suggest("d") == "FINISHED"
 
 
 def test_an_epoch_that_is_reported_twice_is_recorded_once(tmp_path: Path) -> None:
@@ -155,6 +201,21 @@ def test_resume_goes_on_as_an_uninterrupted_search_would(tmp_path: Path) -> None
     assert rest == whole[5:]
 
 
+def test_resume_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    searcher.on_trial_result("a", report([1, 2], 0.4, checkpoint=make_checkpoint(2)))
+    resumed = reopen(searcher)
+    assert resumed.rung_history() == {1: {0: (0.4, True)}}
+    proposal = resumed.suggest("a")
+    assert isinstance(proposal, dict)
+    assert (proposal["trial"], proposal["checkpoint"]) == (0, make_checkpoint(2))
+    resumed.on_trial_complete("a", report([3], 0.6))
+    (record,) = resumed.run.trials()
+    assert (record.epochs, record.best_epoch, record.train_seconds) == (3, 3, 1.5)
+    assert stored(resumed)[0].intermediate_values == {1: 0.4, 2: 0.4, 3: 0.6}
+
+
 def test_resume_restores_a_lost_study_from_the_records(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path)
     propose_all(searcher)
@@ -173,7 +234,7 @@ def test_rung_history_has_all_finished_trials_and_whether_they_went_on(tmp_path:
     searcher.on_trial_complete("c", report([1], 0.9, failure="boom"))
     searcher.suggest("d")
     searcher.on_trial_result("d", report([1], 0.8))
-    assert searcher.rung_history() == {1: [(0.3, False), (0.6, True), (0.9, True)]}
+    assert searcher.rung_history() == {1: {0: (0.3, False), 1: (0.6, True), 2: (0.9, True)}}
 
 
 def test_draw_seed_differs_by_trial_and_by_seed() -> None:

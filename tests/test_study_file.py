@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,11 +63,51 @@ def test_a_trial_comes_out_as_optuna_itself_would_have_stored_it(tmp_path: Path)
 
 def test_opened_again_it_knows_its_trials_and_goes_on(tmp_path: Path) -> None:
     file = tmp_path / "study.db"
-    for number in (4, 2):
-        StudyFile(file, "a run").add(make_trial(number, TrialState.PRUNED))
-    again = StudyFile(file, "a run")
-    assert again.stored == {2, 4}
-    assert [trial.number for trial in load(file, "a run")] == [0, 1]
+    trials = [make_trial(number, TrialState.PRUNED) for number in (4, 2, 3)]
+    StudyFile(file, "a run").add(trials[0])
+    inode = file.stat().st_ino
+    StudyFile(file, "a run", trials[:2]).add(trials[2])
+    assert [trial.number for trial in load(file, "a run")] == [0, 1, 2]
+    assert [trial.user_attrs["trial"] for trial in load(file, "a run")] == [4, 2, 3]
+    assert file.stat().st_ino == inode
+
+
+def test_a_file_with_a_trial_that_the_records_lack_is_made_anew(tmp_path: Path) -> None:
+    file = tmp_path / "study.db"
+    for number in (0, 1):
+        StudyFile(file, "a run", [make_trial(n, TrialState.PRUNED) for n in range(number)]).add(
+            make_trial(number, TrialState.PRUNED)
+        )
+    again = StudyFile(file, "a run", [make_trial(1, TrialState.FAIL)])
+    assert again.note == ""
+    assert [(trial.user_attrs["trial"], trial.state) for trial in load(file, "a run")] == [(1, TrialState.FAIL)]
+
+
+@pytest.mark.parametrize("damage", ["garbled", "cut off", "empty of tables", "another study", "a row garbled"])
+def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "study.db"
+    trial = make_trial(0, TrialState.COMPLETE)
+    StudyFile(file, "a run").add(trial)
+    whole = file.read_bytes()
+    if damage == "garbled":
+        file.write_bytes(whole[:3000] + bytes(range(256)) * 40 + whole[13240:])
+    elif damage == "cut off":
+        file.write_bytes(whole[: len(whole) // 2])
+    elif damage == "empty of tables":
+        file.write_bytes(b"not a database at all, but long enough to look like one" * 100)
+    elif damage == "another study":
+        with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE studies SET study_name = 'other'")
+    else:
+        with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE trial_params SET distribution_json = '{'")
+    again = StudyFile(file, "a run", [trial])
+    assert [found.value for found in load(file, "a run")] == [0.75]
+    if damage != "another study":
+        assert again.note == f"{file} is damaged: made anew from the records, and kept as study.db.damaged"
+        assert (tmp_path / "study.db.damaged").is_file()
+    again.add(make_trial(1, TrialState.PRUNED))
+    assert len(load(file, "a run")) == 2
 
 
 def test_a_trial_that_cannot_be_stored_whole_is_not_stored(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,29 @@ from bloodtune import trainable
 from bloodtune.configuration import Configuration
 from bloodtune.data import Split
 from bloodtune.recipe import Asha
+from bloodtune.run import Checkpoint, EpochRecord
 from bloodtune.trainable import WarmWorker
+from bloodtune.training import DeviceSplits, Training
+from engine_fixtures import make_split
 
 ASHA = Asha(max_epochs=9, first_rung=2, reduction_factor=3)
 
 
 def config(**changes: Any) -> dict[str, Any]:
     configuration = {"family": "cnn", "width": 4, "optimizer": "adam", "learning_rate": 0.01, "batch_size": 16}
-    return {"trial": 0, "seed": 1, "configuration": Configuration.from_mapping(configuration | changes)}
+    made = Configuration.from_mapping(configuration | changes)
+    return {"trial": 0, "seed": 1, "configuration": made, "checkpoint": None}
+
+
+def same(epoch: EpochRecord) -> EpochRecord:
+    """Return what does not depend on the clock."""
+    return dataclasses.replace(epoch, seconds=0.0)
+
+
+def training_of(**changes: Any) -> Training:
+    split = make_split(48, size=8)
+    configuration = config(**changes)["configuration"]
+    return Training(configuration, DeviceSplits.load(split, split), max_epochs=9, seed=1)
 
 
 def make_worker(*, profile: bool = False, device: str = "cpu") -> WarmWorker:
@@ -28,7 +44,7 @@ def make_worker(*, profile: bool = False, device: str = "cpu") -> WarmWorker:
     images = generator.integers(0, 256, (48, 8, 8, 3)).astype(np.uint8)
     split = Split(images, labels)
     worker = WarmWorker.__new__(WarmWorker)  # Tune's own __init__ wants a Ray worker
-    worker.setup(config(), train=split, val=split, asha=ASHA, device=device, profile=profile)
+    worker.setup(config(), train=split, val=split, asha=ASHA, device=device, checkpoint_every=1e6, profile=profile)
     return worker
 
 
@@ -85,6 +101,31 @@ def test_reset_config_starts_from_nothing(worker: WarmWorker) -> None:
     worker.reset_config(config())
     again = worker.step()["epochs"]
     assert [e.train_loss for e in again] == [e.train_loss for e in first]
+
+
+def test_a_worker_goes_on_from_the_checkpoint_of_another() -> None:
+    changes = {"dropout": 0.3, "dihedral": True, "shift": 1, "ema": 0.1, "schedule": "one_cycle"}
+    first = make_worker()
+    first.reset_config(config(**changes))
+    assert "checkpoint" not in first.step(), "not before it is worth it"
+    first._checkpoint_every = 0.0
+    checkpoint = first.step()["checkpoint"]
+    assert checkpoint.epoch == 6
+    last = first.step()
+    assert "checkpoint" not in last, "a trial that has ended needs none"
+    second = make_worker()
+    second.reset_config(config(**changes) | {"checkpoint": checkpoint})
+    assert [same(epoch) for epoch in second.step()["epochs"]] == [same(epoch) for epoch in last["epochs"]]
+    second.reset_config(config(**changes))
+    assert second.step()["epochs"][0].epoch == 1, "a checkpoint is that of one trial"
+
+
+@pytest.mark.parametrize("damage", ["of another network", "not torch's"])
+def test_a_checkpoint_that_cannot_be_used_is_as_none(worker: WarmWorker, damage: str) -> None:
+    whole = worker.step()["epochs"]
+    state = b"PK" if damage == "not torch's" else training_of(width=8).save()
+    worker.reset_config(config() | {"checkpoint": Checkpoint(2, state)})
+    assert [same(epoch) for epoch in worker.step()["epochs"]] == [same(epoch) for epoch in whole]
 
 
 def test_with_profile_a_report_says_where_its_time_went() -> None:
