@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from bloodtune.interrupt import Interrupt
     from bloodtune.searcher import StudySearcher
+    from bloodtune.storage import Storage
 
 DEFAULT_BUDGET = 64
 WARM_START = 5
@@ -72,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _search(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
-    resumed = None if arguments.resume is None else _open_resumed(arguments, out)
+    storage = None if arguments.storage is None else _open_storage(arguments.storage)
+    resumed = None if arguments.resume is None else _open_resumed(arguments, out, storage)
     before = resumed.read_json(PROVENANCE) if resumed else {}
     recipe = load_recipe(
         str(resumed.path / RECIPE) if resumed else DEFAULT_RECIPE if arguments.recipe is None else arguments.recipe,
@@ -116,6 +118,8 @@ def _search(arguments: argparse.Namespace) -> int:
         run = resumed or RunDirectory.create(out, name, recipe.text, record)
         if not resumed:
             held.enter_context(run.lock())
+        if storage:
+            held.enter_context(storage.mirror(run.path, _print))
         _print(*corrections)
         return run_plan(plan, run, record)
 
@@ -212,14 +216,23 @@ def _share_gpus(dataset: Dataset, recipe: Recipe, resources: dict[str, float]) -
 
 
 def _place(arguments: argparse.Namespace) -> tuple[str, ...]:
-    asked = {name: getattr(arguments, name) for name in ("workers", "gpus_per_trial", "address")}
+    asked = {name: getattr(arguments, name) for name in ("workers", "gpus_per_trial", "address", "storage")}
     given = ((f"--{name.replace('_', '-')}", str(value)) for name, value in asked.items() if value is not None)
     return tuple(itertools.chain.from_iterable(given))
 
 
-def _open_resumed(arguments: argparse.Namespace, out: Path) -> RunDirectory:
+def _open_storage(uri: str) -> Storage:
+    from bloodtune.storage import Storage
+
+    return Storage(uri)
+
+
+def _open_resumed(arguments: argparse.Namespace, out: Path, storage: Storage | None) -> RunDirectory:
     if not arguments.resume:
         raise InputError("--resume: the name of a run is empty")
+    if storage and not (out / arguments.resume).exists():
+        check_writable(out)
+        storage.fetch(arguments.resume, out)
     run = RunDirectory.open(out / arguments.resume)
     before = run.read_json(PROVENANCE)
     if not before:
@@ -423,6 +436,12 @@ def _parser() -> argparse.ArgumentParser:
     files = parser.add_argument_group("the run directory").add_argument
     files("--name", help="of the run (default: date, time and data)")
     files("--out", default="runs", metavar="DIR", help="where runs are kept (default: %(default)s)")
+    files(
+        "--storage",
+        metavar="URI",
+        help="keep a copy of the run there, a minute behind at most: s3://bucket/runs, gs://..., or a folder; "
+        "--resume fetches it from there where it is not in --out",
+    )
     files("--resume", metavar="NAME", help="go on with a run in that folder; a larger --budget extends it")
     files(
         "--checkpoint-every",
