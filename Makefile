@@ -8,7 +8,7 @@ COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: search summarize test test-realdata test-benchmarks test-faults lint clean
+.PHONY: search summarize test test-realdata test-benchmarks test-faults test-cluster lint clean
 
 search: .venv/installed
 	$(BIN)/python -m bloodtune.search --budget 64 $(ARGS)
@@ -28,6 +28,9 @@ test-benchmarks: .venv/installed-dev
 test-faults: .venv/installed-dev
 	$(BIN)/python -m pytest -m faults $(ARGS)
 
+test-cluster: .venv/installed-cluster
+	$(BIN)/python -m pytest -m cluster $(ARGS)
+
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,6 +43,11 @@ clean:
 	$(PYTHON) -m venv .venv
 	@echo "installing into .venv (a minute or two)"
 	$(BIN)/python -m pip install --quiet --no-compile -e .
+	$(COMPILE)
+	touch $@
+
+.venv/installed-cluster: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --no-compile -e .[cluster-tests]
 	$(COMPILE)
 	touch $@
 
