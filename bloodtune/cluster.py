@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,9 @@ from typing import Any
 from bloodtune.errors import InputError
 
 LOCAL = "local"
+
+# How often it is looked whether the raylet, Ray's process on each host, still lives.
+RAYLET_SECONDS = 2.0
 
 # Ray writes this file on the head of a cluster that `ray up` made.
 _CLUSTER_HEAD = Path("~/ray_bootstrap_config.yaml")
@@ -73,6 +79,28 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
     except (ConnectionError, ValueError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
     try:
-        yield ray.cluster_resources()
+        with _ending_without(ray._private.worker.global_worker.node.raylet_socket_name):
+            yield ray.cluster_resources()
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _ending_without(raylet: str) -> Iterator[None]:
+    # A driver whose raylet has died waits for it for ever, deep in Ray; all that it knows is on disk.
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(RAYLET_SECONDS):
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(raylet) and not ended.is_set():
+                    print("bloodtune: Ray has died on this machine; --resume goes on", file=sys.stderr, flush=True)
+                    os._exit(1)
+
+    thread = threading.Thread(target=watch, name="raylet", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

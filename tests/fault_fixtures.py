@@ -1,4 +1,4 @@
-"""What the tests that break a search share: a search that lasts, its processes, and what must hold afterwards."""
+"""What the tests that break a search share: one that lasts, what must hold afterwards, and docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import optuna
+import pytest
 
 from bloodtune.mend import examine
 from bloodtune.run import RunDirectory
@@ -23,6 +25,10 @@ from engine_fixtures import make_split
 
 BUDGET = 40
 PATIENCE = 120.0
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reliability.md"
+BEGIN, END = "<!-- written by make test-faults: begin -->\n", "<!-- end -->\n"
+HEAD = "| fault | times | trials lost | trials duplicated | seconds to recover: median (longest) |\n"
 
 # Networks of one size and no published configuration, so that a trial takes a second or a few; rungs at 1, 3 and 9.
 RECIPE = """
@@ -200,3 +206,26 @@ def fill_disk(folder: Path) -> Path:
         while True:
             stream.write(bytes(min(65536, max(1, shutil.disk_usage(folder).free))))
     return ballast
+
+
+@pytest.fixture(scope="session")
+def rows() -> Iterator[dict[str, Row]]:
+    """Give the rows by their fault; those of the tests that ran replace the ones on the page."""
+    rows: dict[str, Row] = {}
+    yield rows
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    table, _, after = rest.partition(END)
+    written = {line.split("|")[1].strip(): line for line in table.splitlines()[2:-1]}
+    for row in rows.values():
+        took = f"{median(row.seconds):.1f} ({max(row.seconds):.1f})" if row.seconds else ""
+        written[row.fault] = f"| {row.fault} | {row.times} | {row.lost} | {row.duplicated} | {took} |"
+    counts = [[int(cell) for cell in line.split("|")[2:5]] for line in written.values()]
+    total = "| **all** | " + " | ".join(str(sum(column)) for column in zip(*counts, strict=True)) + " | |"
+    lines = [HEAD.strip(), "|---|---|---|---|---|", *written.values(), total]
+    PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + after, encoding="utf-8")
+
+
+@pytest.fixture
+def row(rows: dict[str, Row]) -> Callable[[str], Row]:
+    """Give the row of a fault by its name."""
+    return lambda fault: rows.setdefault(fault, Row(fault))

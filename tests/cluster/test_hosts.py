@@ -1,0 +1,67 @@
+"""Hosts that come and go while a search runs on a real cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from cluster_fixtures import HEAD, SPARE, WORKER, Cluster, ClusterSearch
+from fault_fixtures import Row
+
+pytestmark = pytest.mark.cluster
+
+
+def test_hosts_that_come_are_cut_off_and_die(
+    cluster: Cluster, search: ClusterSearch, row: Callable[[str], Row]
+) -> None:
+    search.budget = 120
+    search.begin()
+    search.wait_for(lambda: search.trials() > 0)
+
+    added = row("host added to a cluster while a search runs")
+    cluster.add(SPARE)
+    added.seconds.append(search.wait_for(lambda: cluster.trains(SPARE)))
+    added.times += 1
+    assert added.seconds[-1] < 30
+
+    cut = row("host cut off the network for a minute")
+    cluster.hosts.cut(SPARE)
+    seen, began = search.trials(), time.monotonic()
+    cut.seconds.append(search.wait_for(lambda: search.trials() > seen + 2))
+    while time.monotonic() < began + 60:
+        time.sleep(0.5)
+    cluster.hosts.join(SPARE)
+    cut.times += 1
+
+    killed = row("host killed")
+    search.wait_for(lambda: cluster.trains(WORKER))
+    cluster.hosts.kill(WORKER)
+    cluster.hosts.boot(WORKER)
+    seen = search.trials()
+    killed.seconds.append(search.wait_for(lambda: search.trials() > seen))
+    killed.times += 1
+
+    assert search.end() == 0, search.said
+    search.check(killed)
+
+
+def test_head_killed_and_the_cluster_brought_up_again(
+    cluster: Cluster, search: ClusterSearch, row: Callable[[str], Row]
+) -> None:
+    killed = row("head killed, cluster brought up again, then --resume")
+    search.begin()
+    search.wait_for(lambda: search.trials() > 4)
+    cluster.hosts.kill(HEAD)
+    search.end()
+    killed.times += 1
+    began = time.monotonic()
+    cluster.hosts.boot(HEAD)
+    cluster.up()
+    seen = search.trials()
+    search.begin()
+    search.wait_for(lambda: search.trials() > seen)
+    killed.seconds.append(time.monotonic() - began)
+    assert search.end() == 0, search.said
+    search.check(killed)
