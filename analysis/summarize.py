@@ -65,7 +65,11 @@ class Settings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the paper of a run; returns 0, 2 for input that cannot be used, 130 after Ctrl-C."""
+    """Write the paper of a run.
+
+    Returns:
+        0, 1 if something could not be written, 2 for input that cannot be used, 130 after Ctrl-C.
+    """
     arguments = _parser().parse_args(argv)
     quick = arguments.quick
     settings = Settings(
@@ -85,6 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"summarize: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # such as a full disk
+        print(f"summarize: {error}; what was retrained is kept, the same command goes on", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("summarize: stopped; what was retrained is kept, the same command goes on", file=sys.stderr)
         return 130

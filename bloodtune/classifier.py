@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from bloodtune.augment import prediction_views
@@ -60,7 +60,7 @@ class Classifier:
         """Write ``model.safetensors`` and, last, ``model.json`` with what else is to be said of the model."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
-        save_file(weights, folder / WEIGHTS)
+        (folder / WEIGHTS).write_bytes(save(weights))
         content = {
             "configuration": self.configuration.to_mapping(),
             "class_names": list(self.class_names),

@@ -66,7 +66,7 @@ def mend(run: RunDirectory) -> Examined:
     _write(curves, whole.epochs, to_csv(CURVE_COLUMNS, *itertools.starmap(epoch_row, whole.epochs)))
     _write(proposals, whole.proposals, "".join(f"{proposal.to_line()}\n" for proposal in whole.proposals))
     finished = {record.trial for record in whole.trials}
-    run.drop_checkpoints(but={trial for trial, _ in whole.epochs if trial not in finished})
+    run.keep_checkpoints({trial for trial, _ in whole.epochs if trial not in finished})
     return whole
 
 

@@ -233,13 +233,19 @@ class RunDirectory:
                 return Checkpoint(epoch, file.read_bytes())
         return None
 
-    def drop_checkpoints(self, trial: int | None = None, *, but: Collection[int] = ()) -> None:
-        """Delete the checkpoints of a trial that has ended, or those of all ``but`` some."""
-        for file in self._checkpoint_files("*" if trial is None else trial):
-            if int(file.name.partition("-")[0]) not in but:
+    def drop_checkpoints(self, trial: int) -> None:
+        """Delete what a trial that has ended no longer needs."""
+        for file in self._checkpoint_files(trial):
+            file.unlink()
+
+    def keep_checkpoints(self, trials: Collection[int]) -> None:
+        """Delete all checkpoints but those of some trials, and what was never written to its end."""
+        names = {str(trial) for trial in trials}
+        for file in (self.path / CHECKPOINTS).glob("*"):
+            if file.name.partition("-")[0] not in names:
                 file.unlink()
 
-    def _checkpoint_files(self, trial: int | str) -> set[Path]:
+    def _checkpoint_files(self, trial: int) -> set[Path]:
         return set((self.path / CHECKPOINTS).glob(f"{trial}-*.pt"))
 
     def write_best(self, record: TrialRecord) -> None:
@@ -412,11 +418,15 @@ def to_csv(*rows: Iterable[Any]) -> str:
 def replace(file: Path, content: bytes) -> None:
     """Replace a file in one step: it is never there in part, whatever ends the process or the machine."""
     temporary = file.with_name(f".{file.name}")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _append(file: Path, text: str) -> None:

@@ -71,6 +71,15 @@ def test_a_damaged_checkpoint_costs_its_trial_alone(run: RunDirectory) -> None:
     assert run.curves().trial.tolist() == [1] * 4
 
 
+def test_a_checkpoint_that_was_never_whole_goes(run: RunDirectory) -> None:
+    run.append_epochs(0, make_epochs(2))
+    run.write_checkpoint(0, make_checkpoint(2))
+    for name in (".0-2.pt", ".1-4.pt", "1-4.pt"):
+        (run.path / CHECKPOINTS / name).write_bytes(b"PK")
+    mend(run)
+    assert [file.name for file in (run.path / CHECKPOINTS).iterdir()] == ["0-2.pt"]
+
+
 def test_a_run_without_a_finished_trial_keeps_its_header(run: RunDirectory) -> None:
     header = (run.path / "curves.csv").read_text()
     run.append_epochs(0, make_epochs(2))

@@ -16,7 +16,7 @@ import pytest
 
 from bloodtune.run import COMPLETE, FAILED, RunDirectory
 from bloodtune.searcher import RETRIES
-from command_fixtures import run_command
+from command_fixtures import SUMMARIZE, run_command
 from fault_fixtures import Row, Search, fill_disk, small_disk, write_inputs
 from run_fixtures import write_data, write_recipe
 
@@ -107,7 +107,7 @@ def test_raylet_killed(search: Search, row: GetRow) -> None:
 
 def test_disk_full(tmp_path: Path, row: GetRow) -> None:
     full = row("disk full on the run directory, then room made and --resume")
-    with small_disk(tmp_path / "disk", megabytes=8) as disk:
+    with small_disk(tmp_path / "disk", megabytes=256) as disk:
         search = Search(write_inputs(disk))
         for _ in range(3):
             search.begin()
@@ -121,6 +121,12 @@ def test_disk_full(tmp_path: Path, row: GetRow) -> None:
             ballast.unlink()
         search.finish()
         search.check(full)
+        fill_disk(disk)
+        code, _, said = run_command(disk, f"{search.run.path} --quick --epochs 1", SUMMARIZE)
+        assert (code, "Traceback" in said) == (1, False)
+        assert "No space left on device; what was retrained is kept" in said
+        full.times += 1
+        ballast.unlink()
         search.summarize()
 
 
