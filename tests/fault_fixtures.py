@@ -78,6 +78,9 @@ class Row:
     seconds: list[float] = field(default_factory=list)
 
 
+GetRow = Callable[[str], Row]
+
+
 def write_inputs(folder: Path, *, images: int = 1500, epochs: int = 9) -> Path:
     """Write the data and the recipe of a search whose trials last."""
     arrays = {}
@@ -226,6 +229,6 @@ def rows() -> Iterator[dict[str, Row]]:
 
 
 @pytest.fixture
-def row(rows: dict[str, Row]) -> Callable[[str], Row]:
+def row(rows: dict[str, Row]) -> GetRow:
     """Give the row of a fault by its name."""
     return lambda fault: rows.setdefault(fault, Row(fault))

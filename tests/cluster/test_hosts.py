@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import pytest
 
 from cluster_fixtures import HEAD, SPARE, WORKER, Cluster, ClusterSearch
-from fault_fixtures import Row
+from fault_fixtures import GetRow
 
 pytestmark = pytest.mark.cluster
 
 
-def test_hosts_that_come_are_cut_off_and_die(
-    cluster: Cluster, search: ClusterSearch, row: Callable[[str], Row]
-) -> None:
+def test_hosts_that_come_are_cut_off_and_die(cluster: Cluster, search: ClusterSearch, row: GetRow) -> None:
     search.budget = 120
     search.begin()
     search.wait_for(lambda: search.trials() > 0)
@@ -47,9 +44,7 @@ def test_hosts_that_come_are_cut_off_and_die(
     search.check(killed)
 
 
-def test_head_killed_and_the_cluster_brought_up_again(
-    cluster: Cluster, search: ClusterSearch, row: Callable[[str], Row]
-) -> None:
+def test_head_killed_and_the_cluster_brought_up_again(cluster: Cluster, search: ClusterSearch, row: GetRow) -> None:
     killed = row("head killed, cluster brought up again, then --resume")
     search.begin()
     search.wait_for(lambda: search.trials() > 4)

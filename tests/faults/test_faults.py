@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,7 +16,7 @@ import pytest
 from bloodtune.run import COMPLETE, FAILED, RunDirectory
 from bloodtune.searcher import RETRIES
 from command_fixtures import SUMMARIZE, run_command
-from fault_fixtures import Row, Search, fill_disk, small_disk, write_inputs
+from fault_fixtures import GetRow, Search, fill_disk, small_disk, write_inputs
 from run_fixtures import write_data, write_recipe
 
 pytestmark = pytest.mark.faults
@@ -29,9 +28,6 @@ def write_large_recipe(folder: Path) -> None:
     layers = "hidden_layers = 8\nhidden_size = 8192"
     text = text.replace("hidden_layers = 1\nhidden_size = 32", layers).replace("choices = [1]\n", "choices = [1, 8]\n")
     (folder / "faults.toml").write_text(text.replace("high = 64", "high = 8192"))
-
-
-GetRow = Callable[[str], Row]
 
 
 def test_workers_killed_in_the_middle_of_an_epoch(search: Search, row: GetRow) -> None:
