@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,9 @@ from fault_fixtures import row, rows, write_inputs
 from host_fixtures import running
 
 __all__ = ["row", "rows"]
+
+# Only `make test-cluster` installs the clouds' stand-ins; without them pytest could not even read these tests.
+collect_ignore_glob = [] if importlib.util.find_spec("moto") else ["test_*.py"]
 
 
 @pytest.fixture
