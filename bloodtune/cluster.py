@@ -66,8 +66,9 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
     import joblib
     import ray
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    # What Ray and Tune call errors, such as a trial whose worker was killed, we deal with and tell of ourselves.
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address == LOCAL:
         options |= {
             "num_cpus": min(workers or joblib.cpu_count(), joblib.cpu_count()),

@@ -32,6 +32,7 @@ def write_large_recipe(folder: Path) -> None:
 
 def test_workers_killed_in_the_middle_of_an_epoch(search: Search, row: GetRow) -> None:
     kills, draw = row("worker killed with -9 in the middle of an epoch"), random.Random(0)
+    search.budget = 300
     search.begin()
     search.wait_for(lambda: search.epochs() > 2)
     for _ in range(30):
