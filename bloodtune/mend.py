@@ -49,7 +49,7 @@ def examine(run: RunDirectory) -> Examined:
     Raises:
         InputError: a file of the run has the columns of another version.
     """
-    return _examine(run, *(run.read_lines(name) for name in (TRIALS, CURVES, PROPOSALS)))
+    return _examine(run, *_read(run))
 
 
 def mend(run: RunDirectory) -> Examined:
@@ -60,8 +60,8 @@ def mend(run: RunDirectory) -> Examined:
     Raises:
         InputError: as from ``examine``.
     """
-    files = trials, curves, proposals = [run.read_lines(name) for name in (TRIALS, CURVES, PROPOSALS)]
-    whole = _examine(run, *files)
+    trials, curves, proposals = _read(run)
+    whole = _examine(run, trials, curves, proposals)
     _write(trials, whole.trials, to_csv(TRIAL_COLUMNS, *(record.to_row().values() for record in whole.trials)))
     _write(curves, whole.epochs, to_csv(CURVE_COLUMNS, *itertools.starmap(epoch_row, whole.epochs)))
     _write(proposals, whole.proposals, "".join(f"{proposal.to_line()}\n" for proposal in whole.proposals))
@@ -76,6 +76,10 @@ def put_aside(file: Path) -> Path:
     aside = next(place for end in names if not (place := file.with_name(f"{file.name}.damaged{end}")).exists())
     shutil.copyfile(file, aside)
     return aside
+
+
+def _read(run: RunDirectory) -> tuple[Lines[TrialRecord], Lines[tuple[int, EpochRecord]], Lines[Proposal]]:
+    return run.read_lines(TRIALS), run.read_lines(CURVES), run.read_lines(PROPOSALS)
 
 
 def _examine(

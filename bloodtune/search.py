@@ -138,6 +138,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     started = time.monotonic()
     record = _begin(run, start)
     searcher = StudySearcher(plan.recipe, run, budget=plan.budget, seed=plan.seed)
+    _print(searcher.study_file.note)
     interrupt = Interrupt(plan.time_budget, lambda: searcher.failure)
     progress = Progress(
         searcher,

@@ -183,7 +183,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         for trial in trials:
             self._study.add_trial(trial)
         self._begun = curves
-        self._file = StudyFile(self.run.path / STUDY, self.run.name, trials)
+        self.study_file = StudyFile(self.run.path / STUDY, self.run.name, trials)
         if self._best:
             self.run.write_best(self._best)
 
@@ -245,7 +245,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.run.append_trial(record)
         self.finished.append(record)
         self._study.tell(live.study_trial, record.val_macro_f1 if state == COMPLETE else None, state=_STATES[state])
-        self._file.add(_freeze(record, live.epochs, self.recipe))
+        self.study_file.add(_freeze(record, live.epochs, self.recipe))
         self.run.drop_checkpoints(record.trial)
         if best_record(filter(None, (self._best, record))) is record:
             self._best = record

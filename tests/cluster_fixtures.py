@@ -66,9 +66,7 @@ class ClusterSearch(Search):
     def begin(self) -> None:
         """Start it on the head, or resume it there."""
         place = f"cp {self.folder}/data.npz {self.folder}/faults.toml ~/bloodtune/; cd ~/bloodtune"
-        new = f"--recipe faults.toml --data data.npz --name broken --budget {self.budget}"
-        what = "--resume broken" if self.run.path.exists() else new
-        command = f"{place} && RAY_AUTH_MODE=token ~/env/bin/python -m bloodtune.search {what} {self.flags}"
+        command = f"{place} && RAY_AUTH_MODE=token ~/env/bin/python -m bloodtune.search {self.arguments()}"
         self.process = subprocess.Popen(
             self._cluster.hosts.command(HEAD, command),
             stdin=subprocess.DEVNULL,

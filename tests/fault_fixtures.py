@@ -19,7 +19,7 @@ import optuna
 import pytest
 
 from bloodtune.mend import examine
-from bloodtune.run import RunDirectory
+from bloodtune.run import RunDirectory, TrialRecord
 from command_fixtures import SUMMARIZE, run_command, start
 from engine_fixtures import make_split
 
@@ -105,9 +105,16 @@ class Search:
 
     def begin(self) -> None:
         """Start it, or resume it where it was started before."""
+        self.process = start(self.folder, self.arguments())
+
+    def arguments(self) -> str:
+        """Return those of a first start, or of a resume."""
         new = f"--recipe faults.toml --data data.npz --name broken --budget {self.budget}"
-        first = "--resume broken" if self.run.path.exists() else new
-        self.process = start(self.folder, f"{first} {self.flags}")
+        return f"{'--resume broken' if self.run.path.exists() else new} {self.flags}"
+
+    def records(self) -> dict[int, TrialRecord]:
+        """Return the finished trials by their numbers."""
+        return {record.trial: record for record in self.run.trials()}
 
     def end(self) -> int:
         """Wait for its end; return the exit code."""

@@ -179,7 +179,7 @@ def test_a_trial_that_raises(tmp_path: Path, row: GetRow) -> None:
     assert search.end() == 0, search.said
     raised = row("trial that raises")
     search.check(raised)
-    records = {record.trial: record for record in search.run.trials()}
+    records = search.records()
     assert [records[trial].state for trial in (0, 1)] == [COMPLETE, FAILED]
     assert (records[1].retries, "memory" in records[1].message) == (0, True)
     raised.times += 1
@@ -215,7 +215,7 @@ def test_a_trial_that_eats_memory(tmp_path: Path, row: GetRow, monkeypatch: pyte
     began = time.monotonic()
     search.finish()
     search.check(eaten)
-    records = {record.trial: record for record in search.run.trials()}
+    records = search.records()
     assert records[0].state == COMPLETE
     assert (records[1].state, records[1].retries) == (FAILED, RETRIES)
     assert records[1].message == "the worker process died, 4 times"
