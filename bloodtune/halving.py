@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from bloodtune.recipe import Asha
@@ -42,6 +43,15 @@ class HeldHalving(FIFOScheduler):  # type: ignore[misc]
         if number not in decided:
             decided[number] = value, self._goes_on(decided, value)
         return str(self.CONTINUE if decided[number][1] else self.STOP)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any | None:
+        """Give a free worker to the newest trial that waits; an older one has a worker of its own under way.
+
+        In the order of their submission, as Tune does it, the older one would take the free worker and give up its own:
+        where trials are shorter than a worker's start, a worker that has died would never be replaced.
+        """
+        waiting = (trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PENDING)
+        return max(waiting, key=lambda trial: trial.config["trial"], default=None)
 
     def _goes_on(self, decided: Mapping[int, tuple[float, bool]], value: float) -> bool:
         if all(other < value for other, _ in decided.values()):

@@ -87,3 +87,14 @@ def test_a_resumed_search_decides_as_one_that_was_not_interrupted() -> None:
 def test_without_rungs_every_trial_runs_to_its_end() -> None:
     scheduler = HeldHalving(Asha(max_epochs=3, first_rung=3, reduction_factor=3), {})
     assert all(ask(scheduler, number, 3, value) for number, value in enumerate((0.9, 0.1)))
+
+
+def test_a_free_worker_goes_to_the_newest_trial_that_waits() -> None:
+    def trial(number: int, status: str) -> SimpleNamespace:
+        return SimpleNamespace(config={"trial": number}, status=status)
+
+    waiting = trial(7, "PENDING")
+    trials = [trial(9, "RUNNING"), waiting, trial(2, "PENDING")]
+    scheduler = HeldHalving(ASHA, {})
+    assert scheduler.choose_trial_to_run(SimpleNamespace(get_live_trials=lambda: trials)) is waiting
+    assert scheduler.choose_trial_to_run(SimpleNamespace(get_live_trials=list)) is None
