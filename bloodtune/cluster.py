@@ -16,6 +16,8 @@ from bloodtune.errors import InputError
 
 LOCAL = "local"
 
+CONNECT_SECONDS = 10.0
+
 # How often it is looked whether the raylet, Ray's process on each host, still lives.
 RAYLET_SECONDS = 2.0
 
@@ -61,6 +63,7 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
     """
     if address.startswith("ray://"):
         raise InputError(f"{address}: Ray's client protocol cannot be used; run this on a host of the cluster")
+    _check_answers(address)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import joblib
@@ -84,6 +87,17 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
             yield ray.cluster_resources()
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    # Ray alone asks for minutes, and its logs go to the terminal.
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(f"no Ray cluster answers at {address}: {error}") from None
 
 
 @contextlib.contextmanager

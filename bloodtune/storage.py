@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from pyarrow import fs
 
 from bloodtune.errors import InputError
+from bloodtune.run import check_writable
 
 # What a machine that is lost takes with it at most, beside the time of one copy.
 SNAPSHOT_SECONDS = 60.0
@@ -37,6 +38,8 @@ class Storage:
             raise InputError(f"--storage {uri}: {_one_line(error)}") from None
         if not self.folder:
             raise InputError(f"--storage {uri}: no bucket or folder is named")
+        if self.files.type_name == "local":
+            check_writable(Path(self.folder))
 
     def mirror(self, run: Path, say: Callable[[str], None]) -> Mirror:
         """Return what keeps a copy of a run here; ``say`` prints a line."""
