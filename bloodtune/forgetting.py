@@ -6,8 +6,10 @@ import contextlib
 import functools
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 from ray.tune import Callback, registry
+from ray.tune.experiment import Trial
 
 
 class Forgetting(Callback):  # type: ignore[misc]
@@ -29,11 +31,19 @@ class Forgetting(Callback):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def remembered_trainable() -> Iterator[None]:
-    """Let Tune ask the cluster once for the class that it registered there, not five times a trial."""
+def fewer_questions() -> Iterator[None]:
+    """Let Tune ask the cluster once for the class that it registered there, not five times a trial.
+
+    And let it not ask each worker where it is: the answer goes down with a host that dies, and the search with it.
+    """
     known = registry._global_registry
-    known.get, known.contains = functools.cache(known.get), functools.cache(known.contains)
-    try:
+    with (
+        mock.patch.object(known, "get", functools.cache(known.get)),
+        mock.patch.object(known, "contains", functools.cache(known.contains)),
+        mock.patch.object(Trial, "set_ray_actor", _set_ray_actor),
+    ):
         yield
-    finally:
-        del known.get, known.contains
+
+
+def _set_ray_actor(trial: Trial, actor: Any) -> None:
+    trial.temporary_state.ray_actor = actor

@@ -174,7 +174,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
 def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: list[Callback]) -> None:
     from ray import tune
 
-    from bloodtune.forgetting import Forgetting, remembered_trainable
+    from bloodtune.forgetting import Forgetting, fewer_questions
     from bloodtune.halving import HeldHalving
     from bloodtune.trainable import WarmWorker
     from bloodtune.watchdog import Watchdog, known_deaths
@@ -189,7 +189,7 @@ def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: 
         checkpoint_every=plan.checkpoint_every,
         profile=plan.profile,
     )
-    with tempfile.TemporaryDirectory(prefix="bloodtune-tune-") as scratch, remembered_trainable(), known_deaths():
+    with tempfile.TemporaryDirectory(prefix="bloodtune-tune-") as scratch, fewer_questions(), known_deaths():
         # Not tune.Tuner: it pickles searcher and callbacks for a restore that the run directory replaces.
         tune.run(
             tune.with_resources(worker, plan.resources_per_trial),

@@ -61,6 +61,8 @@ class Hosts:
             _run("ip", "-n", name, "address", "add", f"{self.address(number)}/24", "dev", "eth0")
             _run("ip", "-n", name, "link", "set", "eth0", "up")
             _run("ip", "-n", name, "link", "set", "lo", "up")
+            # Without it Ray finds no address of the host but 127.0.0.1.
+            _run("ip", "-n", name, "route", "add", "default", "via", f"{NETWORK}.254")
             self.boot(number)
 
     def boot(self, number: int) -> None:
@@ -115,6 +117,7 @@ class Hosts:
         for number in list(self._servers):
             self.kill(number)
         for number in range(1, self.count + 1):
+            subprocess.run(["ip", "link", "del", f"btt{number}"], capture_output=True)
             subprocess.run(["ip", "netns", "del", f"{BRIDGE}-{number}"], capture_output=True)
         subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from ray.tune import registry
-from ray.tune.experiment.trial import Trial
+from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
 
-from bloodtune.forgetting import Forgetting, remembered_trainable
+from bloodtune.forgetting import Forgetting, fewer_questions
 from bloodtune.trainable import WarmWorker
 
 
@@ -36,9 +37,17 @@ def test_the_trainable_is_asked_for_once_and_only_for_the_search(monkeypatch: py
     asked = []
     original = registry._Registry.get
     monkeypatch.setattr(registry._Registry, "get", lambda self, *key: asked.append(key) or original(self, *key))
-    with remembered_trainable():
+    with fewer_questions():
         found = [registry.get_trainable_cls("worker") for _ in range(3)]
     assert found[0] is found[1] is found[2]
     assert len(asked) == 1
     registry.get_trainable_cls("worker")
     assert len(asked) == 2
+
+
+def test_no_worker_is_asked_where_it_is(trial: Trial) -> None:
+    actor = mock.MagicMock()
+    with fewer_questions():
+        trial.set_ray_actor(actor)
+    assert trial.temporary_state.ray_actor is actor
+    actor.get_auto_filled_metrics.remote.assert_not_called()

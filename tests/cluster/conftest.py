@@ -31,4 +31,4 @@ def search(cluster: Cluster) -> ClusterSearch:
     """Give a search that has not begun."""
     inputs = cluster.hosts.folder / "inputs"
     inputs.mkdir()
-    return ClusterSearch(cluster, write_inputs(inputs))
+    return ClusterSearch(cluster, write_inputs(inputs, images=12000))
