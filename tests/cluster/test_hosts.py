@@ -13,6 +13,7 @@ pytestmark = pytest.mark.cluster
 
 
 def test_hosts_that_come_are_cut_off_and_die(cluster: Cluster, search: ClusterSearch, row: GetRow) -> None:
+    search.budget = 90
     search.begin()
     search.wait_for(lambda: search.trials() > 0)
 
