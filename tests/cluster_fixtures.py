@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from bloodtune.run import RunDirectory
-from fault_fixtures import Search
+from fault_fixtures import QUICKEST, Search
 from host_fixtures import Hosts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +22,7 @@ class Cluster:
 
     def __init__(self, hosts: Hosts) -> None:
         self.hosts = hosts
-        self._file = hosts.folder / "on-prem.yaml"
+        self.file = hosts.folder / "on-prem.yaml"
 
     def up(self) -> None:
         """Run `ray up` on deploy/on-prem.yaml, with these hosts and this installation in place of its own."""
@@ -33,11 +33,11 @@ class Cluster:
         }
         config |= {"max_workers": 1, "min_workers": 1}
         config["auth"] = {"ssh_user": "root", "ssh_private_key": str(self.hosts.key)}
-        config["setup_commands"] = [f"ln -sfn {sys.prefix} ~/env"]
+        config["setup_commands"] = [f"ln -sfn {sys.prefix} ~/env", config["setup_commands"][-1]]
         for commands, cpus in (("head_start_ray_commands", 0), ("worker_start_ray_commands", 1)):
             config[commands] = [line.replace("ray start", f"ray start --num-cpus={cpus}") for line in config[commands]]
-        self._file.write_text(yaml.safe_dump(config))
-        command = [sys.executable, "-m", "ray.scripts.scripts", "up", "-y", "--no-config-cache", str(self._file)]
+        self.file.write_text(yaml.safe_dump(config))
+        command = [sys.executable, "-m", "ray.scripts.scripts", "up", "-y", "--no-config-cache", str(self.file)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -74,3 +74,9 @@ class ClusterSearch(Search):
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def summarize(self) -> None:
+        """Write the summary on the head, whose workers train for it."""
+        command = f"cd ~/bloodtune && RAY_AUTH_MODE=token ~/env/bin/python analysis/summarize.py runs/broken {QUICKEST}"
+        done = self._cluster.hosts.run(HEAD, command)
+        assert done.returncode == 0, done.stderr
