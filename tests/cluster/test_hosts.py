@@ -23,10 +23,11 @@ pytestmark = pytest.mark.cluster
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"
 
 
-def start_line(beginning: str, cluster: Cluster, **options: Any) -> subprocess.Popen[str]:
+def start_line(beginning: str, cluster: Cluster, flags: str = "", **options: Any) -> subprocess.Popen[str]:
     """Start the line of docs/cluster.md that begins like that, on this cluster."""
     written = [line.strip() for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("    ")]
     line = next(line for line in written if line.startswith(beginning)).replace("cluster.yaml", str(cluster.file))
+    line = line.partition("#")[0] + flags
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.Popen(
@@ -122,6 +123,10 @@ def test_the_commands_of_the_page(cluster: Cluster, tmp_path: Path) -> None:
         time.sleep(0.5)
     os.killpg(dashboard.pid, signal.SIGTERM)
     dashboard.communicate()
-    run_line("ray down", cluster, typed="y\n")
-    for number in (HEAD, WORKER):
-        assert "raylet" not in cluster.hosts.run(number, "ps -eo args").stdout
+    run_line("ray down", cluster, flags="--yes")
+    # A worker's Ray ends when it has not heard from the head for a minute.
+    for number, seconds in {HEAD: 0, WORKER: 90}.items():
+        deadline = time.monotonic() + seconds
+        while "raylet" in cluster.hosts.run(number, "ps -eo args").stdout:
+            assert time.monotonic() < deadline, number
+            time.sleep(1.0)
