@@ -168,7 +168,7 @@ class Search:
         assert sorted(numbers.elements()) == list(range(self.budget))
         whole = examine(self.run)
         assert (whole.discarded, whole.notes) == ([], [])
-        assert [proposal.trial for proposal in whole.proposals] == list(range(self.budget))
+        assert sorted(proposal.trial for proposal in whole.proposals) == list(range(self.budget))
         curves = self.run.curves()
         assert not curves.duplicated(["trial", "epoch"]).any()
         assert {r.trial: r.epochs for r in whole.trials if r.epochs} == curves.groupby("trial").epoch.max().to_dict()
