@@ -65,7 +65,7 @@ def test_a_damaged_checkpoint_costs_its_trial_alone(run: RunDirectory) -> None:
     for number in (0, 1):
         run.append_epochs(number, make_epochs(4, seed=number))
         run.write_checkpoint(number, make_checkpoint(4))
-    file = run.path / CHECKPOINTS / "0-4.pt"
+    file = run.path / CHECKPOINTS / "0-4.checkpoint"
     file.write_bytes(file.read_bytes()[:-9])
     assert mend(run).notes == []
     assert run.curves().trial.tolist() == [1] * 4
@@ -74,10 +74,10 @@ def test_a_damaged_checkpoint_costs_its_trial_alone(run: RunDirectory) -> None:
 def test_a_checkpoint_that_was_never_whole_goes(run: RunDirectory) -> None:
     run.append_epochs(0, make_epochs(2))
     run.write_checkpoint(0, make_checkpoint(2))
-    for name in (".0-2.pt", ".1-4.pt", "1-4.pt"):
+    for name in (".0-2.checkpoint", ".1-4.checkpoint", "1-4.checkpoint"):
         (run.path / CHECKPOINTS / name).write_bytes(b"PK")
     mend(run)
-    assert [file.name for file in (run.path / CHECKPOINTS).iterdir()] == ["0-2.pt"]
+    assert [file.name for file in (run.path / CHECKPOINTS).iterdir()] == ["0-2.checkpoint"]
 
 
 def test_a_run_without_a_finished_trial_keeps_its_header(run: RunDirectory) -> None:

@@ -265,20 +265,20 @@ def test_the_last_checkpoint_of_a_trial_takes_the_place_of_the_one_before(run: R
         run.write_checkpoint(trial, make_checkpoint(epoch))
     assert run.checkpoint(1) == make_checkpoint(10)
     assert run.checkpoint(11) == make_checkpoint(2)
-    assert sorted(file.name for file in (run.path / CHECKPOINTS).iterdir()) == ["1-10.pt", "11-2.pt"]
+    assert sorted(file.name for file in (run.path / CHECKPOINTS).iterdir()) == ["1-10.checkpoint", "11-2.checkpoint"]
     run.drop_checkpoints(1)
     assert run.checkpoint(1) is None
     assert run.checkpoint(11) is not None
 
 
-@pytest.mark.parametrize("damage", [b"", b"x" * 400, None])
-def test_a_checkpoint_that_is_not_whole_is_none(run: RunDirectory, damage: bytes | None) -> None:
+def test_a_checkpoint_that_is_not_whole_is_none(run: RunDirectory) -> None:
     run.write_checkpoint(0, make_checkpoint(4))
-    file = run.path / CHECKPOINTS / "0-4.pt"
+    file = run.path / CHECKPOINTS / "0-4.checkpoint"
     whole = file.read_bytes()
-    middle = whole.index(b"state of epoch 4")
-    file.write_bytes(whole[:middle] + b"S" + whole[middle + 1 :] if damage is None else damage)
-    assert run.checkpoint(0) is None
+    garbled = [whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :] for place in range(len(whole))]
+    for damage in (b"", b"x" * 400, whole[:-1], *garbled):
+        file.write_bytes(damage)
+        assert run.checkpoint(0) is None
     file.write_bytes(whole)
     assert run.checkpoint(0) == make_checkpoint(4)
 
