@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +37,7 @@ from bloodtune.run import (
 from figure_style import save_figure
 from gallery import all_figures
 from intervals import measure
+from model_files import write_models
 from papers import load_papers
 from report import REPORT, Material, write_report
 from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, best_of, choose, is_published, trial_label
@@ -229,18 +229,9 @@ def _write(
     figures = all_figures(run, recipe.asha.rungs, tested, measured, dataset.train, test, names, choices, control)
     for name, figure in figures.items():
         save_figure(figure, folder / "figures", name)
-    _copy_models(folder / "models", {one.contender.label: one.contender for one in tested}, choices)
+    write_models(folder / "models", tested, measured, choices, dataset, test, run.name)
     captions = {name: figure.caption for name, figure in figures.items()}
     write_report(Material(run, tested, measured, names, choices, tables, captions), folder)
-
-
-def _copy_models(folder: Path, contenders: dict[str, Contender], choices: Choices) -> None:
-    for place, label in {**choices.by_family, "best": choices.best}.items():
-        contender = contenders[label]
-        source = contender.retrainings[contender.median].model
-        (folder / place).mkdir(parents=True, exist_ok=True)
-        for name in ("model.safetensors", "model.json"):
-            shutil.copyfile(source / name, folder / place / name)
 
 
 def _check_control(control: RunDirectory, md5: str) -> None:

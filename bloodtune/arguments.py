@@ -58,3 +58,21 @@ def gpu_share(text: str) -> float:
     if not (0 <= share <= 1 or (math.isfinite(share) and share > 1 and share == int(share))):
         raise argparse.ArgumentTypeError(f"{text!r}: allowed are 0 to 1, or whole numbers above")
     return share
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are numbers from 0 to 1")
+    return number
+
+
+def port(text: str) -> int:
+    """Read a number of a TCP port that any user may take."""
+    if not text.isascii() or not text.isdecimal() or not 1024 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are whole numbers from 1024 to 65535")
+    return int(text)

@@ -10,7 +10,7 @@ import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,22 @@ def load_test_split(dataset_source: str, md5: str) -> Split:
         return _read_split(archive, "test", path)
 
 
+def load_images(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
+    """Return the arrays of images in an ``.npz`` file, uint8 (N, H, W, C), by name, without regard to labels.
+
+    Raises:
+        InputError: the file cannot be read or none of its arrays has a name that ends in ``images``.
+    """
+    with _open(path, needed=()) as archive:
+        names = [name for name in archive.files if name.endswith("images")]
+        if not names:
+            raise InputError(f"{path}: no array of images; {_found(archive)}; allowed: names that end in images")
+        arrays = {name: _read_array(archive, name, path) for name in names}
+    for name, images in arrays.items():
+        _check_images(images, f"{path}: {name}")
+    return {name: _with_channels(images) for name, images in arrays.items()}
+
+
 def _find(asked: str | None, cluster: bool) -> tuple[str, bool]:
     """Return the source, an absolute path or "synthetic", and whether it is the stand-in nobody asked for."""
     if asked is None:
@@ -167,8 +183,12 @@ def _load(source: str, fell_back: bool) -> Dataset:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[NpzFile]:
-    with path.open("rb") as file:  # ours to close: np.load leaves a damaged file open
+def _open(path: Path, needed: Sequence[str] = _ARRAYS) -> Iterator[NpzFile]:
+    try:
+        stream = path.open("rb")  # ours to close: np.load leaves a damaged file open
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; allowed: a MedMNIST .npz file") from None
+    with stream as file:
         head = file.read(2)
         if not head:
             raise InputError(f"{path} is empty (0 bytes); allowed: a MedMNIST .npz file")
@@ -183,11 +203,15 @@ def _open(path: Path) -> Iterator[NpzFile]:
         if not isinstance(archive, NpzFile):  # a zip archive behind an array
             raise InputError(f"{path} is not an .npz file; allowed: a MedMNIST .npz file")
         with archive:
-            missing = [name for name in _ARRAYS if name not in archive.files]
+            missing = [name for name in needed if name not in archive.files]
             if missing:
-                found = _one_line(", ".join(archive.files[:12]) or "no array")
-                raise InputError(f"{path}: {', '.join(missing)} missing; found {found}; allowed: {', '.join(_ARRAYS)}")
+                allowed = ", ".join(needed)
+                raise InputError(f"{path}: {', '.join(missing)} missing; {_found(archive)}; allowed: {allowed}")
             yield archive
+
+
+def _found(archive: NpzFile) -> str:
+    return f"found {_one_line(', '.join(archive.files[:12]) or 'no array')}"
 
 
 def _read_split(archive: NpzFile, name: str, path: Path) -> Split:
@@ -201,8 +225,11 @@ def _read_split(archive: NpzFile, name: str, path: Path) -> Split:
             f"{path}: {name}_images has {len(images)} images and {name}_labels has {len(labels)} labels; "
             f"allowed: one label an image"
         )
-    pixels = images[..., np.newaxis] if images.ndim == 3 else images
-    return Split(np.ascontiguousarray(pixels), labels.reshape(-1).astype(np.int64))
+    return Split(_with_channels(images), labels.reshape(-1).astype(np.int64))
+
+
+def _with_channels(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.ascontiguousarray(images[..., np.newaxis] if images.ndim == 3 else images)
 
 
 def _read_array(archive: NpzFile, name: str, path: Path) -> np.ndarray[Any, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import hashlib
 import fcntl
+import hashlib
 import itertools
 import json
 import os

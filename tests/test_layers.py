@@ -13,7 +13,8 @@ PACKAGE, ANALYSIS = ROOT / "bloodtune", ROOT / "analysis"
 
 # From the top down: a module may import those that stand behind it, for type checking too. A new one needs its place.
 LAYERS = (
-    *("search", "predict", "arguments", "profiler", "progress", "watchdog", "trainable", "sharing"),
+    *("serve", "search", "predict", "export", "count_files", "pages", "inference", "photographs", "counting"),
+    *("arguments", "profiler", "progress", "watchdog", "trainable", "sharing"),
     *("forgetting", "halving", "searcher", "study_file", "mend", "storage", "interrupt", "cluster"),
     *("plan", "provenance", "space"),
     *("classifier", "training", "models"),
@@ -25,7 +26,7 @@ RAY = {"search", "profiler", "forgetting", "progress", "watchdog", "trainable", 
 RAY |= {"halving", "searcher", "interrupt", "cluster"}
 OPTUNA = {"space", "searcher", "study_file"}
 TORCH = {"training", "classifier", "losses", "optimizers", "augment", "graphs", "dynamo"}
-TORCH |= {"trainable", "sharing", "predict"}
+TORCH |= {"trainable", "sharing", "inference", "export"}
 
 
 def module_name(file: Path) -> str:
@@ -115,6 +116,8 @@ def test_the_package_knows_nothing_of_the_analysis() -> None:
     [
         # Bad input and --help answer before anything heavy is loaded.
         ("bloodtune.search", {"torch", "torchvision", "ray", "optuna", "sklearn", "matplotlib", "medmnist"}),
+        ("bloodtune.predict", {"torch", "torchvision", "ray", "optuna", "sklearn", "scipy", "jinja2"}),
+        ("bloodtune.serve", {"torch", "torchvision", "ray", "optuna", "sklearn", "scipy", "flask"}),
         ("bloodtune.data", {"torch", "torchvision", "ray", "optuna", "pandas", "medmnist", "pooch"}),
         ("bloodtune.recipe", {"torch", "numpy", "ray", "optuna", "pandas"}),
         ("bloodtune.searcher", {"torch", "torchvision"}),

@@ -19,6 +19,8 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(folder: Pat
         assert (results / name).stat().st_size > 0
     for place in ("best", "mlnn", "cnn", "lightweight"):
         assert (results / "models" / place / "model.safetensors").exists()
+    card = json.loads((results / "models" / "best" / "model.json").read_text())
+    assert 0 < card["threshold"] <= 1 and card["run"] == "one" and "source" not in card["data"]
     assert os.readlink(folder / "results" / "latest") == "one-quick"
     scores = json.loads((results / "choices.json").read_text())["mean_val_macro_f1"]
     assert sum(label.endswith(", 2 epochs") for label in scores) == 1

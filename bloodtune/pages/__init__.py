@@ -1,0 +1,23 @@
+"""Templates: pages that need nothing from elsewhere, in one style, and the card of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+FOLDER = Path(__file__).parent
+
+
+def render(template: str, folder: Path = FOLDER, **context: Any) -> str:
+    """Return the text made from a template in ``folder``, which may use those of this one."""
+    environment = Environment(
+        loader=FileSystemLoader([folder, FOLDER]),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(context)

@@ -1,0 +1,154 @@
+"""The command line that counts cells: photographs in, classes and the differential count out."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
+
+from bloodtune import arguments as flags
+from bloodtune.count_files import CsvFile, HtmlFile, JsonFile, Screen
+from bloodtune.counting import BEST_MODEL, Tally
+from bloodtune.errors import InputError
+from bloodtune.run import check_writable
+
+if TYPE_CHECKING:
+    from bloodtune.inference import Predictor
+
+SYNTHETIC_MODEL = "this model was trained on SYNTHETIC data: what it says of real cells means nothing"
+_PREVIEW = 96  # pixels
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Count the cells in photographs, or export the model.
+
+    Returns:
+        0, 1 if no image could be read or a file could not be written, 2 for input that cannot be used, 130 after
+        Ctrl-C.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        return _export(arguments) if arguments.export else _predict(arguments)
+    except InputError as error:
+        _say(str(error))
+        return 2
+    except OSError as error:  # such as a full disk
+        _say(f"{error}; no file was written")
+        return 1
+    except KeyboardInterrupt:
+        _say("stopped; no file was written")
+        return 130
+
+
+def load_predictor(folder: str, threshold: float | None = None) -> Predictor:
+    """Load a model for a command line.
+
+    Raises:
+        InputError: there is none in ``folder``, or it cannot be used.
+    """
+    from bloodtune.inference import Predictor  # with torch, for which --help need not wait
+
+    # Files too large to read are refused by their number of pixels; Pillow's own warning comes earlier and is longer.
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    try:
+        predictor = Predictor.load(folder, threshold)
+    except InputError as error:
+        raise InputError(f"{error}; `make summarize` writes models, --model says where one is") from None
+    if predictor.synthetic:
+        _say(SYNTHETIC_MODEL)
+    return predictor
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    if not arguments.paths:
+        raise InputError("no photograph, folder or .npz file given; --help tells more")
+    asked = {CsvFile: arguments.csv, JsonFile: arguments.json, HtmlFile: arguments.html}
+    files = {kind: _check_file(Path(file)) for kind, file in asked.items() if file is not None}
+    predictor = load_predictor(arguments.model, arguments.threshold)
+    total = sum(1 for _ in predictor.find(arguments.paths))
+    tally, console = Tally(predictor.class_names), Console(stderr=True)
+    predictions = predictor.predict(
+        predictor.find(arguments.paths),
+        crop=arguments.crop,
+        preview=_PREVIEW if arguments.html else 0,
+        workers=arguments.workers,
+    )
+    with contextlib.ExitStack() as opened:
+        sheets = [Screen(predictor), *(opened.enter_context(kind(file, predictor)) for kind, file in files.items())]
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            for one in progress.track(predictions, total, description="images"):
+                tally.add(one)
+                for sheet in sheets:
+                    sheet.add(one)
+        for sheet in sheets:
+            sheet.finish(tally)
+    for file in files.values():
+        _say(f"{file} written")
+    return 0 if tally.images else 1
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from bloodtune.export import export_onnx
+
+    if arguments.paths:
+        raise InputError("--export takes no photographs")
+    out = Path(arguments.out or arguments.model)
+    predictor = load_predictor(arguments.model, arguments.threshold)
+    check_writable(out)
+    for file in export_onnx(predictor, out):
+        _say(f"{file} written")
+    return 0
+
+
+def _check_file(file: Path) -> Path:
+    if os.path.isdir(file):
+        raise InputError(f"{file} is a folder; give the name of a file")
+    if not os.path.isdir(file.parent):
+        raise InputError(f"{file} cannot be written: there is no folder {file.parent}")
+    check_writable(file.parent)
+    return file
+
+
+def _say(text: str) -> None:
+    print(f"predict: {text}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = flags.OneLineParser(
+        prog="python -m bloodtune.predict",
+        description="Count blood cells: a class for each photograph, and the differential count. Takes JPEG,\n"
+        "PNG, TIFF and BMP files (smear crops of about 360 x 363 pixels, tiles of the model's\n"
+        "size, any other size with --crop), folders of them, and the images of .npz files.\n"
+        "Research software: not for diagnosis.",
+    )
+    add = parser.add_argument
+    add("paths", nargs="*", metavar="PATH", help="a photograph, a folder (with those below it), or an .npz file")
+    add("--model", default=BEST_MODEL, metavar="DIR", help=f"a trained model (default: {BEST_MODEL})")
+    add("--crop", type=flags.positive, metavar="N", help="take the middle N x N pixels of each photograph")
+    add(
+        "--threshold",
+        type=flags.share,
+        metavar="P",
+        help="list images whose class is less probable as unsure (default: the model's own, set on its validation "
+        "split so that 99 %% of the others were right)",
+    )
+    add("--csv", metavar="FILE", help="write a row an image, with the probabilities of all classes")
+    add("--json", metavar="FILE", help="write the same, the count and the model's description")
+    add("--html", metavar="FILE", help="write a page with the count and the pictures, in one file")
+    add("--workers", type=flags.positive, metavar="N", help="threads (default: one a core)")
+    add("--export", choices=["onnx"], help="write the model for other programs, with a card that describes it")
+    add("--out", metavar="DIR", help="where --export writes (default: beside the model)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

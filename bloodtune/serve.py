@@ -1,0 +1,133 @@
+"""A page on this machine for who has photographs and no command line: drop them, see the count, correct it."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import secrets
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bloodtune import arguments as flags
+from bloodtune.count_files import FOR_RESEARCH, as_mapping
+from bloodtune.counting import BEST_MODEL, Unreadable, differential
+from bloodtune.errors import InputError
+from bloodtune.pages import render
+from bloodtune.predict import load_predictor
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from bloodtune.inference import Predictor
+
+HOST, PORT = "127.0.0.1", 8350
+UPLOAD_BYTES = 32 * 2**20  # of one request; the page sends photographs in several
+
+_PREVIEW = 128  # pixels
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve the page until Ctrl-C.
+
+    Returns:
+        0, or 2 for input that cannot be used.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        app = create_app(load_predictor(arguments.model, arguments.threshold))
+        server = _bind(app, arguments.port)
+    except InputError as error:
+        print(f"serve: {error}", file=sys.stderr)
+        return 2
+    print(f"serve: open http://{HOST}:{arguments.port} in a browser on this machine; Ctrl-C ends it", file=sys.stderr)
+    try:
+        server.run()
+    finally:
+        server.close()
+    return 0
+
+
+def create_app(predictor: Predictor) -> Flask:
+    """Return the page as a WSGI application; it keeps no photograph."""
+    from flask import Flask, abort, request
+    from werkzeug.exceptions import HTTPException
+
+    from bloodtune.inference import Image
+
+    app = Flask(__name__)
+    app.config.update(MAX_CONTENT_LENGTH=UPLOAD_BYTES, MAX_FORM_PARTS=1000)
+
+    @app.before_request
+    def refuse_strangers() -> None:
+        # A page elsewhere may name this machine (DNS rebinding), or post to it: it cannot set a header of its own.
+        if request.host.partition(":")[0] not in (HOST, "localhost"):
+            abort(403, f"this page is only for http://{HOST}")
+        if request.method == "POST" and "X-Bloodtune" not in request.headers:
+            abort(403, "only the page itself may ask")
+
+    @app.get("/")
+    def page() -> tuple[str, dict[str, str]]:
+        nonce = secrets.token_urlsafe(16)
+        policy = (
+            "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; "
+            f"script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+        page = render("serve.html.j2", predictor=predictor, nonce=nonce, upload_bytes=UPLOAD_BYTES, note=FOR_RESEARCH)
+        return page, {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
+
+    @app.post("/predict")
+    def predict() -> list[dict[str, Any]]:
+        images = [Image(file.filename or "photograph", file.stream) for file in request.files.getlist("files")]
+        crop = request.form.get("crop", type=int)
+        if crop is not None and crop < 1:
+            abort(400, "the crop must be a number of pixels from 1")
+        found = predictor.predict(images, crop=crop, preview=_PREVIEW)
+        return [_shown(one, predictor.class_names) for one in found]
+
+    @app.post("/count")
+    def count() -> list[list[Any]]:
+        counts = request.get_json()
+        if not isinstance(counts, dict) or not all(type(n) is int and n >= 0 for n in counts.values()):
+            abort(400, "the count of each class, by its name")
+        return [[row.label, row.images, *row.cells(), row.unit] for row in differential(counts, predictor.class_names)]
+
+    @app.errorhandler(HTTPException)
+    def tell(error: HTTPException) -> tuple[dict[str, str], int]:
+        too_large = f"more than {UPLOAD_BYTES // 2**20} MB at once"
+        return {"error": too_large if error.code == 413 else str(error.description)}, error.code or 500
+
+    return app
+
+
+def _shown(one: Any, class_names: tuple[str, ...]) -> dict[str, Any]:
+    if isinstance(one, Unreadable):
+        return as_mapping(one, class_names)
+    return as_mapping(one, class_names) | {"picture": base64.b64encode(one.picture).decode()}
+
+
+def _bind(app: Flask, port: int) -> Any:
+    import waitress
+
+    try:
+        return waitress.create_server(app, host=HOST, port=port, threads=4, ident=None)
+    except OSError as error:
+        raise InputError(f"port {port} cannot be used: {error.strerror}; --port N takes another") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = flags.OneLineParser(
+        prog="python -m bloodtune.serve",
+        description="Open a page on this machine, and for it alone, that counts cells: drop photographs, see\n"
+        "the count and each class, correct what is wrong, download the table. No photograph\n"
+        "leaves the machine or is kept. Research software: not for diagnosis.",
+    )
+    add = parser.add_argument
+    add("--model", default=BEST_MODEL, metavar="DIR", help=f"a trained model (default: {BEST_MODEL})")
+    add("--threshold", type=flags.share, metavar="P", help="below it a prediction is unsure (default: the model's own)")
+    add("--port", type=flags.port, default=PORT, metavar="N", help=f"of this machine (default: {PORT})")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The local page: what it answers, and whom it refuses."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bloodtune.inference import Predictor
+from bloodtune.serve import UPLOAD_BYTES, create_app, main
+from model_fixtures import BLOOD, make_model, photograph
+from test_photographs import bomb
+
+OWN = {"X-Bloodtune": "1"}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    predictor = Predictor.load(make_model(tmp_path_factory.mktemp("models") / "best"))
+    return create_app(predictor).test_client()
+
+
+def upload(client: Any, *files: tuple[io.BytesIO, str], **fields: str) -> Any:
+    return client.post("/predict", data={"files": list(files), **fields}, headers=OWN)
+
+
+def test_the_page_loads_nothing_from_elsewhere(client: Any) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "http" not in answer.text
+    assert all(name in answer.text for name in BLOOD)
+
+
+def test_photographs_are_predicted_and_what_is_none_is_said(client: Any, tmp_path: Path) -> None:
+    photo = io.BytesIO(photograph(tmp_path / "a.jpg").read_bytes())
+    answer = upload(client, (photo, "a.jpg"), (io.BytesIO(b"hello"), "<b>.jpg"), (bomb(30_000, 30_000), "bomb.png"))
+    one, text, large = answer.get_json()
+    assert one["class"] in BLOOD and one["file"] == "a.jpg" and one["picture"]
+    assert text == {"file": "<b>.jpg", "error": "not a JPEG, PNG, TIFF or BMP picture"}
+    assert "too large" in large["error"]
+
+
+def test_another_crop_can_be_asked_for(client: Any, tmp_path: Path) -> None:
+    content = photograph(tmp_path / "a.png", size=(500, 400)).read_bytes()
+    (one,) = upload(client, (io.BytesIO(content), "a.png")).get_json()
+    assert "500 x 400 pixels" in one["error"]
+    (one,) = upload(client, (io.BytesIO(content), "a.png"), crop="300").get_json()
+    assert one["class"] in BLOOD
+    assert upload(client, (io.BytesIO(content), "a.png"), crop="-3").status_code == 400
+
+
+def test_a_count_is_that_of_the_command_line(client: Any) -> None:
+    rows = client.post("/count", json={"neutrophil": 60, "lymphocyte": 40}, headers=OWN).get_json()
+    assert rows[0] == ["neutrophil", 60, "60.0", "50.2–69.1", "% of leukocytes"]
+    for nonsense in ([1], {"neutrophil": -1}, {"neutrophil": "x"}):
+        assert client.post("/count", json=nonsense, headers=OWN).status_code == 400
+
+
+def test_other_pages_and_other_hosts_are_refused(client: Any) -> None:
+    assert client.post("/count", json={}).status_code == 403
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 403
+    assert client.get("/", headers={"Host": "127.0.0.1:8350"}).status_code == 200
+
+
+def test_an_upload_that_is_too_large_is_refused(client: Any) -> None:
+    answer = upload(client, (io.BytesIO(bytes(UPLOAD_BYTES + 1)), "a.bmp"))
+    assert (answer.status_code, answer.get_json()) == (413, {"error": "more than 32 MB at once"})
+
+
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--model", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.startswith(f"serve: no model in {tmp_path / 'none'}")
+    with pytest.raises(SystemExit, match="2"):
+        main(["--port", "80"])
+    assert "whole numbers from 1024" in capsys.readouterr().err
