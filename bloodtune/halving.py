@@ -44,6 +44,16 @@ class HeldHalving(FIFOScheduler):  # type: ignore[misc]
             decided[number] = value, self._goes_on(decided, value)
         return str(self.CONTINUE if decided[number][1] else self.STOP)
 
+    def needed(self) -> dict[int, float]:
+        """Return the value above which the next trial is among the best at a rung, where that is known already."""
+        found = {}
+        for rung, decided in self._decided.items():
+            values = sorted((value for value, _ in list(decided.values())), reverse=True)
+            places = math.ceil((len(values) + 1) * self._share)
+            if len(values) >= places:
+                found[rung] = values[places - 1]
+        return found
+
     def choose_trial_to_run(self, tune_controller: Any) -> Any | None:
         """Give a free worker to the newest trial that waits; an older one has a worker of its own under way.
 

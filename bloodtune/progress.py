@@ -1,39 +1,52 @@
-"""What a person sees while a search runs: one live screen, or a plain line every so often."""
+"""What a person sees while a search runs: one live screen, or a plain line a minute."""
 
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import ray
 from ray.tune import Callback
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
-from bloodtune.configuration import Configuration
 from bloodtune.interrupt import Interrupt
 from bloodtune.run import COMPLETE, FAILED, PRUNED
-from bloodtune.searcher import LiveTrial, StudySearcher
+from bloodtune.screen import Running, View
+from bloodtune.searcher import StudySearcher
 
-LINE_SECONDS = 30.0
+LINE_SECONDS = 60.0
+_HOSTS_SECONDS = 10.0  # between two looks at the cluster
 
 
 class Progress(Callback):  # type: ignore[misc]
     """Follow a searcher's trials, on stderr: a live screen where that is a terminal, else lines."""
 
-    def __init__(self, searcher: StudySearcher, interrupt: Interrupt, *, title: str, train_images: int) -> None:
+    def __init__(
+        self,
+        searcher: StudySearcher,
+        interrupt: Interrupt,
+        needed: Callable[[], Mapping[int, float]],
+        *,
+        title: str,
+        workers: int,
+        train_images: int,
+    ) -> None:
+        """``needed`` says what a trial has to reach at each rung, of which something is known, to go on."""
         self._searcher = searcher
         self._interrupt = interrupt
+        self._needed = needed
         self._title = title
+        self._workers = workers
         self._train_images = train_images
         self._finished_before = len(searcher.finished)
         self._started = time.monotonic()
-        self._next_line = 0.0
+        self._next_line = self._next_look = 0.0
+        self._hosts = 1
         self._console = Console(stderr=True)
         self._live = (
             Live(get_renderable=self._screen, console=self._console, refresh_per_second=2, transient=True)
@@ -54,113 +67,53 @@ class Progress(Callback):  # type: ignore[misc]
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Print the next plain line when it is due; the live screen refreshes itself."""
-        if self._live is None and time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + LINE_SECONDS
+        now = time.monotonic()
+        if self._live and now >= self._next_look:
+            self._next_look = now + _HOSTS_SECONDS
+            self._hosts = sum(node["Alive"] for node in ray.nodes())
+        if self._live is None and now >= self._next_line:
+            self._next_line = now + LINE_SECONDS
             self._print_line()
 
+    def view(self) -> View:
+        """Return the search as it is now."""
+        searcher, live = self._searcher, list(self._searcher.live.values())
+        finished, asha = list(searcher.finished), searcher.recipe.asha
+        states = [record.state for record in finished]
+        new = finished[self._finished_before :]
+        elapsed = time.monotonic() - self._started
+        trained = sum(record.epochs for record in new) + sum(len(trial.epochs) for trial in live)
+        waiting = searcher.budget - len(finished)
+        left = waiting * elapsed / len(new) if new else math.inf
+        busy = f"{len(live)} of {self._workers} workers busy"
+        cores = len(os.sched_getaffinity(0))
+        here = f"load {os.getloadavg()[0]:.1f} on {cores} cores"
+        return View(
+            title=self._title,
+            budget=searcher.budget,
+            counts={
+                "done": states.count(COMPLETE),
+                "running": len(live),
+                "pruned": states.count(PRUNED),
+                "failed": states.count(FAILED),
+            },
+            epochs=sum(record.epochs for record in finished) + sum(len(trial.epochs) for trial in live),
+            saved=sum(asha.max_epochs - record.epochs for record in finished if record.state == PRUNED),
+            images_per_second=trained * self._train_images / max(elapsed, 1e-3),
+            elapsed=elapsed,
+            left=min(left, self._interrupt.seconds_left),
+            load=f"{busy}, {here}" if self._hosts == 1 else f"{busy} on {self._hosts} hosts",
+            best=searcher.best(),
+            bests=list(searcher.bests),
+            running=[Running(t.proposal.trial, t.proposal.label, t.proposal.configuration, t.epochs) for t in live],
+            rungs=asha.rungs,
+            max_epochs=asha.max_epochs,
+            needed=self._needed(),
+            stopping=self._interrupt.reason,
+        )
+
     def _print_line(self) -> None:
-        counts = self._counts()
-        best = self._searcher.best()
-        parts = [
-            f"{len(self._searcher.finished)}/{self._searcher.budget} trials",
-            *(f"{number} {state}" for state, number in counts.items() if number),
-            f"{self._epochs()} epochs",
-            f"{self._images_per_second():,.0f} images/s",
-            f"best {best.best_val_macro_f1:.4f} (trial {best.trial})" if best else "no score yet",
-            f"{clock(self._elapsed())} elapsed, about {self._left()} left",
-        ]
-        print(", ".join(parts), file=sys.stderr, flush=True)
+        print(self.view().line(), file=sys.stderr, flush=True)
 
-    def _screen(self) -> Panel:
-        finished, live = len(self._searcher.finished), list(self._searcher.live.values())
-        head = Table.grid(expand=True, padding=(0, 2))
-        head.add_column(ratio=1)
-        head.add_column(justify="right")
-        head.add_row(
-            ProgressBar(total=self._searcher.budget, completed=finished),
-            f"{finished}/{self._searcher.budget} trials  {clock(self._elapsed())} elapsed  {self._left()} left",
-        )
-        counts = Text("  ".join(f"{number} {state}" for state, number in self._counts().items()))
-        counts.append(f"  ·  {self._epochs()} epochs  ·  {self._images_per_second():,.0f} images/s", "dim")
-        return Panel(
-            Group(head, counts, Text(), *self._best_lines(), Text(), self._running(live)),
-            title=f"bloodtune  {self._title}",
-            subtitle=f"{self._interrupt.reason}: stopping"
-            if self._interrupt.reason
-            else "Ctrl-C stops and keeps everything",
-            width=min(100, self._console.width),
-        )
-
-    def _best_lines(self) -> list[Text]:
-        best = self._searcher.best()
-        if best is None:
-            return [Text("best so far: no score yet")]
-        line = Text("best so far: ")
-        line.append(f"{best.best_val_macro_f1:.4f}", "bold green")
-        line.append(f" validation macro-F1, trial {best.trial}, epoch {best.best_epoch}")
-        return [line, Text(f"  {best.label}: " if best.label else "  ", "cyan").append(describe(best.configuration))]
-
-    def _running(self, live: list[LiveTrial]) -> Table:
-        table = Table.grid(padding=(0, 2))
-        last_epoch = self._searcher.recipe.asha.max_epochs
-        for trial in live[:12]:
-            last = trial.epochs[-1] if trial.epochs else None
-            table.add_row(
-                f"trial {trial.proposal.trial}",
-                f"epoch {last.epoch if last else 0}/{last_epoch}",
-                f"{last.val_macro_f1:.4f}" if last else "  -   ",
-                Text(
-                    trial.proposal.label or describe(trial.proposal.configuration),
-                    "dim",
-                    no_wrap=True,
-                    overflow="ellipsis",
-                ),
-            )
-        return table
-
-    def _counts(self) -> dict[str, int]:
-        states = [record.state for record in self._searcher.finished]
-        return {
-            "done": states.count(COMPLETE),
-            "running": len(self._searcher.live),
-            "pruned": states.count(PRUNED),
-            "failed": states.count(FAILED),
-        }
-
-    def _epochs(self) -> int:
-        live = list(self._searcher.live.values())
-        return sum(r.epochs for r in self._searcher.finished) + sum(len(trial.epochs) for trial in live)
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._started
-
-    def _images_per_second(self) -> float:
-        new = self._searcher.finished[self._finished_before :]
-        live = list(self._searcher.live.values())
-        epochs = sum(record.epochs for record in new) + sum(len(trial.epochs) for trial in live)
-        return epochs * self._train_images / max(self._elapsed(), 1e-3)
-
-    def _left(self) -> str:
-        new = len(self._searcher.finished) - self._finished_before
-        waiting = self._searcher.budget - len(self._searcher.finished)
-        seconds = min(waiting * self._elapsed() / new if new else math.inf, self._interrupt.seconds_left)
-        return clock(seconds) if math.isfinite(seconds) else "?"
-
-
-def describe(configuration: Configuration) -> str:
-    """Return a configuration in one line, what is switched off left out."""
-    words = []
-    for name, value in configuration.to_mapping().items():
-        if not value or value == "constant":
-            continue
-        text = f"{value:.2g}" if isinstance(value, float) else str(value)
-        spoken = name.replace("learning_rate", "rate").replace("_", " ")
-        words.append(spoken if value is True else text if isinstance(value, str) else f"{spoken} {text}")
-    return ", ".join(words)
-
-
-def clock(seconds: float) -> str:
-    """Return a duration as minutes and seconds, or hours and minutes."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes}:{rest:02d}"
+    def _screen(self) -> Any:
+        return self.view().screen(self._console.width)

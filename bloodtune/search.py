@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from ray.tune import Callback
 
+    from bloodtune.halving import HeldHalving
     from bloodtune.interrupt import Interrupt
     from bloodtune.searcher import StudySearcher
     from bloodtune.storage import Storage
@@ -130,9 +131,11 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     ``start`` describes this start of the search; a run that was started before keeps its first description and
     lists this one under ``resumed``.
     """
+    from bloodtune.halving import HeldHalving
     from bloodtune.interrupt import Interrupt
     from bloodtune.profiler import Profiler
-    from bloodtune.progress import Progress, clock
+    from bloodtune.progress import Progress
+    from bloodtune.screen import clock
     from bloodtune.searcher import StudySearcher
 
     started = time.monotonic()
@@ -140,10 +143,13 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     searcher = StudySearcher(plan.recipe, run, budget=plan.budget, seed=plan.seed)
     _print(searcher.study_file.note)
     interrupt = Interrupt(plan.time_budget, lambda: searcher.failure)
+    scheduler = HeldHalving(plan.recipe.asha, searcher.rung_history(), enqueued=len(plan.recipe.enqueued))
     progress = Progress(
         searcher,
         interrupt,
-        title=f"{run.name} · {plan.workers} workers",
+        scheduler.needed,
+        title=run.name,
+        workers=plan.workers,
         train_images=len(plan.dataset.train.labels),
     )
     profiler = Profiler()
@@ -151,7 +157,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     _print(banner, f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plan.workers} workers")
     try:
         with interrupt.listening(), progress:
-            _tune(plan, searcher, interrupt, [progress, profiler])
+            _tune(plan, searcher, scheduler, interrupt, [progress, profiler])
     finally:
         seconds = time.monotonic() - started
         if plan.profile:
@@ -171,20 +177,20 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     return 1 if searcher.failure or best is None else 0
 
 
-def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: list[Callback]) -> None:
+def _tune(
+    plan: Plan, searcher: StudySearcher, scheduler: HeldHalving, interrupt: Interrupt, callbacks: list[Callback]
+) -> None:
     from ray import tune
 
     from bloodtune.forgetting import Forgetting, fewer_questions
-    from bloodtune.halving import HeldHalving
     from bloodtune.trainable import WarmWorker
     from bloodtune.watchdog import Watchdog, known_deaths
 
-    asha = plan.recipe.asha
     worker = tune.with_parameters(
         WarmWorker,
         train=plan.dataset.train,
         val=plan.dataset.val,
-        asha=asha,
+        asha=plan.recipe.asha,
         device="cuda" if plan.gpus_per_trial else "cpu",
         checkpoint_every=plan.checkpoint_every,
         profile=plan.profile,
@@ -194,7 +200,7 @@ def _tune(plan: Plan, searcher: StudySearcher, interrupt: Interrupt, callbacks: 
         tune.run(
             tune.with_resources(worker, plan.resources_per_trial),
             search_alg=searcher,
-            scheduler=HeldHalving(asha, searcher.rung_history(), enqueued=len(plan.recipe.enqueued)),
+            scheduler=scheduler,
             num_samples=-1,
             max_concurrent_trials=plan.workers,
             reuse_actors=True,

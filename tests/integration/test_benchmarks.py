@@ -83,3 +83,10 @@ def test_without_a_gpu_its_benchmark_says_so(folder: Path) -> None:
     figures, table = run_benchmark("gpu", folder, "--data", "small.npz")
     assert figures["gpu"] is None
     assert table.startswith("no GPU here")
+
+
+def test_prediction_reads_photographs_from_disk(folder: Path) -> None:
+    figures, table = run_benchmark("prediction", folder, "--data", "small.npz")
+    assert [row["photographs"] for row in figures["rows"]] == [64, 64, 256]
+    assert all(row["a_second"] > 0 and row["memory_mb"] > 0 for row in figures["rows"])
+    assert "most memory" in table

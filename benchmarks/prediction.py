@@ -1,0 +1,87 @@
+"""Photographs a second from disk, with the model loaded, and what more of them take in memory.
+
+python benchmarks/prediction.py --data FILE                       photographs drawn from the data's validation images
+python benchmarks/prediction.py --data FILE --photographs DIR     those of a folder, again and again
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from bench import make_parser, print_figures
+from bloodtune.arguments import positive
+from bloodtune.classifier import Classifier
+from bloodtune.data import Dataset, load_dataset
+from bloodtune.inference import Deployment, Predictor
+from bloodtune.inference import Image as Place
+from bloodtune.models import build_network
+from bloodtune.photographs import find_photographs
+from training import configurations
+
+DRAWN = 256
+
+
+def make_predictor(dataset: Dataset) -> Predictor:
+    """Return the residual network of the default recipe, untrained: it computes what a trained one does."""
+    size, channels = dataset.train.images.shape[2:]
+    ones = torch.ones(channels)
+    configuration = configurations()["residual"]
+    names = dataset.class_names
+    network = build_network(configuration, size=size, classes=len(names), mean=ones, deviation=ones)
+    classifier = Classifier(network, configuration, names, size, channels)
+    return Predictor(Deployment(classifier), names, size, channels, 0.5, {})
+
+
+def draw_photographs(dataset: Dataset, folder: Path) -> None:
+    """Write smear crops of 360 x 363 pixels; enlarged tiles are smoother than photographs and quicker to read."""
+    for index, tile in enumerate(dataset.val.images[:DRAWN]):
+        image = Image.fromarray(tile.squeeze()).resize((360, 363), Image.Resampling.BICUBIC)
+        image.save(folder / f"{index}.jpg", quality=95)
+
+
+def measure(predictor: Predictor, files: Sequence[Path], count: int, workers: int) -> tuple[float, float]:
+    """Predict ``count`` photographs; return how many a second, and the most memory of the process so far in MB."""
+    started = time.perf_counter()
+    images = (Place(str(file), file) for file in itertools.islice(itertools.cycle(files), count))
+    found = sum(1 for _ in predictor.predict(images, workers=workers))
+    return found / (time.perf_counter() - started), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print a table for people and, as the last line, its figures as JSON."""
+    parser = make_parser(__doc__ or "", quick="64 photographs")
+    parser.add_argument("--photographs", type=Path, metavar="DIR", help="a folder of smear crops")
+    parser.add_argument("--count", type=positive, default=2048, help="photographs (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    count = 64 if arguments.quick else arguments.count
+    dataset, cores = load_dataset(arguments.data), len(os.sched_getaffinity(0))
+    predictor = make_predictor(dataset)
+    with tempfile.TemporaryDirectory(prefix="bloodtune-photographs-") as drawn:
+        if arguments.photographs is None:
+            draw_photographs(dataset, Path(drawn))
+        files = list(find_photographs([arguments.photographs or Path(drawn)]))
+        measure(predictor, files, 64, cores)  # the first ones are slower
+        rows = [(n, threads, *measure(predictor, files, n, threads)) for n, threads in ((count, 1), (count, cores))]
+        rows.append((4 * count, cores, *measure(predictor, files, 4 * count, cores)))
+    kind = "photographs of a folder" if arguments.photographs else f"photographs drawn from {dataset.title}"
+    print(f"{len(files)} {kind}, again and again; residual network, eight views, float32")
+    print("photographs  threads  a second  most memory")
+    for number, threads, speed, memory in rows:
+        print(f"{number:11,}  {threads:7}  {speed:8,.0f}  {memory:8,.0f} MB")
+    keys = ("photographs", "threads", "a_second", "memory_mb")
+    print_figures({"rows": [dict(zip(keys, row, strict=True)) for row in rows]}, dataset, {"CPU": cores})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
