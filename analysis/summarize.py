@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,11 +26,11 @@ from bloodtune.run import (
     LATEST,
     PROVENANCE,
     RECIPE,
-    TRIALS,
     RunDirectory,
     best_record,
     best_records,
     check_writable,
+    load_run,
     point_latest,
 )
 from figure_style import save_figure
@@ -80,8 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         workers=arguments.workers,
     )
     try:
-        run = _open_run(arguments.run)
-        control = _open_run(arguments.control) if arguments.control else None
+        run = load_run(arguments.run)
+        control = load_run(arguments.control) if arguments.control else None
         # A quick look goes beside the paper, never over it.
         folder = Path(arguments.out) / (f"{run.name}-quick" if quick else run.name)
         summarize(run, settings, folder, control)
@@ -239,14 +238,6 @@ def _check_control(control: RunDirectory, md5: str) -> None:
         raise InputError(f"--control: run {control.name} is on other data")
     if load_recipe(str(control.path / RECIPE)).sampler != "random":
         raise InputError(f"--control: run {control.name} has no random sampler; search with --recipe random")
-
-
-def _open_run(asked: str) -> RunDirectory:
-    path = Path(asked)
-    # Not Path.is_file, which raises where a name is too long or a folder closed.
-    if not os.path.isfile(path / TRIALS) and os.path.isfile(Path("runs") / asked / TRIALS):
-        path = Path("runs") / asked
-    return RunDirectory.open(path)
 
 
 @contextmanager

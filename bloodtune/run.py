@@ -29,8 +29,9 @@ TRIALS, CURVES, PROPOSALS = "trials.csv", "curves.csv", "proposals.jsonl"
 RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json", "study.db"
 PROFILE = "profile.csv"
 CHECKPOINTS = "checkpoints"
+_LOCK = ".lock"
 _CHECKPOINT, _DIGEST_BYTES = ".checkpoint", 16
-LATEST = "latest"
+LATEST, RUNS = "latest", "runs"
 
 CONFIG_PREFIX = "config."
 
@@ -188,17 +189,32 @@ class RunDirectory:
         Raises:
             InputError: another search has it.
         """
-        with (self.path / ".lock").open("w") as file:
+        with (self.path / _LOCK).open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise InputError(f"run {self.name} is in use by another search") from None
             yield
 
+    def in_use(self) -> bool:
+        """Tell whether a search has the run now; nothing is written."""
+        try:
+            with (self.path / _LOCK).open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # no search ever had it, or none that this user may see
+            pass
+        return False
+
     @property
     def name(self) -> str:
         """The run's name."""
         return self.path.resolve().name
+
+    def best(self) -> TrialRecord | None:
+        """Return the finished trial of the best validation macro-F1, None where none has a score."""
+        return best_record(self.trials())
 
     def append_proposal(self, proposal: Proposal) -> None:
         """Put a proposal on disk."""
@@ -366,6 +382,19 @@ def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: in
     highest = max(map(reached, scored), default=0)
     furthest = [record for record in scored if reached(record) == highest]
     return sorted(furthest, key=lambda record: record.best_val_macro_f1 or 0.0, reverse=True)[:count]
+
+
+def load_run(asked: Path | str = f"{RUNS}/{LATEST}") -> RunDirectory:
+    """Open a run by its directory, or by its name in ``runs/``; the newest one if none is named.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    path = Path(asked)
+    # Not Path.is_file, which raises where a name is too long or a folder closed.
+    if not os.path.isfile(path / TRIALS) and os.path.isfile(Path(RUNS) / asked / TRIALS):
+        path = Path(RUNS) / asked
+    return RunDirectory.open(path)
 
 
 def plain_name(text: str) -> str:

@@ -29,6 +29,7 @@ from bloodtune.run import (
     PROFILE,
     PROVENANCE,
     RECIPE,
+    RUNS,
     EpochRecord,
     RunDirectory,
     best_record,
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        return _search(arguments)
+        return _list(Path(arguments.out)) if arguments.list else _search(arguments)[0]
     except InputError as error:
         _print(f"bloodtune: {error}")
         return 2
@@ -72,7 +73,53 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _search(arguments: argparse.Namespace) -> int:
+def run_search(
+    *,
+    recipe: str | None = None,
+    budget: int | None = None,
+    data: str | Path | None = None,
+    max_epochs: int | None = None,
+    time_budget: float | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    name: str | None = None,
+    out: str | Path | None = None,
+    resume: str | None = None,
+    **others: Any,
+) -> RunDirectory:
+    """Run a search, as ``python -m bloodtune.search`` does, and return its run directory.
+
+    The arguments are the command line's, ``time_budget`` in seconds; ``others`` are its further ones, such as
+    ``warm_start`` or ``storage``. A search that is interrupted returns too: ``resume`` goes on with it.
+
+    Raises:
+        InputError: something that was given cannot be used.
+        TypeError: the command line has no such argument.
+    """
+    given = others | {"recipe": recipe, "budget": budget, "max_epochs": max_epochs, "time_budget": time_budget}
+    given |= {"seed": seed, "workers": workers, "name": name, "resume": resume}
+    given |= {key: str(path) for key, path in (("data", data), ("out", out)) if path is not None}
+    arguments = _parser().parse_args([])
+    for key, value in given.items():
+        if key not in vars(arguments) or key in ("dry_run", "list"):
+            raise TypeError(f"run_search() has no argument {key!r}")
+        if value is not None:
+            setattr(arguments, key, value)
+    _, run = _search(arguments)
+    assert run is not None
+    return run
+
+
+def _list(out: Path) -> int:
+    from rich.console import Console
+
+    from bloodtune.listing import latest_name, list_runs, runs_table
+
+    Console().print(runs_table(list_runs(out), latest_name(out)))
+    return 0
+
+
+def _search(arguments: argparse.Namespace) -> tuple[int, RunDirectory | None]:
     out = Path(arguments.out)
     storage = None if arguments.storage is None else _open_storage(arguments.storage)
     resumed = None if arguments.resume is None else _open_resumed(arguments, out, storage)
@@ -114,7 +161,7 @@ def _search(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             _print(*corrections)
             print(plan)
-            return 0
+            return 0, None
         record = describe_start(plan, resources)
         run = resumed or RunDirectory.create(out, name, recipe.text, record)
         if not resumed:
@@ -122,7 +169,7 @@ def _search(arguments: argparse.Namespace) -> int:
         if storage:
             held.enter_context(storage.mirror(run.path, _print))
         _print(*corrections)
-        return run_plan(plan, run, record)
+        return run_plan(plan, run, record), run
 
 
 def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
@@ -442,13 +489,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     files = parser.add_argument_group("the run directory").add_argument
     files("--name", help="of the run (default: date, time and data)")
-    files("--out", default="runs", metavar="DIR", help="where runs are kept (default: %(default)s)")
+    files("--out", default=RUNS, metavar="DIR", help="where runs are kept (default: %(default)s)")
     files(
         "--storage",
         metavar="URI",
         help="keep a copy of the run there, a minute behind at most: s3://bucket/runs, gs://..., or a folder; "
         "--resume fetches it from there where it is not in --out",
     )
+    files("--list", action="store_true", help="list the runs there: state, trials, best score, data, age and size")
     files("--resume", metavar="NAME", help="go on with a run in that folder; a larger --budget extends it")
     files(
         "--checkpoint-every",

@@ -13,7 +13,18 @@ PACKAGE, ANALYSIS = ROOT / "bloodtune", ROOT / "analysis"
 
 # From the top down: a module may import those that stand behind it, for type checking too. A new one needs its place.
 LAYERS = (
-    *("serve", "search", "predict", "export", "count_files", "pages", "inference", "photographs", "counting"),
+    *(
+        "serve",
+        "search",
+        "listing",
+        "predict",
+        "export",
+        "count_files",
+        "pages",
+        "inference",
+        "photographs",
+        "counting",
+    ),
     *("arguments", "profiler", "progress", "screen", "watchdog", "trainable", "sharing"),
     *("forgetting", "halving", "searcher", "study_file", "mend", "storage", "interrupt", "cluster"),
     *("plan", "provenance", "space"),
