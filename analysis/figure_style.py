@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import textwrap
@@ -109,6 +110,14 @@ def save_figure(drawn: CaptionedFigure, folder: Path, name: str) -> tuple[Path, 
         about = {"Title": title, "Description": drawn.caption, "Software": "bloodtune"}
         drawn.figure.savefig(png, dpi=300, metadata=about)
     return pdf, png
+
+
+def to_svg(drawn: CaptionedFigure) -> str:
+    """Return the figure as an ``svg`` element for a page, the same figure as the same text; ids are the gids."""
+    stream = io.StringIO()
+    with mpl.rc_context({**_style(), "svg.hashsalt": "bloodtune"}):
+        drawn.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    return stream.getvalue().partition("<svg")[2].join(["<svg", ""])
 
 
 def short_class_names(class_names: Sequence[str], width: int = 14, lines: int = 2) -> list[str]:

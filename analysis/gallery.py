@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from bloodtune.data import Split
 from bloodtune.run import PROVENANCE, RunDirectory
+from calibration import calibration_figure
 from captions import FAMILY_NAMES, data_sentence, is_blood
+from configuration_figure import parallel_coordinates
 from figure_style import CaptionedFigure
 from figures import confusion_matrices, first_samples, predictions, training_loss
 from importance import rung_importance
@@ -40,6 +42,7 @@ def all_figures(
     figures["learning_curves"] = learning_curves(run, rungs, data)
     importances, rung = rung_importance(run, rungs)
     figures["importance"] = importance(importances, data, rung)
+    figures["parallel_coordinates"] = parallel_coordinates(run, importances, data)
     pairs = {FAMILY_NAMES[family]: published[family] for family in ("mlnn", "cnn") if family in published}
     for family in ("mlnn", "cnn"):
         if family in published:
@@ -53,6 +56,7 @@ def all_figures(
             FAMILY_NAMES[family], members, test.labels, class_names, data
         )
     figures["confusion_best"] = confusion_matrices("chosen model", [best], test.labels, class_names, data)
+    figures["calibration_best"] = calibration_figure("chosen model", test.labels, best.median_probabilities, data)
     # The second paper's grid, from its network; the chosen model's beside it.
     for name, title, members in (
         ("lightweight", FAMILY_NAMES["lightweight"], published.get("lightweight", [])),

@@ -25,9 +25,9 @@ REPORT = "report.md"
 # A figure stands in the section that has a part of its name; one without a section comes at the end.
 _FIGURE_SECTIONS = {
     "data": ("sample",),
-    "search": ("best_so_far", "learning_curve", "importance"),
+    "search": ("best_so_far", "learning_curve", "importance", "parallel"),
     "reproduction": ("training_loss", "precision"),
-    "model": ("side_by_side",),
+    "model": ("side_by_side", "calibration"),
     "errors": ("confusion", "predict"),
 }
 _SAME_LOSS = (
@@ -86,8 +86,21 @@ def write_report(material: Material, folder: Path) -> Path:
 
 def report(material: Material) -> str:
     """Return the report as GitHub Markdown."""
+    blocks = [f"# {escape_markdown(title(material))}"]
+    for name, section in sections(material).items():
+        blocks += [f"## {name}", *section]
+    return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+
+
+def title(material: Material) -> str:
+    """Return what the report is called."""
     synthetic = " on synthetic data" if material.provenance["data"]["synthetic"] else ""
-    sections: dict[str, Callable[[Material], list[str]]] = {
+    return f"Bloodtune, run {material.run.name}{synthetic}"
+
+
+def sections(material: Material) -> dict[str, list[str]]:
+    """Return the sections of the report in their order, each as blocks of Markdown."""
+    writers: dict[str, Callable[[Material], list[str]]] = {
         "Result": _result,
         "Data": _data,
         "Search": _search,
@@ -98,13 +111,9 @@ def report(material: Material) -> str:
         "Provenance": _provenance,
         "How to cite": _citations,
     }
-    blocks = [f"# Bloodtune, run {escape_markdown(material.run.name)}{synthetic}"]
-    for title, write in sections.items():
-        blocks += [f"## {title}", *write(material)]
+    found = {name: write(material) for name, write in writers.items()}
     rest = _figures(material, None)
-    if rest:
-        blocks += ["## Further figures", *rest]
-    return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+    return found | ({"Further figures": rest} if rest else {})
 
 
 def _result(material: Material) -> list[str]:

@@ -37,6 +37,7 @@ from figure_style import save_figure
 from gallery import all_figures
 from intervals import measure
 from model_files import write_models
+from page import PAGE, write_page
 from papers import load_papers
 from report import REPORT, Material, write_report
 from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, best_of, choose, is_published, trial_label
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("summarize: stopped; what was retrained is kept, the same command goes on", file=sys.stderr)
         return 130
-    print(f"report: {folder / REPORT}", file=sys.stderr)
+    print(f"report: {folder / REPORT}, and as a page: {folder / PAGE}", file=sys.stderr)
     return 0
 
 
@@ -230,7 +231,10 @@ def _write(
         save_figure(figure, folder / "figures", name)
     write_models(folder / "models", tested, measured, choices, dataset, test, run.name)
     captions = {name: figure.caption for name, figure in figures.items()}
-    write_report(Material(run, tested, measured, names, choices, tables, captions), folder)
+    material = Material(run, tested, measured, names, choices, tables, captions)
+    write_report(material, folder)
+    best = next(one for one in tested if one.contender.label == choices.best)
+    write_page(material, figures, best, test, folder)
 
 
 def _check_control(control: RunDirectory, md5: str) -> None:
