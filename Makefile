@@ -8,7 +8,7 @@ COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: search summarize test test-realdata test-benchmarks test-faults test-cluster lint clean
+.PHONY: search summarize test test-realdata test-benchmarks test-faults test-cluster test-tools lint clean
 
 search: .venv/installed
 	$(BIN)/python -m bloodtune.search --budget 64 $(ARGS)
@@ -31,6 +31,10 @@ test-faults: .venv/installed-dev
 test-cluster: .venv/installed-cluster
 	$(BIN)/python -m pytest -m cluster $(ARGS)
 
+test-tools: .venv/installed-tools
+	$(BIN)/python -m pytest -m tools tests/tools $(ARGS)
+	$(BIN)/python -m pytest tests/test_trackers.py $(ARGS)
+
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,6 +52,11 @@ clean:
 
 .venv/installed-cluster: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --no-compile -e .[cluster-tests]
+	$(COMPILE)
+	touch $@
+
+.venv/installed-tools: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --no-compile -e .[tools-tests]
 	$(COMPILE)
 	touch $@
 

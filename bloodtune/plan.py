@@ -18,7 +18,8 @@ class Plan:
 
     ``time_budget`` is in seconds, None for no end; so are ``epoch_limit``, after which a trial is failed, and
     ``checkpoint_every``, which a trial trains from one checkpoint to the next. ``place`` has the flags that said where
-    to run; with ``profile`` the workers say where their time went.
+    to run, ``track`` names what follows it beside the run directory; with ``profile`` the workers say where their
+    time went.
     """
 
     recipe: Recipe
@@ -31,6 +32,7 @@ class Plan:
     epoch_limit: float = EPOCH_LIMIT
     checkpoint_every: float = CHECKPOINT_EVERY
     place: tuple[str, ...] = ()
+    track: tuple[str, ...] = ()
     profile: bool = False
 
     @property

@@ -38,6 +38,7 @@ from bloodtune.run import (
     check_writable,
     plain_name,
 )
+from bloodtune.trackers import TRACKERS, check_trackers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,6 +121,7 @@ def _list(out: Path) -> int:
 
 
 def _search(arguments: argparse.Namespace) -> tuple[int, RunDirectory | None]:
+    check_trackers(arguments.track)
     out = Path(arguments.out)
     storage = None if arguments.storage is None else _open_storage(arguments.storage)
     resumed = None if arguments.resume is None else _open_resumed(arguments, out, storage)
@@ -155,6 +157,7 @@ def _search(arguments: argparse.Namespace) -> tuple[int, RunDirectory | None]:
             epoch_limit=arguments.epoch_limit,
             checkpoint_every=arguments.checkpoint_every,
             place=_place(arguments),
+            track=tuple(arguments.track),
             profile=arguments.profile,
         )
         corrections = plan.corrections(arguments.workers)
@@ -184,10 +187,12 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     from bloodtune.progress import Progress
     from bloodtune.screen import clock
     from bloodtune.searcher import StudySearcher
+    from bloodtune.trackers import Trackers
 
     started = time.monotonic()
     record = _begin(run, start)
-    searcher = StudySearcher(plan.recipe, run, budget=plan.budget, seed=plan.seed)
+    trackers = Trackers(run, plan.track, _print)
+    searcher = StudySearcher(plan.recipe, run, budget=plan.budget, seed=plan.seed, tracker=trackers)
     _print(searcher.study_file.note)
     interrupt = Interrupt(plan.time_budget, lambda: searcher.failure)
     scheduler = HeldHalving(plan.recipe.asha, searcher.rung_history(), enqueued=len(plan.recipe.enqueued))
@@ -206,6 +211,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
         with interrupt.listening(), progress:
             _tune(plan, searcher, scheduler, interrupt, [progress, profiler])
     finally:
+        trackers.close()
         seconds = time.monotonic() - started
         if plan.profile:
             _write_profile(run, profiler.table(plan.workers * seconds, searcher.suggest_seconds))
@@ -271,7 +277,8 @@ def _share_gpus(dataset: Dataset, recipe: Recipe, resources: dict[str, float]) -
 
 def _place(arguments: argparse.Namespace) -> tuple[str, ...]:
     asked = {name: getattr(arguments, name) for name in ("workers", "gpus_per_trial", "address", "storage")}
-    given = ((f"--{name.replace('_', '-')}", str(value)) for name, value in asked.items() if value is not None)
+    given = [(f"--{name.replace('_', '-')}", str(value)) for name, value in asked.items() if value is not None]
+    given += [("--track", name) for name in arguments.track]
     return tuple(itertools.chain.from_iterable(given))
 
 
@@ -495,6 +502,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URI",
         help="keep a copy of the run there, a minute behind at most: s3://bucket/runs, gs://..., or a folder; "
         "--resume fetches it from there where it is not in --out",
+    )
+    files(
+        "--track",
+        action="append",
+        default=[],
+        choices=sorted(TRACKERS),
+        help="follow the search there too; TensorBoard opens the run directory as it is",
     )
     files("--list", action="store_true", help="list the runs there: state, trials, best score, data, age and size")
     files("--resume", metavar="NAME", help="go on with a run in that folder; a larger --budget extends it")

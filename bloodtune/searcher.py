@@ -32,6 +32,7 @@ from bloodtune.run import (
 )
 from bloodtune.space import parameters_of, suggest
 from bloodtune.study_file import StudyFile
+from bloodtune.trackers import Tracker
 
 OBJECTIVE: Final = "val_macro_f1"
 
@@ -65,8 +66,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     is proposed again, up to ``RETRIES`` times, and goes on from its last checkpoint.
     """
 
-    def __init__(self, recipe: Recipe, run: RunDirectory, *, budget: int, seed: int) -> None:
+    def __init__(
+        self, recipe: Recipe, run: RunDirectory, *, budget: int, seed: int, tracker: Tracker | None = None
+    ) -> None:
         super().__init__(metric=OBJECTIVE, mode="max")
+        self._tracker = tracker
         self.recipe = recipe
         self.run = run
         self.budget = budget
@@ -239,6 +243,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.repeated += [epoch for epoch in epochs if epoch.epoch <= last]
         self.run.append_epochs(live.proposal.trial, fresh)
         live.epochs += fresh
+        if self._tracker and fresh:
+            self._tracker.epochs(live.proposal, fresh)
         for epoch in fresh:
             live.study_trial.report(epoch.val_macro_f1, epoch.epoch)
 
@@ -246,6 +252,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         record = _record(live, state, message, parameters)
         self.run.append_trial(record)
         self.finished.append(record)
+        if self._tracker:
+            self._tracker.finished(record)
         self._study.tell(live.study_trial, record.val_macro_f1 if state == COMPLETE else None, state=_STATES[state])
         self.study_file.add(_freeze(record, live.epochs, self.recipe))
         self.run.drop_checkpoints(record.trial)

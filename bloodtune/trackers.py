@@ -1,0 +1,183 @@
+"""What follows a search: TensorBoard's files in its run directory, and MLflow or Weights & Biases where asked for."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from bloodtune.errors import InputError
+from bloodtune.event_files import EventFiles
+from bloodtune.run import FAILED, EpochRecord, Proposal, RunDirectory, TrialRecord
+
+EXPERIMENT = "bloodtune"
+_CLOSING_SECONDS = 60.0  # for what a slow server has not taken yet
+
+
+class Tracker(Protocol):
+    """Takes in what happens to trials; epochs come in their order, each once."""
+
+    def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
+        """Take in new epochs of a trial."""
+
+    def finished(self, record: TrialRecord) -> None:
+        """Take in the end of a trial."""
+
+    def close(self) -> None:
+        """End the search."""
+
+
+class MlflowTracker:
+    """A run of MLflow for the search, with one below it for each trial, where MLFLOW_TRACKING_URI says.
+
+    A resumed search goes on under its old run.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        from mlflow import MlflowClient
+
+        self._client = MlflowClient()
+        known = self._client.get_experiment_by_name(EXPERIMENT)
+        self._experiment = known.experiment_id if known else self._client.create_experiment(EXPERIMENT)
+        tags = {"mlflow.runName": run.name, "bloodtune.run": run.name}
+        filters = f"tags.`bloodtune.run` = '{run.name}' and tags.`bloodtune.trial` = 'all'"
+        found = self._client.search_runs([self._experiment], filters)
+        self._search = found[0] if found else self._create(tags | {"bloodtune.trial": "all"})
+        self._trials: dict[int, Any] = {}
+
+    def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
+        """Log the epochs of a trial, and its configuration before the first ones."""
+        from mlflow.entities import Metric, Param
+
+        parameters = []
+        if proposal.trial not in self._trials:
+            tags = {"mlflow.parentRunId": self._search.info.run_id, "mlflow.runName": f"trial {proposal.trial}"}
+            self._trials[proposal.trial] = self._create(tags | {"bloodtune.trial": str(proposal.trial)})
+            given = proposal.configuration.to_mapping() | {"label": proposal.label or None}
+            parameters = [Param(name, str(value)) for name, value in given.items() if value is not None]
+        run = self._trials[proposal.trial]
+        metrics = [
+            Metric(name, value, run.info.start_time, epoch.epoch)
+            for epoch in epochs
+            for name, value in asdict(epoch).items()
+            if name != "epoch"
+        ]
+        self._client.log_batch(run.info.run_id, metrics, parameters)
+
+    def finished(self, record: TrialRecord) -> None:
+        """End the trial's run."""
+        run = self._trials.pop(record.trial, None)
+        if run:
+            self._client.set_tag(run.info.run_id, "state", record.state)
+            self._client.set_terminated(run.info.run_id, "FAILED" if record.state == FAILED else "FINISHED")
+
+    def close(self) -> None:
+        """End the run of the search."""
+        self._client.set_terminated(self._search.info.run_id)
+
+    def _create(self, tags: dict[str, str]) -> Any:
+        return self._client.create_run(self._experiment, tags=tags)
+
+
+class WandbTracker:
+    """A run of Weights & Biases for each trial, in a group of the search's name; WANDB_MODE=offline keeps them here."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._name = run.name
+        self._trials: dict[int, Any] = {}
+
+    def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
+        """Log the epochs of a trial, and its configuration before the first ones."""
+        import wandb
+
+        if proposal.trial not in self._trials:
+            self._trials[proposal.trial] = wandb.init(
+                project=EXPERIMENT,
+                group=self._name,
+                name=f"trial {proposal.trial}",
+                id=f"{self._name}-{proposal.trial}",
+                config=proposal.configuration.to_mapping() | {"label": proposal.label},
+                resume="allow",
+                reinit="create_new",
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+        for epoch in epochs:
+            self._trials[proposal.trial].log(asdict(epoch), step=epoch.epoch)
+
+    def finished(self, record: TrialRecord) -> None:
+        """End the trial's run."""
+        run = self._trials.pop(record.trial, None)
+        if run:
+            run.summary["state"] = record.state
+            run.finish(exit_code=int(record.state == FAILED))
+
+    def close(self) -> None:
+        """End the runs of trials that were interrupted; they go on when the search does."""
+        for run in self._trials.values():
+            run.finish()
+
+
+TRACKERS: dict[str, Callable[[RunDirectory], Tracker]] = {"mlflow": MlflowTracker, "wandb": WandbTracker}
+
+
+class Trackers:
+    """Trackers side by side in a thread of their own: a slow server delays no trial; one that fails is left out."""
+
+    def __init__(self, run: RunDirectory, names: Sequence[str], say: Callable[[str], None]) -> None:
+        self._say = say
+        self._trackers: dict[str, Tracker] = {"tensorboard": EventFiles(run.path)}
+        self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, args=(run, names), name="trackers", daemon=True)
+        self._thread.start()
+
+    def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
+        """Hand on new epochs of a trial."""
+        self._waiting.put(lambda: self._each(lambda tracker: tracker.epochs(proposal, epochs)))
+
+    def finished(self, record: TrialRecord) -> None:
+        """Hand on the end of a trial."""
+        self._waiting.put(lambda: self._each(lambda tracker: tracker.finished(record)))
+
+    def close(self) -> None:
+        """Wait until all has been taken in, for a minute at most."""
+        self._waiting.put(lambda: self._each(lambda tracker: tracker.close()))
+        self._waiting.put(None)
+        self._thread.join(_CLOSING_SECONDS)
+        if self._thread.is_alive():
+            self._say("tracking: not all was taken in within a minute; the run directory has it")
+
+    def _work(self, run: RunDirectory, names: Sequence[str]) -> None:
+        for name in names:
+            self._guard(name, functools.partial(self._begin, name, run))
+        while (task := self._waiting.get()) is not None:
+            task()
+
+    def _each(self, call: Callable[[Tracker], None]) -> None:
+        for name, tracker in list(self._trackers.items()):
+            self._guard(name, functools.partial(call, tracker))
+
+    def _begin(self, name: str, run: RunDirectory) -> None:
+        self._trackers[name] = TRACKERS[name](run)
+
+    def _guard(self, name: str, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # whatever a server or its library raises; the search does not depend on it
+            self._trackers.pop(name, None)
+            reason = " ".join(str(error).split())[:200]
+            self._say(f"tracking with {name} ended: {type(error).__name__}: {reason}")
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Check that the packages of trackers are installed.
+
+    Raises:
+        InputError: one is not.
+    """
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise InputError(f"--track {name}: it is not installed; pip install -c constraints.txt -e .[{name}]")

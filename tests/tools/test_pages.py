@@ -1,0 +1,136 @@
+"""The pages in a real browser: no complaint on its console, nothing that overflows, and what a click does."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import waitress
+
+from bloodtune.inference import Predictor
+from bloodtune.predict import main as predict
+from bloodtune.serve import create_app
+from model_fixtures import make_model, photograph
+from test_page import write
+
+pytestmark = pytest.mark.tools
+
+WIDTHS = (360, 1400)
+
+
+@contextmanager
+def opened(browser: Any, address: str, width: int, *, scripts: bool = True) -> Iterator[Any]:
+    """Open a page, and fail at the end if the browser complained or the page is wider than its window."""
+    complaints: list[str] = []
+    context = browser.new_context(viewport={"width": width, "height": 800}, java_script_enabled=scripts)
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+    yield page
+    assert complaints == []
+    assert page.locator("html").evaluate("page => page.scrollWidth") <= width
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a model, photographs and the pages about them."""
+    folder = tmp_path_factory.mktemp("pages")
+    make_model(folder / "model")
+    for seed in range(9):
+        photograph(folder / "smears" / f"cell {seed}.jpg", seed)
+    (folder / "smears" / "text.jpg").write_text("hello")
+    write(folder)
+    predict([str(folder / "smears"), "--model", str(folder / "model"), "--html", str(folder / "count.html")])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    """Give the address of the local page, as `python -m bloodtune.serve` opens it."""
+    app = create_app(Predictor.load(folder / "model"))
+    server = waitress.create_server(app, host="127.0.0.1", port=0)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.effective_port}"
+    server.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("page", ["report.html", "count.html"])
+def test_a_page_fits_phone_and_desk_with_and_without_scripts(browser: Any, folder: Path, page: str, width: int) -> None:
+    texts = []
+    for scripts in (True, False):
+        with opened(browser, (folder / page).as_uri(), width, scripts=scripts) as shown:
+            texts.append(shown.locator("table").first.inner_text())
+            broken = shown.locator("img").evaluate_all("all => all.filter(one => !one.naturalWidth).length")
+            assert broken == 0
+    assert texts[0] == texts[1] != ""
+
+
+def test_the_tables_of_the_report_are_sorted_by_a_click(browser: Any, folder: Path) -> None:
+    with opened(browser, (folder / "report.html").as_uri(), 1400) as page:
+        table = page.locator("table").first
+        column = table.locator("tbody td:nth-child(2)")
+        before = column.all_inner_texts()
+        for down in (False, True):
+            table.locator("th").nth(1).click()
+            numbers = [float(text.replace(",", "")) for text in column.all_inner_texts()]
+            assert numbers == sorted(numbers, reverse=down)
+        assert sorted(before) == sorted(column.all_inner_texts())
+
+
+def test_the_mistakes_of_a_class_can_be_picked(browser: Any, folder: Path) -> None:
+    with opened(browser, (folder / "report.html").as_uri(), 1400) as page:
+        cells = page.locator(".cells li")
+        total = cells.count()
+        name = cells.first.get_attribute("data-actual")
+        page.locator("#pick select").select_option(name)
+        shown = page.locator(".cells li:visible")
+        assert 0 < shown.count() < total
+        for cell in shown.all():
+            assert name in (cell.get_attribute("data-actual"), cell.get_attribute("data-predicted"))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_photographs_are_counted_corrected_and_downloaded(browser: Any, folder: Path, address: str, width: int) -> None:
+    with opened(browser, address, width) as page:
+        page.set_input_files("#files", sorted((folder / "smears").iterdir()))
+        page.get_by_text("9 images").wait_for()
+        assert page.locator("#errors").inner_text() == "text.jpg: not a JPEG, PNG, TIFF or BMP picture"
+        assert page.locator("#cells li").count() == 9
+        choice = page.locator("#cells select").first
+        other = "platelet" if choice.input_value() != "platelet" else "monocyte"
+        before = int(page.locator(f"#count tr:has-text('{other}') td").nth(1).inner_text())
+        choice.select_option(other)
+        page.locator(f"#count tr:has-text('{other}') td:text-is('{before + 1}')").wait_for()
+        with page.expect_download() as download:
+            page.click("#list")
+        rows = Path(download.value.path()).read_text().splitlines()
+        assert len(rows) == 10 and rows[1].startswith(f"cell 0.jpg,{other},")
+        with page.expect_download() as download:
+            page.click("#table")
+        assert "95 % CI" in Path(download.value.path()).read_text()
+        page.locator("#filter").select_option(other)
+        assert page.locator("#cells li:visible").count() == before + 1
+        page.click("#clear")
+        assert page.locator("#result").is_hidden()
+
+
+def test_photographs_can_be_dropped(browser: Any, folder: Path, address: str) -> None:
+    content = list((folder / "smears" / "cell 0.jpg").read_bytes())
+    with opened(browser, address, 1400) as page:
+        transfer = page.locator("html").evaluate_handle(
+            "(_, content) => { const all = new DataTransfer();"
+            " all.items.add(new File([new Uint8Array(content)], 'a.jpg')); return all; }",
+            content,
+        )
+        page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+        page.get_by_text("1 images").wait_for()
+        assert json.dumps(page.locator("#cells .file").all_inner_texts()) == '["a.jpg"]'
