@@ -18,6 +18,7 @@ from command_fixtures import run_command
     [
         ("--recipe nothing.toml", "no recipe 'nothing.toml': give a path, or one of cnn, default, "),
         ("--resume nothing", "no run at runs/nothing; runs there: "),
+        ("--list --out nowhere", "no folder nowhere; --out says where runs are"),
         ("--data absent.npz", "absent.npz"),
         ("--out tiny0.npz/runs --data tiny0.npz", "tiny0.npz/runs cannot be written: "),
         ("--resume one --data tiny1.npz", "the run belongs to other data: "),
@@ -63,6 +64,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     [
         ("--bugdet 3", "unrecognized arguments: --bugdet 3"),
         ("--bud 3", "unrecognized arguments: --bud 3"),
+        ("--track neptune", "argument --track: invalid choice: 'neptune' (choose from "),
         ("--seed -1", "'-1': allowed are whole numbers from 0"),
         ("--gpus-per-trial inf", "'inf': allowed are 0 to 1, or whole numbers above"),
         ("--time-budget soon", "'soon': give a time such as 90s, 30m or 2h"),
