@@ -211,5 +211,5 @@ def _count_table(tally: Tally) -> Table:
 
 
 def _table(title: str, caption: str | None) -> Table:
-    keywords: Any = {"title_justify": "left", "caption_justify": "left", "padding": (0, 1)}
+    keywords: Any = {"title_justify": "left", "caption_justify": "left", "padding": (0, 1, 0, 0)}
     return Table(title=Text(title, "bold"), caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, **keywords)

@@ -19,7 +19,7 @@ WIDEST = 110
 _TRIALS = 12  # running ones, of which more would not fit below each other
 _LEVELS = "▁▂▃▄▅▆▇█"
 _TRACK = 27  # columns of a learning curve
-_WORST_ERROR = 0.7  # 1 - macro-F1 at the foot of a sparkline
+_FOOT = 0.3  # macro-F1 at the foot of a learning curve
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class View:
         line = Text("best so far ")
         line.append(f"{self.best.best_val_macro_f1:.4f}", "bold green")
         line.append(f" macro-F1, trial {self.best.trial}, epoch {self.best.best_epoch} ")
-        line.append(sparkline(self.bests, width - line.cell_len, self._top()), "green")
+        line.append(sparkline(self.bests, width - line.cell_len), "green")
         name = f"{self.best.label}: " if self.best.label else ""
         return [line, Text("  ").append(name, "cyan").append(describe(self.best.configuration), "dim")]
 
@@ -109,7 +109,7 @@ class View:
         table = Table.grid(padding=(0, 1))
         for _ in range(3):
             table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis", width=max(8, width - _TRACK - len(self.rungs) - 32))
+        table.add_column(no_wrap=True, overflow="ellipsis", width=max(8, width - _TRACK - len(self.rungs) - 30))
         for trial in self.running[:_TRIALS]:
             last = trial.epochs[-1] if trial.epochs else None
             reached = last.epoch if last else 0
@@ -146,10 +146,15 @@ class View:
         return (self.best.best_val_macro_f1 if self.best else None) or 0.9
 
 
-def sparkline(values: Sequence[float], width: int, top: float) -> str:
-    """Return scores as a line of at most ``width`` blocks, the last of each group, by the logarithm of their error."""
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Return scores as a line of at most ``width`` blocks, the last of each group, by the logarithm of their error.
+
+    The foot is the lowest score above 0, the top the highest.
+    """
     groups = min(len(values), max(width, 1))
-    return "".join(_level(values[math.ceil((i + 1) * len(values) / groups) - 1], top) for i in range(groups))
+    shown = [values[math.ceil((i + 1) * len(values) / groups) - 1] for i in range(groups)]
+    foot, top = min(filter(None, shown), default=0.0), max(shown, default=0.0)
+    return "".join(_level(value, top, foot) for value in shown)
 
 
 def describe(configuration: Configuration) -> str:
@@ -173,7 +178,7 @@ def clock(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes}:{rest:02d}"
 
 
-def _level(score: float, top: float) -> str:
-    worst, best = math.log(_WORST_ERROR), math.log(max(1 - top, 1e-4))
+def _level(score: float, top: float, foot: float = _FOOT) -> str:
+    worst, best = math.log(max(1 - foot, 1e-4)), math.log(max(1 - top, 1e-4))
     share = (worst - math.log(max(1 - score, 1e-4))) / max(worst - best, 1e-9)
     return _LEVELS[round(min(max(share, 0.0), 1.0) * (len(_LEVELS) - 1))]

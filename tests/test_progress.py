@@ -97,10 +97,10 @@ def test_of_many_running_trials_the_first_are_shown(tmp_path: Path) -> None:
 
 
 def test_a_sparkline_keeps_the_last_of_each_group_and_shows_small_errors() -> None:
-    assert sparkline([], 10, 0.9) == ""
-    assert sparkline([0.0, 0.5, 0.9], 10, 0.9) == "▁▂█"
-    assert sparkline([0.0] * 5 + [0.9] * 5, 2, 0.9) == "▁█"
-    assert len(set(sparkline([0.9, 0.94, 0.96, 0.97], 10, 0.97))) == 4
+    assert sparkline([], 10) == ""
+    assert sparkline([0.0, 0.5, 0.9], 10) == "▁▁█"
+    assert sparkline([0.2] * 5 + [0.9] * 5, 2) == "▁█"
+    assert len(set(sparkline([0.9, 0.94, 0.96, 0.97], 10))) == 4
 
 
 def test_describe_leaves_out_what_is_off() -> None:
