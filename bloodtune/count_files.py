@@ -55,7 +55,7 @@ class Screen:
             console.print(Text(f"{one.source}: {one.reason}", "red"), soft_wrap=True)
         if tally.images:
             console.print(_count_table(tally))
-        console.print(f"{tally.summary()} (below {self._threshold:.2f}). {FOR_RESEARCH}", highlight=False)
+        console.print(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}", highlight=False)
 
 
 class _File:

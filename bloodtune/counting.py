@@ -77,10 +77,12 @@ class Tally:
         """Return the differential count."""
         return differential(self.counts, self.class_names)
 
-    def summary(self) -> str:
-        """Return in a sentence how much was counted and how much of it is unsure or unreadable."""
-        text = f"{self.images:,} images counted, {self.unsure.total():,} of them unsure"
-        return f"{text}; {self.unreadable:,} files could not be read" if self.unreadable else text
+    def summary(self, threshold: float) -> str:
+        """Return in a sentence how much was counted and how much of it is unsure or could not be read."""
+        counted = (
+            f"{_number(self.images, 'image')} counted, {self.unsure.total():,} of them unsure (below {threshold:.2f})"
+        )
+        return f"{counted}; {_number(self.unreadable, 'file')} could not be read" if self.unreadable else counted
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,10 @@ def differential(counts: Mapping[str, int], class_names: Sequence[str]) -> list[
 def is_blood(class_names: Sequence[str]) -> bool:
     """Tell whether these are the classes of a differential count, in any order."""
     return set(class_names) == {*LEUKOCYTES, ERYTHROBLAST, PLATELET}
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _share(label: str, images: int, total: int, unit: str) -> Row:

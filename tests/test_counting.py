@@ -51,8 +51,8 @@ def test_a_tally_knows_what_is_unsure_and_what_could_not_be_read() -> None:
     tally = Tally(BLOOD)
     for sure in (True, False):
         tally.add(Prediction("a", "monocyte", "lymphocyte", np.array([0.7, 0.3]), sure))
-    assert tally.summary() == "2 images counted, 1 of them unsure"
+    assert tally.summary(0.8) == "2 images counted, 1 of them unsure (below 0.80)"
     tally.add(Unreadable("b", "damaged"))
     assert (tally.images, tally.unsure["monocyte"], tally.unreadable) == (2, 1, 1)
-    assert tally.summary() == "2 images counted, 1 of them unsure; 1 files could not be read"
+    assert tally.summary(0.8) == "2 images counted, 1 of them unsure (below 0.80); 1 file could not be read"
     assert by_label(tally.rows())["monocyte"].value == 100

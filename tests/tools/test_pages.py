@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -132,5 +131,5 @@ def test_photographs_can_be_dropped(browser: Any, folder: Path, address: str) ->
             content,
         )
         page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
-        page.get_by_text("1 images").wait_for()
-        assert json.dumps(page.locator("#cells .file").all_inner_texts()) == '["a.jpg"]'
+        page.get_by_text("1 image, ").wait_for()
+        assert page.locator("#cells .file").all_inner_texts() == ["a.jpg"]
