@@ -48,9 +48,9 @@ class Screen:
         console = Console()
         unsure = f"Not sure (below {self._threshold:.2f}): look at these yourself"
         if self._images:
-            console.print(_image_table("Images", self._images, tally.images))
+            _print_images(console, "Images", self._images, tally.images)
         if self._unsure and tally.images > len(self._images):
-            console.print(_image_table(unsure, self._unsure, tally.unsure.total()))
+            _print_images(console, unsure, self._unsure, tally.unsure.total())
         for one in self._unreadable:
             console.print(Text(f"{one.source}: {one.reason}", "red"), soft_wrap=True)
         if tally.images:
@@ -179,9 +179,8 @@ def as_mapping(one: Prediction | Unreadable, class_names: tuple[str, ...]) -> di
     }
 
 
-def _image_table(title: str, images: list[Prediction], total: int) -> Table:
-    more = f"the first {len(images)} of {total:,}; --csv, --json or --html FILE has all"
-    table = _table(title, more if total > len(images) else None)
+def _print_images(console: Console, title: str, images: list[Prediction], total: int) -> None:
+    table = _table(title)
     table.add_column("file", no_wrap=True)
     table.add_column("class", no_wrap=True)
     table.add_column("", justify="right", min_width=5)
@@ -191,13 +190,15 @@ def _image_table(title: str, images: list[Prediction], total: int) -> Table:
         shown = (Path(one.source).name, one.label if one.sure else f"{one.label} ?", f"{one.probability:.3f}")
         second = (one.second, f"{one.second_probability:.3f}")
         table.add_row(*(Text(cell) for cell in (*shown, *second)), style="" if one.sure else "yellow")
-    return table
+    console.print(table)
+    if total > len(images):
+        console.print(f"the first {len(images)} of {total:,}; --csv, --json or --html FILE has all\n", style="dim")
 
 
 def _count_table(tally: Tally) -> Table:
     rows = tally.rows()
     blood = rows[0].unit == OF_LEUKOCYTES
-    table = _table("Differential count" if blood else "Count", None)
+    table = _table("Differential count" if blood else "Count")
     table.add_column("class", no_wrap=True)
     table.add_column("images", justify="right")
     table.add_column("unsure", justify="right")
@@ -210,6 +211,7 @@ def _count_table(tally: Tally) -> Table:
     return table
 
 
-def _table(title: str, caption: str | None) -> Table:
-    keywords: Any = {"title_justify": "left", "caption_justify": "left", "padding": (0, 1, 0, 0)}
-    return Table(title=Text(title, "bold"), caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, **keywords)
+def _table(title: str) -> Table:
+    return Table(
+        title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )

@@ -79,9 +79,8 @@ class Tally:
 
     def summary(self, threshold: float) -> str:
         """Return in a sentence how much was counted and how much of it is unsure or could not be read."""
-        counted = (
-            f"{_number(self.images, 'image')} counted, {self.unsure.total():,} of them unsure (below {threshold:.2f})"
-        )
+        unsure = f"{self.unsure.total():,} of them unsure (below {threshold:.2f})"
+        counted = f"{_number(self.images, 'image')} counted, {unsure}"
         return f"{counted}; {_number(self.unreadable, 'file')} could not be read" if self.unreadable else counted
 
 
