@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-from bloodtune.run import FAILED, RunDirectory, TrialRecord
+from bloodtune.records import FAILED, TrialRecord
+from bloodtune.run import RunDirectory
 from figure_style import BLUE, PAGE, SMALL, TEXT, VERMILLION, CaptionedFigure, finish, new_figure
 
 MOST_COLUMNS = 7  # beside the score: more names would touch

@@ -9,7 +9,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from bloodtune.configuration import FIELD_NAMES
-from bloodtune.run import FAILED, RunDirectory
+from bloodtune.records import FAILED
+from bloodtune.run import RunDirectory
 
 
 def rung_importance(run: RunDirectory, rungs: Sequence[int]) -> tuple[dict[str, float], int]:

@@ -27,7 +27,8 @@ from bloodtune import metrics
 from bloodtune.classifier import Classifier
 from bloodtune.configuration import Configuration
 from bloodtune.data import Dataset, Split
-from bloodtune.run import EpochRecord, check_writable
+from bloodtune.records import EpochRecord
+from bloodtune.run import check_writable
 from results import Contender, Retraining, TestedContender
 
 CACHE = "retrained"

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from bloodtune.run import COMPLETE, FAILED, PRUNED, RunDirectory, TrialRecord
+from bloodtune.records import COMPLETE, FAILED, PRUNED, TrialRecord
+from bloodtune.run import RunDirectory
 from captions import FAMILY_NAMES
 from figure_style import (
     BLACK,

@@ -21,18 +21,8 @@ from bloodtune.errors import InputError
 from bloodtune.plan import fitting_trials
 from bloodtune.provenance import git_commit
 from bloodtune.recipe import BOOK, Recipe, load_enqueued, load_recipe
-from bloodtune.run import (
-    FAILED,
-    LATEST,
-    PROVENANCE,
-    RECIPE,
-    RunDirectory,
-    best_record,
-    best_records,
-    check_writable,
-    load_run,
-    point_latest,
-)
+from bloodtune.records import FAILED, best_record, best_records
+from bloodtune.run import LATEST, PROVENANCE, RECIPE, RunDirectory, check_writable, load_run, point_latest
 from figure_style import save_figure
 from gallery import all_figures
 from intervals import measure

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bloodtune.run import COMPLETE, FAILED, PROVENANCE, PRUNED, RunDirectory, best_record
+from bloodtune.records import COMPLETE, FAILED, PRUNED, best_record
+from bloodtune.run import PROVENANCE, RunDirectory
 from captions import data_sentence
 from intervals import Measured
 from papers import ConfigurationTable, load_papers

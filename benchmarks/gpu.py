@@ -23,7 +23,8 @@ from bench import make_parser, print_figures
 from bloodtune.cluster import LOCAL, connect
 from bloodtune.data import Dataset, load_dataset, load_test_split
 from bloodtune.recipe import load_recipe
-from bloodtune.run import PROVENANCE, RunDirectory, best_record
+from bloodtune.records import best_record
+from bloodtune.run import PROVENANCE, RunDirectory
 from bloodtune.sharing import MOST, activations, heaviest, measure
 from bloodtune.training import DeviceSplits, Training
 from training import configurations, make_network

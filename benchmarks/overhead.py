@@ -21,13 +21,14 @@ from unittest import mock
 import numpy as np
 
 from bench import make_parser, print_figures
-from bloodtune import search, trainable
+from bloodtune import account, search, trainable
 from bloodtune.arguments import positive
 from bloodtune.cluster import LOCAL, connect
 from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.plan import Plan
 from bloodtune.recipe import Asha, Recipe, load_recipe
-from bloodtune.run import EpochRecord, RunDirectory
+from bloodtune.records import EpochRecord
+from bloodtune.run import RunDirectory
 from bloodtune.searcher import StudySearcher
 
 REPORTS = 3
@@ -63,7 +64,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
     """Run ``trials`` empty trials; return trials a second, the gap between two trials and the driver's growth."""
     plan = Plan(recipe, trials, seed=0, dataset=dataset, workers=workers, gpus_per_trial=0, time_budget=None)
     with connect(LOCAL, workers=workers, image_bytes=dataset.image_bytes) as resources:
-        record = search.describe_start(plan, resources)
+        record = account.describe_start(plan, resources)
         run = RunDirectory.create(folder, "empty", recipe.text, record)
         resident: list[int] = []
         complete = StudySearcher.on_trial_complete

@@ -17,7 +17,8 @@ from scipy.stats import spearmanr
 
 from bloodtune.configuration import Configuration
 from bloodtune.errors import InputError
-from bloodtune.run import COMPLETE, PROVENANCE, RunDirectory
+from bloodtune.records import COMPLETE
+from bloodtune.run import PROVENANCE, RunDirectory
 
 KEPT = 3  # one in three goes on at a rung
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bloodtune.run import FAILED, EpochRecord, Proposal, TrialRecord
+from bloodtune.records import FAILED, EpochRecord, Proposal, TrialRecord
 
 FOLDER = "tensorboard"
 

@@ -11,7 +11,8 @@ from rich import box
 from rich.table import Table
 
 from bloodtune.errors import InputError
-from bloodtune.run import LATEST, PROVENANCE, TRIALS, RunDirectory, best_record
+from bloodtune.records import best_record
+from bloodtune.run import LATEST, PROVENANCE, TRIALS, RunDirectory
 
 
 @dataclass(frozen=True)

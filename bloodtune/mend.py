@@ -10,21 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bloodtune.run import (
-    CURVE_COLUMNS,
-    CURVES,
-    PROPOSALS,
-    TRIAL_COLUMNS,
-    TRIALS,
-    EpochRecord,
-    Lines,
-    Proposal,
-    RunDirectory,
-    TrialRecord,
-    epoch_row,
-    replace,
-    to_csv,
-)
+from bloodtune.records import CURVE_COLUMNS, TRIAL_COLUMNS, EpochRecord, Proposal, TrialRecord, epoch_row, to_csv
+from bloodtune.run import CURVES, PROPOSALS, TRIALS, Lines, RunDirectory, replace
 
 
 @dataclass(frozen=True)

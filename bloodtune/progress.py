@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from bloodtune.interrupt import Interrupt
-from bloodtune.run import COMPLETE, FAILED, PRUNED
+from bloodtune.records import COMPLETE, FAILED, PRUNED
 from bloodtune.screen import Running, View
 from bloodtune.searcher import StudySearcher
 

@@ -12,18 +12,26 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
-from bloodtune.configuration import FIELD_NAMES, Configuration
 from bloodtune.errors import InputError
-
-COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
+from bloodtune.records import (
+    CURVE_COLUMNS,
+    TRIAL_COLUMNS,
+    EpochRecord,
+    Proposal,
+    TrialRecord,
+    best_record,
+    epoch_row,
+    parse_epoch,
+    parse_trial,
+    to_csv,
+)
 
 TRIALS, CURVES, PROPOSALS = "trials.csv", "curves.csv", "proposals.jsonl"
 RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json", "study.db"
@@ -33,93 +41,8 @@ _LOCK = ".lock"
 _CHECKPOINT, _DIGEST_BYTES = ".checkpoint", 16
 LATEST, RUNS = "latest", "runs"
 
-CONFIG_PREFIX = "config."
-
 _PLAIN = r"\w.+-"  # the characters of a run's name, as a regular expression has them in brackets
 MESSAGE_LENGTH = 500
-CURVE_COLUMNS = ("trial", "epoch", "train_loss", "val_loss", "val_accuracy", "val_macro_f1", "seconds")
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch of one training left behind; ``seconds`` is its time, validation included."""
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    val_macro_f1: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """One finished trial: a row of ``trials.csv``.
-
-    ``val_macro_f1`` and ``val_accuracy`` are those of the last epoch and, like the best ones, None where no
-    epoch was finished. ``retries`` counts how often it went on in another process after its own had died, ``label``
-    names a configuration that the recipe enqueued, ``message`` says why a trial failed.
-    """
-
-    trial: int
-    state: str
-    epochs: int
-    val_macro_f1: float | None
-    best_val_macro_f1: float | None
-    best_epoch: int | None
-    val_accuracy: float | None
-    train_seconds: float
-    parameters: int | None
-    started: str
-    retries: int
-    label: str
-    message: str
-    configuration: Configuration
-
-    def to_row(self) -> dict[str, Any]:
-        """Return the row of ``trials.csv``, one ``config.*`` column a hyperparameter."""
-        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "configuration"}
-        config = self.configuration.to_mapping()
-        return row | {CONFIG_PREFIX + name: config.get(name) for name in FIELD_NAMES}
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, str]) -> TrialRecord:
-        """Read a row of ``trials.csv``; an empty cell is None where the field may be."""
-        values = {
-            f.name: _parse(str(f.type), row[f.name]) for f in dataclasses.fields(cls) if f.name != "configuration"
-        }
-        config = {
-            f.name: _parse(str(f.type), cell)
-            for f in dataclasses.fields(Configuration)
-            if (cell := row[CONFIG_PREFIX + f.name])
-        }
-        return cls(**values, configuration=Configuration.from_mapping(config))
-
-
-TRIAL_COLUMNS = (
-    *(f.name for f in dataclasses.fields(TrialRecord) if f.name != "configuration"),
-    *(CONFIG_PREFIX + name for name in FIELD_NAMES),
-)
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A configuration as it was proposed; it is on disk before its trial starts."""
-
-    trial: int
-    label: str
-    configuration: Configuration
-
-    def to_line(self) -> str:
-        """Return the line of ``proposals.jsonl``."""
-        row = {"trial": self.trial, "label": self.label, "config": self.configuration.to_mapping()}
-        return json.dumps(row)
-
-    @classmethod
-    def from_line(cls, line: str) -> Proposal:
-        """Read a line of ``proposals.jsonl``."""
-        row = json.loads(line)
-        return cls(int(row["trial"]), str(row["label"]), Configuration.from_mapping(row["config"]))
 
 
 @dataclass(frozen=True)
@@ -360,30 +283,6 @@ class Lines(Generic[_Record]):
         return f"{self.file} is damaged in line {self.damaged[0]}{more}" if self.damaged else f"{self.file} is whole"
 
 
-def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the trial with the highest validation macro-F1 of any epoch, the first one of equals.
-
-    Failed trials do not count, however good they were before.
-    """
-    scored = [r for r in records if r.best_val_macro_f1 is not None and r.state != FAILED]
-    return max(scored, key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
-
-
-def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
-    """Return the best trials, at most ``count``, of those that reached the highest rung that any of them reached.
-
-    The last epoch is the highest of all. Failed trials do not count.
-    """
-
-    def reached(record: TrialRecord) -> int:
-        return sum(record.epochs >= rung for rung in rungs) + (record.state == COMPLETE)
-
-    scored = [record for record in records if record.best_val_macro_f1 is not None and record.state != FAILED]
-    highest = max(map(reached, scored), default=0)
-    furthest = [record for record in scored if reached(record) == highest]
-    return sorted(furthest, key=lambda record: record.best_val_macro_f1 or 0.0, reverse=True)[:count]
-
-
 def load_run(asked: Path | str = f"{RUNS}/{LATEST}") -> RunDirectory:
     """Open a run by its directory, or by its name in ``runs/``; the newest one if none is named.
 
@@ -434,18 +333,6 @@ def point_latest(folder: Path, name: str) -> None:
     temporary.replace(folder / LATEST)
 
 
-def epoch_row(trial: int, epoch: EpochRecord) -> tuple[int | float, ...]:
-    """Return the row of ``curves.csv``."""
-    return (trial, *dataclasses.astuple(epoch))
-
-
-def to_csv(*rows: Iterable[Any]) -> str:
-    """Return rows as the lines of a CSV file."""
-    text = StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
 def replace(file: Path, content: bytes) -> None:
     """Replace a file in one step: it is never there in part, whatever ends the process or the machine."""
     temporary = file.with_name(f".{file.name}")
@@ -472,27 +359,9 @@ def _digest(state: bytes) -> bytes:
     return hashlib.blake2b(state, digest_size=_DIGEST_BYTES).digest()
 
 
-def _parse_trial(line: str) -> TrialRecord:
-    return TrialRecord.from_row(dict(zip(TRIAL_COLUMNS, next(csv.reader([line])), strict=True)))
-
-
-def _parse_epoch(line: str) -> tuple[int, EpochRecord]:
-    trial, epoch, *values = line.split(",")
-    return int(trial), EpochRecord(int(epoch), *map(float, values))
-
-
-def _parse(annotation: str, cell: str) -> Any:
-    kind, optional = annotation.split(" |")[0], "None" in annotation
-    if cell == "" and optional:
-        return None
-    if kind == "bool":
-        return cell == "True"
-    return {"int": int, "float": float, "str": str}[kind](cell)
-
-
 # Of each file of records its first line, where it has one for all, and what reads one of the others.
 _FORMATS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    TRIALS: (",".join(TRIAL_COLUMNS), _parse_trial),
-    CURVES: (",".join(CURVE_COLUMNS), _parse_epoch),
+    TRIALS: (",".join(TRIAL_COLUMNS), parse_trial),
+    CURVES: (",".join(CURVE_COLUMNS), parse_epoch),
     PROPOSALS: ("", Proposal.from_line),
 }

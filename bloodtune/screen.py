@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bloodtune.configuration import Configuration
-from bloodtune.run import EpochRecord, TrialRecord
+from bloodtune.records import EpochRecord, TrialRecord
 
 WIDEST = 110
 _TRIALS = 12  # running ones, of which more would not fit below each other

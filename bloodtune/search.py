@@ -16,29 +16,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bloodtune import arguments as flags
-from bloodtune import provenance
+from bloodtune import account
 from bloodtune.cluster import LOCAL, connect, resolve_address
 from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
-from bloodtune.mend import examine, mend
+from bloodtune.mend import examine
 from bloodtune.parameter import reach
-from bloodtune.plan import CHECKPOINT_EVERY, EPOCH_LIMIT, Plan, choose_gpu_share, choose_workers
+from bloodtune.plan import Plan, choose_gpu_share, choose_workers
 from bloodtune.recipe import BOOK, Enqueued, Recipe, enqueue_first, load_recipe
-from bloodtune.run import (
-    PROFILE,
-    PROVENANCE,
-    RECIPE,
-    RUNS,
-    EpochRecord,
-    RunDirectory,
-    best_record,
-    best_records,
-    check_name,
-    check_writable,
-    plain_name,
-)
-from bloodtune.trackers import TRACKERS, check_trackers
+from bloodtune.records import best_record, best_records
+from bloodtune.run import PROFILE, PROVENANCE, RECIPE, RunDirectory, check_name, check_writable, plain_name
+from bloodtune.search_parser import DEFAULT_BUDGET, DEFAULT_RECIPE, WARM_START, search_parser
+from bloodtune.trackers import check_trackers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,9 +38,6 @@ if TYPE_CHECKING:
     from bloodtune.searcher import StudySearcher
     from bloodtune.storage import Storage
 
-DEFAULT_BUDGET = 64
-WARM_START = 5
-DEFAULT_RECIPE = "search/default.toml"
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 BANNER = "SYNTHETIC DATA: a stand-in drawn by a program; its scores say nothing about real blood cells"
 
@@ -63,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 at the end of the budget or of the time budget, 1 if no trial has a score or the records could not be
         written, 2 for input that cannot be used, 130 after Ctrl-C.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = search_parser().parse_args(argv)
     try:
         return _list(Path(arguments.out)) if arguments.list else _search(arguments)[0]
     except InputError as error:
@@ -100,7 +86,7 @@ def run_search(
     given = others | {"recipe": recipe, "budget": budget, "max_epochs": max_epochs, "time_budget": time_budget}
     given |= {"seed": seed, "workers": workers, "name": name, "resume": resume}
     given |= {key: str(path) for key, path in (("data", data), ("out", out)) if path is not None}
-    arguments = _parser().parse_args([])
+    arguments = search_parser().parse_args([])
     for key, value in given.items():
         if key not in vars(arguments) or key in ("dry_run", "list"):
             raise TypeError(f"run_search() has no argument {key!r}")
@@ -165,7 +151,7 @@ def _search(arguments: argparse.Namespace) -> tuple[int, RunDirectory | None]:
             _print(*corrections)
             print(plan)
             return 0, None
-        record = describe_start(plan, resources)
+        record = account.describe_start(plan, resources)
         run = resumed or RunDirectory.create(out, name, recipe.text, record)
         if not resumed:
             held.enter_context(run.lock())
@@ -190,7 +176,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     from bloodtune.trackers import Trackers
 
     started = time.monotonic()
-    record = _begin(run, start)
+    record = account.begin(run, start, _print)
     trackers = Trackers(run, plan.track, _print)
     searcher = StudySearcher(plan.recipe, run, budget=plan.budget, seed=plan.seed, tracker=trackers)
     _print(searcher.study_file.note)
@@ -224,7 +210,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
             f"run directory: {run.path}",
             f"next: {_next_command(run, plan, len(searcher.finished))}",
         )
-        _end(run, record, searcher.repeated, seconds)
+        _print(account.end(run, record, searcher.repeated, seconds))
     if interrupt.by_signal:
         return INTERRUPTED
     return 1 if searcher.failure or best is None else 0
@@ -359,58 +345,6 @@ def _name(asked: str | None, out: Path, dataset: Dataset) -> str:
     return stem if not (out / stem).exists() else f"{stem}-{os.getpid()}"
 
 
-def describe_start(plan: Plan, resources: dict[str, float]) -> dict[str, Any]:
-    """Return what ``run_plan`` puts on record of this start; ``resources`` are those of the Ray that is connected."""
-    return {
-        **provenance.describe_software(),
-        "seed": plan.seed,
-        "budget": plan.budget,
-        "recipe": plan.recipe.description,
-        "max_epochs": plan.recipe.asha.max_epochs,
-        "workers": plan.workers,
-        "gpus_per_trial": plan.gpus_per_trial,
-        "devices": provenance.describe_machine(resources),
-        "data": provenance.describe_data(plan.dataset),
-        "started": provenance.now(),
-    }
-
-
-def _begin(run: RunDirectory, start: dict[str, Any]) -> dict[str, Any]:
-    whole = mend(run)
-    _print(*whole.notes)
-    # What interrupted trials spent was spent, though they train it again.
-    record = run.read_json(PROVENANCE)
-    _discard(record, whole.discarded)
-    if record["started"] != start["started"]:
-        changed = {key: start[key] for key in ("command", "versions", "git_commit", "workers", "devices", "started")}
-        record["resumed"] = [*record.get("resumed", []), changed]
-        record["budget"] = start["budget"]
-        record["data"] = start["data"]  # the same by its MD5; the file may have moved
-    run.write_json(PROVENANCE, record | {"ended": None})
-    return record
-
-
-def _discard(record: dict[str, Any], epochs: Sequence[EpochRecord]) -> None:
-    record["discarded_epochs"] = record.get("discarded_epochs", 0) + len(epochs)
-    seconds = sum(epoch.seconds for epoch in epochs)
-    record["discarded_seconds"] = round(record.get("discarded_seconds", 0.0) + seconds, 1)
-
-
-def _end(run: RunDirectory, record: dict[str, Any], repeated: Sequence[EpochRecord], seconds: float) -> None:
-    curves = run.curves()
-    _discard(record, repeated)
-    spent = {
-        "ended": provenance.now(),
-        "wall_seconds": round(record.get("wall_seconds", 0.0) + seconds, 1),
-        "epochs_spent": len(curves) + record["discarded_epochs"],
-        "device_seconds": round(float(curves.seconds.sum()) + record["discarded_seconds"], 1),
-    }
-    try:
-        run.write_json(PROVENANCE, record | spent)
-    except OSError as error:  # such as a full disk; a resumed search writes it anew
-        _print(f"{run.path / PROVENANCE} cannot be written: {error}")
-
-
 def _write_profile(run: RunDirectory, table: pd.DataFrame) -> None:
     _print(table.to_string(index=False))
     try:
@@ -433,95 +367,6 @@ def _print(*lines: str) -> None:
     for line in lines:
         if line:
             print(line, file=sys.stderr, flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = flags.OneLineParser(
-        prog="python -m bloodtune.search",
-        description="Search for the best blood-cell classifier that a budget can buy: Optuna proposes\n"
-        "configurations, Ray Tune schedules them on the CPU cores or GPUs at hand, ASHA stops\n"
-        "the weak ones early. Everything found is in a run directory, row by row, from the\n"
-        "first epoch on.",
-        epilog="examples:\n"
-        "  python -m bloodtune.search --budget 64                        the default search\n"
-        "  python -m bloodtune.search --recipe mlnn --time-budget 30m    one family, half an hour\n"
-        "  python -m bloodtune.search --data my.npz --dry-run            what would be done\n"
-        "  python -m bloodtune.search --resume latest                    go on where it stopped\n\n"
-        "exit codes:\n"
-        "  0    finished, or time budget used up\n"
-        "  1    no trial has a score, or the records could not be written\n"
-        "  2    input that cannot be used\n"
-        "  130  stopped by Ctrl-C",
-    )
-    what = parser.add_argument_group("what to search").add_argument
-    what(
-        "--recipe",
-        help="a TOML file, or a name in search/: default, published, mlnn, cnn, random, smoke "
-        f"(default: {DEFAULT_RECIPE})",
-    )
-    what("--budget", type=flags.positive, metavar="N", help=f"configurations to try (default: {DEFAULT_BUDGET})")
-    what(
-        "--data",
-        help="an .npz file in MedMNIST's layout, a MedMNIST name such as bloodmnist_64, or synthetic "
-        "(default: $BLOODTUNE_DATA, else the official BloodMNIST file; of a resumed run its own)",
-    )
-    what(
-        "--warm-start",
-        metavar="NAME",
-        help=f"try the best configurations of that run first, {WARM_START} at most, of those in this recipe's space "
-        "that got furthest; its data may be other ones",
-    )
-    what("--max-epochs", type=flags.positive, metavar="N", help="in place of the recipe's")
-    what("--time-budget", type=flags.duration, metavar="TIME", help="stop after 90s, 30m or 2h; can be resumed")
-    what(
-        "--epoch-limit",
-        type=flags.duration,
-        metavar="TIME",
-        default=EPOCH_LIMIT,
-        help="fail a trial that takes longer for one epoch (default: 30m)",
-    )
-    what("--seed", type=flags.seed, metavar="N", help="of all draws (default: 0)")
-    where = parser.add_argument_group("where to run").add_argument
-    where("--workers", type=flags.positive, metavar="N", help="trials at a time (default: what fits)")
-    where(
-        "--gpus-per-trial",
-        type=flags.gpu_share,
-        metavar="X",
-        help="share of a GPU that a trial gets, such as 0.25 (default: measured where there are GPUs, else 0)",
-    )
-    where(
-        "--address",
-        help="of an existing Ray cluster, or auto; on the head of a `ray up` cluster that one is joined "
-        "without asking, elsewhere a Ray of its own is started",
-    )
-    files = parser.add_argument_group("the run directory").add_argument
-    files("--name", help="of the run (default: date, time and data)")
-    files("--out", default=RUNS, metavar="DIR", help="where runs are kept (default: %(default)s)")
-    files(
-        "--storage",
-        metavar="URI",
-        help="keep a copy of the run there, a minute behind at most: s3://bucket/runs, gs://..., or a folder; "
-        "--resume fetches it from there where it is not in --out",
-    )
-    files(
-        "--track",
-        action="append",
-        default=[],
-        choices=sorted(TRACKERS),
-        help="follow the search there too; TensorBoard opens the run directory as it is",
-    )
-    files("--list", action="store_true", help="list the runs there: state, trials, best score, data, age and size")
-    files("--resume", metavar="NAME", help="go on with a run in that folder; a larger --budget extends it")
-    files(
-        "--checkpoint-every",
-        type=flags.duration,
-        metavar="TIME",
-        default=CHECKPOINT_EVERY,
-        help="of a trial, from which it goes on after its worker or the search has died (default: 30s)",
-    )
-    files("--profile", action="store_true", help="write where the time went (profile.csv), and print it")
-    files("--dry-run", action="store_true", help="print the plan and stop")
-    return parser
 
 
 if __name__ == "__main__":

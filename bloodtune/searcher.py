@@ -18,18 +18,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from ray.tune.search import Searcher
 
 from bloodtune.recipe import Recipe
-from bloodtune.run import (
-    COMPLETE,
-    CURVES,
-    FAILED,
-    PRUNED,
-    STUDY,
-    EpochRecord,
-    Proposal,
-    RunDirectory,
-    TrialRecord,
-    best_record,
-)
+from bloodtune.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, TrialRecord, best_record
+from bloodtune.run import CURVES, STUDY, RunDirectory
 from bloodtune.space import parameters_of, suggest
 from bloodtune.study_file import StudyFile
 from bloodtune.trackers import Tracker

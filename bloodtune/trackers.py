@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from bloodtune.errors import InputError
 from bloodtune.event_files import EventFiles
-from bloodtune.run import FAILED, EpochRecord, Proposal, RunDirectory, TrialRecord
+from bloodtune.records import FAILED, EpochRecord, Proposal, TrialRecord
+from bloodtune.run import RunDirectory
 
 EXPERIMENT = "bloodtune"
 _CLOSING_SECONDS = 60.0  # for what a slow server has not taken yet

@@ -26,7 +26,7 @@ from bloodtune.graphs import Replayed
 from bloodtune.losses import build_loss
 from bloodtune.models import build_network
 from bloodtune.optimizers import WeightAverage, build_optimizer, schedule_factor
-from bloodtune.run import EpochRecord
+from bloodtune.records import EpochRecord
 from bloodtune.stopwatch import Stopwatch
 
 # Batches of training images over which batch norm's statistics are taken anew after an epoch (docs/experiments.md).

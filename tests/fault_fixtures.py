@@ -19,7 +19,8 @@ import optuna
 import pytest
 
 from bloodtune.mend import examine
-from bloodtune.run import RunDirectory, TrialRecord
+from bloodtune.records import TrialRecord
+from bloodtune.run import RunDirectory
 from command_fixtures import SUMMARIZE, run_command, start
 from engine_fixtures import make_split
 

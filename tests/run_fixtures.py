@@ -10,7 +10,8 @@ import numpy as np
 
 from bloodtune.mend import mend
 from bloodtune.recipe import Recipe, load_recipe
-from bloodtune.run import COMPLETE, Checkpoint, EpochRecord, RunDirectory, TrialRecord
+from bloodtune.records import COMPLETE, EpochRecord, TrialRecord
+from bloodtune.run import Checkpoint, RunDirectory
 from bloodtune.searcher import StudySearcher
 from engine_fixtures import SGD, make_configuration
 

@@ -11,17 +11,8 @@ import pandas as pd
 from bloodtune.configuration import Configuration
 from bloodtune.fetch import OFFICIAL, class_names
 from bloodtune.recipe import BOOK, load_enqueued
-from bloodtune.run import (
-    BEST,
-    COMPLETE,
-    FAILED,
-    PROVENANCE,
-    PRUNED,
-    EpochRecord,
-    Proposal,
-    RunDirectory,
-    TrialRecord,
-)
+from bloodtune.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, TrialRecord
+from bloodtune.run import BEST, PROVENANCE, RunDirectory
 from papers import load_papers
 from results import FOUND, PUBLISHED, Contender, Retraining, TestedContender
 

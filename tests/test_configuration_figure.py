@@ -3,7 +3,8 @@
 import math
 from pathlib import Path
 
-from bloodtune.run import FAILED, RunDirectory
+from bloodtune.records import FAILED
+from bloodtune.run import RunDirectory
 from configuration_figure import MOST_COLUMNS, parallel_coordinates
 from figure_fixtures import drawn_texts, lines_of
 from figure_style import to_svg

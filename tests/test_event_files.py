@@ -12,7 +12,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from bloodtune.event_files import EventFiles
-from bloodtune.run import FAILED, Proposal
+from bloodtune.records import FAILED, Proposal
 from engine_fixtures import make_configuration
 from run_fixtures import make_epochs, make_record
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bloodtune.configuration import Configuration
-from bloodtune.run import COMPLETE, PRUNED, EpochRecord, RunDirectory, TrialRecord
+from bloodtune.records import COMPLETE, PRUNED, EpochRecord, TrialRecord
+from bloodtune.run import RunDirectory
 from importance import rung_importance
 
 

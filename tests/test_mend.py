@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from bloodtune.mend import examine, mend, put_aside
-from bloodtune.run import CHECKPOINTS, FAILED, Proposal, RunDirectory
+from bloodtune.records import FAILED, Proposal
+from bloodtune.run import CHECKPOINTS, RunDirectory
 from engine_fixtures import make_configuration
 from run_fixtures import make_checkpoint, make_epochs, make_record
 

@@ -12,21 +12,8 @@ import pytest
 
 from bloodtune.configuration import FIELD_NAMES
 from bloodtune.errors import InputError
-from bloodtune.run import (
-    BEST,
-    CHECKPOINTS,
-    COMPLETE,
-    FAILED,
-    PROVENANCE,
-    PRUNED,
-    EpochRecord,
-    Proposal,
-    RunDirectory,
-    best_record,
-    best_records,
-    check_writable,
-    point_latest,
-)
+from bloodtune.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, best_record, best_records
+from bloodtune.run import BEST, CHECKPOINTS, PROVENANCE, RunDirectory, check_writable, point_latest
 from engine_fixtures import SGD, make_configuration
 from run_fixtures import make_checkpoint, make_epochs, make_record
 from summary_fixtures import fake_run

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bloodtune.run import FAILED, PRUNED, EpochRecord, RunDirectory
+from bloodtune.records import FAILED, PRUNED, EpochRecord
+from bloodtune.run import RunDirectory
 from captions import data_sentence
 from figure_fixtures import drawn_texts, lines_of
 from search_figures import best_so_far, importance, learning_curves

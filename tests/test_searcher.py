@@ -9,7 +9,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from bloodtune.run import COMPLETE, FAILED, PRUNED, RunDirectory
+from bloodtune.records import COMPLETE, FAILED, PRUNED
+from bloodtune.run import RunDirectory
 from bloodtune.searcher import RETRIES, StudySearcher, draw_seed
 from run_fixtures import make_checkpoint, make_searcher, reopen, report
 

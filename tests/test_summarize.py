@@ -13,7 +13,8 @@ import summarize
 from bloodtune.data import load_dataset
 from bloodtune.provenance import describe_data
 from bloodtune.recipe import load_recipe
-from bloodtune.run import COMPLETE, RunDirectory
+from bloodtune.records import COMPLETE
+from bloodtune.run import RunDirectory
 from results import FOUND
 from run_fixtures import make_searcher, report, write_data
 from summary_fixtures import fake_contenders, fake_run

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bloodtune.run import COMPLETE, FAILED
+from bloodtune.records import COMPLETE, FAILED
 from captions import data_sentence, is_blood
 from intervals import Interval, measure
 from results import FOUND, TestedContender, choose

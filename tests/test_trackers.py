@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bloodtune import trackers
-from bloodtune.run import Proposal, RunDirectory
+from bloodtune.records import Proposal
+from bloodtune.run import RunDirectory
 from bloodtune.trackers import Trackers, check_trackers
 from engine_fixtures import make_configuration
 from error_fixtures import refusal

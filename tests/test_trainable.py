@@ -13,7 +13,8 @@ from bloodtune import trainable
 from bloodtune.configuration import Configuration
 from bloodtune.data import Split
 from bloodtune.recipe import Asha
-from bloodtune.run import Checkpoint, EpochRecord
+from bloodtune.records import EpochRecord
+from bloodtune.run import Checkpoint
 from bloodtune.trainable import WarmWorker
 from bloodtune.training import DeviceSplits, Training
 from engine_fixtures import make_split

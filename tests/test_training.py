@@ -18,7 +18,7 @@ from torch.nn import functional
 from bloodtune import training as module
 from bloodtune.augment import prediction_views
 from bloodtune.configuration import FAMILIES, LOSSES, SCHEDULES, Configuration
-from bloodtune.run import EpochRecord
+from bloodtune.records import EpochRecord
 from bloodtune.training import VALIDATION_BATCH, DeviceSplits, DivergedError, Training, predict
 from engine_fixtures import SGD, make_configuration, make_split, make_splits
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bloodtune.run import COMPLETE, FAILED, RunDirectory
+from bloodtune.records import COMPLETE, FAILED
+from bloodtune.run import RunDirectory
 from bloodtune.searcher import RETRIES
 from command_fixtures import SUMMARIZE, run_command
 from fault_fixtures import QUICKEST, GetRow, Search, fill_disk, small_disk, write_inputs
