@@ -54,8 +54,8 @@ def write_models(
 def as_used(classifier: Classifier, val: Split, test: Split) -> dict[str, Any]:
     """Return a classifier's threshold, and what it does on both splits when it is put to use.
 
-    ``threshold`` keeps as many validation images as it can with 99 % of those kept right. ``kept`` is the share at or
-    above it, ``kept_accuracy`` the share of those that are right; ``threshold`` is 1 where not even the surest are.
+    ``threshold`` keeps as many validation images as it can with 99 % of those kept right; it is above 1 where not even
+    the surest are. ``kept`` is the share at or above it, ``kept_accuracy`` the share of those that is right.
     """
     deployment = Deployment(classifier)
     probabilities = {name: deployment.predict(split.images) for name, split in (("val", val), ("test", test))}
@@ -77,7 +77,7 @@ def as_used(classifier: Classifier, val: Split, test: Split) -> dict[str, Any]:
 def keep_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy: float) -> float:
     """Return the lowest probability of the predicted class above which a share of ``accuracy`` is right.
 
-    Probabilities (N, K), labels (N,); 1 where there is none.
+    Probabilities (N, K), labels (N,); a little above 1, which none reaches, where there is none.
     """
     confidence = probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
@@ -85,4 +85,4 @@ def keep_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy: floa
     # Images of equal confidence are kept or left together: only the last of them can be the border.
     is_last = np.append(np.diff(confidence[order]) < 0, True)
     kept = np.flatnonzero((right >= accuracy) & is_last)
-    return float(confidence[order][kept[-1]]) if len(kept) else 1.0
+    return float(confidence[order][kept[-1]]) if len(kept) else float(np.nextafter(np.float32(1), np.float32(2)))

@@ -68,13 +68,21 @@ class _File:
 
     def __enter__(self) -> Any:
         self._stream = self._temporary.open("w", encoding="utf-8", newline="")
-        self.begin()
+        try:
+            self.begin()
+        except BaseException:
+            self.__exit__(OSError, None, None)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.close()
+        try:
+            self._stream.close()  # which writes the rest, if there is room
+        except OSError:
+            self._temporary.unlink()
+            raise
         if kind is None:
             self._temporary.replace(self._file)
         else:
@@ -192,7 +200,7 @@ def _print_images(console: Console, title: str, images: list[Prediction], total:
         table.add_row(*(Text(cell) for cell in (*shown, *second)), style="" if one.sure else "yellow")
     console.print(table)
     if total > len(images):
-        console.print(f"the first {len(images)} of {total:,}; --csv, --json or --html FILE has all\n", style="dim")
+        console.print(f"the first {len(images)} of {total:,}; --csv or --json FILE has all\n", style="dim")
 
 
 def _count_table(tally: Tally) -> Table:
@@ -207,7 +215,7 @@ def _count_table(tally: Tally) -> Table:
     table.add_column("unit", no_wrap=True)
     for row in rows:
         unsure = tally.unsure[row.label]
-        table.add_row(row.label, f"{row.images:,}", f"{unsure:,}" if unsure else "", *row.cells(), row.unit)
+        table.add_row(Text(row.label), f"{row.images:,}", f"{unsure:,}" if unsure else "", *row.cells(), row.unit)
     return table
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from jinja2 import UndefinedError
 
 from bloodtune import __version__
+from bloodtune.classifier import CARD
 from bloodtune.errors import InputError
 from bloodtune.inference import Predictor
 from bloodtune.pages import render
@@ -40,6 +42,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> tuple[Path, Path]:
         import onnxscript  # noqa: F401  # torch's exporter needs it, and says so in a traceback
     except ImportError as error:
         raise InputError(f"{error}: pip install -c constraints.txt -e .[onnx]") from None
+    card = model_card(predictor)
     images = _random_images(predictor, 5)
     with _quiet():
         program = torch.onnx.export(
@@ -62,13 +65,20 @@ def export_onnx(predictor: Predictor, folder: Path) -> tuple[Path, Path]:
         raise RuntimeError(f"the exported model's probabilities differ from ours by {difference:.2g}")
     folder.mkdir(parents=True, exist_ok=True)
     replace(folder / MODEL, content)
-    replace(folder / MODEL_CARD, model_card(predictor).encode())
+    replace(folder / MODEL_CARD, card.encode())
     return folder / MODEL, folder / MODEL_CARD
 
 
 def model_card(predictor: Predictor) -> str:
-    """Return the card as Markdown: data, scores, intended use, limits (Mitchell et al., 2019)."""
-    return render("model_card.md.j2", predictor=predictor, card=predictor.card, version=__version__)
+    """Return the card as Markdown: data, scores, intended use, limits (Mitchell et al., 2019).
+
+    Raises:
+        InputError: the model does not say what it is.
+    """
+    try:
+        return render("model_card.md.j2", predictor=predictor, card=predictor.card, version=__version__)
+    except (UndefinedError, TypeError, ValueError) as error:
+        raise InputError(f"{CARD} does not say enough for a card: {error}") from None
 
 
 def _metadata(predictor: Predictor) -> dict[str, str]:

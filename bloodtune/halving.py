@@ -45,11 +45,12 @@ class HeldHalving(FIFOScheduler):  # type: ignore[misc]
         return str(self.CONTINUE if decided[number][1] else self.STOP)
 
     def needed(self) -> dict[int, float]:
-        """Return the value above which the next trial is among the best at a rung, where that is known already."""
+        """Return the value above which the next trial goes on from a rung, where that is known already."""
         found = {}
         for rung, decided in self._decided.items():
-            values = sorted((value for value, _ in list(decided.values())), reverse=True)
-            places = math.ceil((len(values) + 1) * self._share)
+            before = dict(decided)  # another thread may ask while a trial is decided on
+            values = sorted((value for value, _ in before.values()), reverse=True)
+            places = math.ceil((len(values) + 1) * self._share) if self._has_room(before) else 1
             if len(values) >= places:
                 found[rung] = values[places - 1]
         return found
@@ -68,5 +69,8 @@ class HeldHalving(FIFOScheduler):  # type: ignore[misc]
             return True
         reached = len(decided) + 1
         better = sum(other > value for other, _ in decided.values())
+        return better < math.ceil(reached * self._share) and self._has_room(decided)
+
+    def _has_room(self, decided: Mapping[int, tuple[float, bool]]) -> bool:
         gone_on = sum(went_on for number, (_, went_on) in decided.items() if number >= self._enqueued)
-        return better < math.ceil(reached * self._share) and gone_on < 1 + reached * HELD_SHARE
+        return gone_on < 1 + (len(decided) + 1) * HELD_SHARE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -87,15 +88,19 @@ class Predictor:
         classifier = Classifier.load(folder)
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         found = card.get("threshold") if threshold is None else threshold
-        if not isinstance(found, (int, float)):
+        if not isinstance(found, (int, float)) or not math.isfinite(found):
             raise InputError(f"{folder / CARD} has no threshold, below which a prediction is unsure; give --threshold")
         names = classifier.class_names
+        if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"{folder / CARD}: class_names {list(names)}; allowed: texts, each once")
+        if not isinstance(card.setdefault("data", {}), dict):
+            raise InputError(f"{folder / CARD}: data is {type(card['data']).__name__}; allowed: an object")
         return cls(Deployment(classifier), names, classifier.size, classifier.channels, float(found), card)
 
     @property
     def synthetic(self) -> bool:
         """Tell whether the model was trained on a stand-in, so that what it says of real cells means nothing."""
-        return bool(self.card.get("data", {}).get("synthetic"))
+        return bool(self.card["data"].get("synthetic"))
 
     @property
     def blood(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from bloodtune.errors import InputError
 from bloodtune.records import best_record
@@ -60,11 +62,11 @@ def runs_table(runs: list[Listed], latest: str | None) -> Table:
     colours = {"running": "green", "stopped": "yellow", "damaged": "red"}
     for run in runs:
         table.add_row(
-            f"{run.name}*" if run.name == latest else run.name,
+            Text(f"{run.name}*" if run.name == latest else run.name),
             f"[{colours[run.state]}]{run.state}" if run.state in colours else run.state,
             f"{run.finished}/{run.budget or '?'}",
             f"{run.best:.4f}" if run.best is not None else "–",
-            "" if run.data in run.name else run.data,  # which a run is called after, if nobody gives it a name
+            Text("" if run.data in run.name else run.data),  # which a run is called after, if nobody gives it a name
             _age(run.age),
             f"{run.size / 1e6:.0f}MB",
         )
@@ -101,8 +103,16 @@ def _read(run: RunDirectory) -> Listed:
         best=best.best_val_macro_f1 if best else None,
         data=str(data.get("title", "?")),
         age=time.time() - (run.path / TRIALS).stat().st_mtime,
-        size=sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file()),
+        size=_size(run.path),
     )
+
+
+def _size(folder: Path) -> int:
+    size = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a checkpoint that gave way to the next one
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def _age(seconds: float) -> str:

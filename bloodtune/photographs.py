@@ -41,7 +41,7 @@ def find_photographs(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
             continue
         found = False
-        for folder, folders, names in os.walk(path):
+        for folder, folders, names in os.walk(path, onerror=_refuse):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 if name.lower().endswith(SUFFIXES) and not name.startswith("."):
@@ -49,6 +49,10 @@ def find_photographs(paths: Sequence[Path]) -> Iterator[Path]:
                     yield Path(folder, name)
         if not found:
             raise InputError(f"{path}: no photograph in this folder ({', '.join(SUFFIXES)})")
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename} cannot be read: {error.strerror}")
 
 
 def read_tile(
@@ -119,7 +123,10 @@ def _box(width: int, height: int, size: int, crop: int | None) -> tuple[int, int
 def _plain(image: Image.Image, channels: int) -> Image.Image:
     """Return the picture with 8 bits a channel, without a palette, and on white where it is transparent."""
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        pixels = np.asarray(image)
+        if pixels.max() < 2**12:
+            raise InputError("a picture of 16 bits that uses 12 of them at most; allowed: the whole range")
+        image = Image.fromarray((pixels >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise InputError(f"pixels of 32 bits (mode {image.mode}); allowed: 8 or 16 bits a channel")
     elif image.has_transparency_data:

@@ -73,6 +73,8 @@ def _predict(arguments: argparse.Namespace) -> int:
         raise InputError("no photograph, folder or .npz file given; --help tells more")
     asked = {CsvFile: arguments.csv, JsonFile: arguments.json, HtmlFile: arguments.html}
     files = {kind: _check_file(Path(file)) for kind, file in asked.items() if file is not None}
+    if len({file.resolve() for file in files.values()}) < len(files):
+        raise InputError("--csv, --json and --html need files of their own")
     predictor = load_predictor(arguments.model, arguments.threshold)
     total = sum(1 for _ in predictor.find(arguments.paths))
     tally, console = Tally(predictor.class_names), Console(stderr=True)
@@ -82,15 +84,17 @@ def _predict(arguments: argparse.Namespace) -> int:
         preview=_PREVIEW if arguments.html else 0,
         workers=arguments.workers,
     )
+    screen = Screen(predictor)
     with contextlib.ExitStack() as opened:
-        sheets = [Screen(predictor), *(opened.enter_context(kind(file, predictor)) for kind, file in files.items())]
+        sheets = [opened.enter_context(kind(file, predictor)) for kind, file in files.items()]
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             for one in progress.track(predictions, total, description="images"):
                 tally.add(one)
-                for sheet in sheets:
+                for sheet in (screen, *sheets):
                     sheet.add(one)
         for sheet in sheets:
             sheet.finish(tally)
+    screen.finish(tally)  # last: who reads it may close it, as `head` does
     for file in files.values():
         _say(f"{file} written")
     return 0 if tally.images else 1
@@ -101,8 +105,10 @@ def _export(arguments: argparse.Namespace) -> int:
 
     if arguments.paths:
         raise InputError("--export takes no photographs")
+    if arguments.threshold is not None:
+        raise InputError("--threshold cannot be given with --export: the model's card is about its own")
     out = Path(arguments.out or arguments.model)
-    predictor = load_predictor(arguments.model, arguments.threshold)
+    predictor = load_predictor(arguments.model)
     check_writable(out)
     for file in export_onnx(predictor, out):
         _say(f"{file} written")

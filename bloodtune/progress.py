@@ -82,7 +82,8 @@ class Progress(Callback):  # type: ignore[misc]
         states = [record.state for record in finished]
         new = finished[self._finished_before :]
         elapsed = time.monotonic() - self._started
-        trained = sum(record.epochs for record in new) + sum(len(trial.epochs) for trial in live)
+        epochs = sum(record.epochs for record in new) + sum(len(trial.epochs) for trial in live)
+        trained = max(0, epochs - searcher.epochs_before)
         waiting = searcher.budget - len(finished)
         left = waiting * elapsed / len(new) if new else math.inf
         busy = f"{len(live)} of {self._workers} workers busy"

@@ -86,8 +86,8 @@ class View:
         speed = Text(f"{self.images_per_second:,.0f} images/s  ·  {self.load}", "dim")
         return Panel(
             Group(head, facts, speed, Text(), *self._best(width - 4), Text(), self._running(width - 4)),
-            title=f"bloodtune  {self.title}",
-            subtitle=f"{self.stopping}: stopping" if self.stopping else "Ctrl-C stops and keeps everything",
+            title=Text(f"bloodtune  {self.title}"),
+            subtitle=Text(f"{self.stopping}: stopping" if self.stopping else "Ctrl-C stops and keeps everything"),
             width=width,
         )
 

@@ -85,6 +85,8 @@ def run_search(
     """
     given = others | {"recipe": recipe, "budget": budget, "max_epochs": max_epochs, "time_budget": time_budget}
     given |= {"seed": seed, "workers": workers, "name": name, "resume": resume}
+    if isinstance(others.get("track"), str):
+        given["track"] = [others["track"]]
     given |= {key: str(path) for key, path in (("data", data), ("out", out)) if path is not None}
     arguments = search_parser().parse_args([])
     for key, value in given.items():
@@ -177,8 +179,8 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
 
     started = time.monotonic()
     record = account.begin(run, start, _print)
-    trackers = Trackers(run, plan.track, _print)
-    searcher = StudySearcher(plan.recipe, run, budget=plan.budget, seed=plan.seed, tracker=trackers)
+    searcher = StudySearcher(plan.recipe, run, budget=plan.budget, seed=plan.seed)
+    searcher.tracker = trackers = Trackers(run, plan.track, _print)
     _print(searcher.study_file.note)
     interrupt = Interrupt(plan.time_budget, lambda: searcher.failure)
     scheduler = HeldHalving(plan.recipe.asha, searcher.rung_history(), enqueued=len(plan.recipe.enqueued))
@@ -197,7 +199,6 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
         with interrupt.listening(), progress:
             _tune(plan, searcher, scheduler, interrupt, [progress, profiler])
     finally:
-        trackers.close()
         seconds = time.monotonic() - started
         if plan.profile:
             _write_profile(run, profiler.table(plan.workers * seconds, searcher.suggest_seconds))
@@ -211,6 +212,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
             f"next: {_next_command(run, plan, len(searcher.finished))}",
         )
         _print(account.end(run, record, searcher.repeated, seconds))
+        trackers.close()  # last: it may take a minute
     if interrupt.by_signal:
         return INTERRUPTED
     return 1 if searcher.failure or best is None else 0

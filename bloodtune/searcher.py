@@ -56,11 +56,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     is proposed again, up to ``RETRIES`` times, and goes on from its last checkpoint.
     """
 
-    def __init__(
-        self, recipe: Recipe, run: RunDirectory, *, budget: int, seed: int, tracker: Tracker | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe, run: RunDirectory, *, budget: int, seed: int) -> None:
         super().__init__(metric=OBJECTIVE, mode="max")
-        self._tracker = tracker
+        self.tracker: Tracker | None = None
+        self.epochs_before = 0  # those that interrupted trials had when they went on
         self.recipe = recipe
         self.run = run
         self.budget = budget
@@ -194,6 +193,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         live = LiveTrial(proposal, now, study_trial, list(self._begun.get(number, ())))
         for epoch in live.epochs:
             study_trial.report(epoch.val_macro_f1, epoch.epoch)
+        self.epochs_before += len(live.epochs)
         return live
 
     def _propose(self, number: int) -> tuple[Proposal, optuna.Trial]:
@@ -233,8 +233,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.repeated += [epoch for epoch in epochs if epoch.epoch <= last]
         self.run.append_epochs(live.proposal.trial, fresh)
         live.epochs += fresh
-        if self._tracker and fresh:
-            self._tracker.epochs(live.proposal, fresh)
+        if self.tracker and fresh:
+            self.tracker.epochs(live.proposal, fresh)
         for epoch in fresh:
             live.study_trial.report(epoch.val_macro_f1, epoch.epoch)
 
@@ -242,8 +242,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         record = _record(live, state, message, parameters)
         self.run.append_trial(record)
         self.finished.append(record)
-        if self._tracker:
-            self._tracker.finished(record)
+        if self.tracker:
+            self.tracker.finished(record)
         self._study.tell(live.study_trial, record.val_macro_f1 if state == COMPLETE else None, state=_STATES[state])
         self.study_file.add(_freeze(record, live.epochs, self.recipe))
         self.run.drop_checkpoints(record.trial)

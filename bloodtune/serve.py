@@ -79,9 +79,10 @@ def create_app(predictor: Predictor) -> Flask:
     @app.post("/predict")
     def predict() -> list[dict[str, Any]]:
         images = [Image(file.filename or "photograph", file.stream) for file in request.files.getlist("files")]
-        crop = request.form.get("crop", type=int)
-        if crop is not None and crop < 1:
-            abort(400, "the crop must be a number of pixels from 1")
+        asked = request.form.get("crop", "")
+        if asked and not (asked.isascii() and asked.isdecimal() and int(asked)):
+            abort(400, "the crop must be a whole number of pixels from 1")
+        crop = int(asked) if asked else None
         found = predictor.predict(images, crop=crop, preview=_PREVIEW)
         return [_shown(one, predictor.class_names) for one in found]
 
@@ -110,7 +111,9 @@ def _bind(app: Flask, port: int) -> Any:
     import waitress
 
     try:
-        return waitress.create_server(app, host=HOST, port=port, threads=4, ident=None)
+        return waitress.create_server(
+            app, host=HOST, port=port, threads=4, ident=None, max_request_body_size=UPLOAD_BYTES
+        )
     except OSError as error:
         raise InputError(f"port {port} cannot be used: {error.strerror}; --port N takes another") from None
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
+import netrc
+import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
+from urllib.parse import urlparse
 
 from bloodtune.errors import InputError
 from bloodtune.event_files import EventFiles
@@ -55,6 +60,9 @@ class MlflowTracker:
         from mlflow.entities import Metric, Param
 
         parameters = []
+        if proposal.trial not in self._trials and (old := self._begun(proposal.trial)):
+            self._client.update_run(old.info.run_id, status="RUNNING")
+            self._trials[proposal.trial] = old
         if proposal.trial not in self._trials:
             tags = {"mlflow.parentRunId": self._search.info.run_id, "mlflow.runName": f"trial {proposal.trial}"}
             self._trials[proposal.trial] = self._create(tags | {"bloodtune.trial": str(proposal.trial)})
@@ -77,8 +85,15 @@ class MlflowTracker:
             self._client.set_terminated(run.info.run_id, "FAILED" if record.state == FAILED else "FINISHED")
 
     def close(self) -> None:
-        """End the run of the search."""
+        """End the run of the search, and those of trials that were interrupted; they go on when the search does."""
+        for run in self._trials.values():
+            self._client.set_terminated(run.info.run_id, "KILLED")
         self._client.set_terminated(self._search.info.run_id)
+
+    def _begun(self, trial: int) -> Any:
+        """Return the run of a trial that was interrupted, if there is one."""
+        below = f"tags.`mlflow.parentRunId` = '{self._search.info.run_id}' and tags.`bloodtune.trial` = '{trial}'"
+        return next(iter(self._client.search_runs([self._experiment], below)), None)
 
     def _create(self, tags: dict[str, str]) -> Any:
         return self._client.create_run(self._experiment, tags=tags)
@@ -104,7 +119,7 @@ class WandbTracker:
                 config=proposal.configuration.to_mapping() | {"label": proposal.label},
                 resume="allow",
                 reinit="create_new",
-                settings=wandb.Settings(silent=True, console="off"),
+                settings=wandb.Settings(silent=True, console="off", init_timeout=30),
             )
         for epoch in epochs:
             self._trials[proposal.trial].log(asdict(epoch), step=epoch.epoch)
@@ -126,59 +141,74 @@ TRACKERS: dict[str, Callable[[RunDirectory], Tracker]] = {"mlflow": MlflowTracke
 
 
 class Trackers:
-    """Trackers side by side in a thread of their own: a slow server delays no trial; one that fails is left out."""
+    """Trackers side by side, each in a thread of its own: a slow one delays nothing, one that fails is left out."""
 
     def __init__(self, run: RunDirectory, names: Sequence[str], say: Callable[[str], None]) -> None:
+        makers: dict[str, Callable[[RunDirectory], Tracker]] = {"tensorboard": lambda run: EventFiles(run.path)}
+        makers |= {name: TRACKERS[name] for name in names}
         self._say = say
-        self._trackers: dict[str, Tracker] = {"tensorboard": EventFiles(run.path)}
-        self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, args=(run, names), name="trackers", daemon=True)
-        self._thread.start()
+        self._followers = [_Follower(name, functools.partial(make, run), say) for name, make in makers.items()]
 
     def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
         """Hand on new epochs of a trial."""
-        self._waiting.put(lambda: self._each(lambda tracker: tracker.epochs(proposal, epochs)))
+        self._tell(lambda tracker: tracker.epochs(proposal, epochs))
 
     def finished(self, record: TrialRecord) -> None:
         """Hand on the end of a trial."""
-        self._waiting.put(lambda: self._each(lambda tracker: tracker.finished(record)))
+        self._tell(lambda tracker: tracker.finished(record))
 
     def close(self) -> None:
         """Wait until all has been taken in, for a minute at most."""
-        self._waiting.put(lambda: self._each(lambda tracker: tracker.close()))
-        self._waiting.put(None)
-        self._thread.join(_CLOSING_SECONDS)
-        if self._thread.is_alive():
-            self._say("tracking: not all was taken in within a minute; the run directory has it")
+        self._tell(lambda tracker: tracker.close())
+        self._tell(None)
+        end = time.monotonic() + _CLOSING_SECONDS
+        for follower in self._followers:
+            follower.thread.join(max(0.0, end - time.monotonic()))
+            if follower.thread.is_alive():
+                self._say(f"tracking with {follower.name}: not all was taken in; the run directory has it")
 
-    def _work(self, run: RunDirectory, names: Sequence[str]) -> None:
-        for name in names:
-            self._guard(name, functools.partial(self._begin, name, run))
-        while (task := self._waiting.get()) is not None:
-            task()
+    def _tell(self, call: Callable[[Tracker], None] | None) -> None:
+        for follower in self._followers:
+            follower.waiting.put(call)
 
-    def _each(self, call: Callable[[Tracker], None]) -> None:
-        for name, tracker in list(self._trackers.items()):
-            self._guard(name, functools.partial(call, tracker))
 
-    def _begin(self, name: str, run: RunDirectory) -> None:
-        self._trackers[name] = TRACKERS[name](run)
+class _Follower:
+    """A tracker in a thread; None ends it."""
 
-    def _guard(self, name: str, call: Callable[[], None]) -> None:
+    def __init__(self, name: str, make: Callable[[], Tracker], say: Callable[[str], None]) -> None:
+        self.name = name
+        self.waiting: queue.SimpleQueue[Callable[[Tracker], None] | None] = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self._work, args=(make, say), name=f"tracker {name}", daemon=True)
+        self.thread.start()
+
+    def _work(self, make: Callable[[], Tracker], say: Callable[[str], None]) -> None:
         try:
-            call()
+            tracker = make()
+            while (call := self.waiting.get()) is not None:
+                call(tracker)
         except Exception as error:  # whatever a server or its library raises; the search does not depend on it
-            self._trackers.pop(name, None)
             reason = " ".join(str(error).split())[:200]
-            self._say(f"tracking with {name} ended: {type(error).__name__}: {reason}")
+            say(f"tracking with {self.name} ended: {type(error).__name__}: {reason}")
 
 
 def check_trackers(names: Sequence[str]) -> None:
     """Check that the packages of trackers are installed.
 
     Raises:
-        InputError: one is not.
+        InputError: one is not, or would ask for a key.
     """
     for name in names:
         if importlib.util.find_spec(name) is None:
             raise InputError(f"--track {name}: it is not installed; pip install -c constraints.txt -e .[{name}]")
+    if "wandb" in names and not _has_wandb_key():
+        raise InputError("--track wandb: no key here; `wandb login` leaves one, WANDB_MODE=offline does without")
+
+
+def _has_wandb_key() -> bool:
+    # Without one wandb would ask, under the live screen.
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun") or os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    with contextlib.suppress(OSError, netrc.NetrcParseError):
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    return False

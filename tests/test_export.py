@@ -9,6 +9,7 @@ import pytest
 from bloodtune.configuration import FAMILIES
 from bloodtune.export import export_onnx, model_card
 from bloodtune.inference import Predictor
+from error_fixtures import refusal
 from model_fixtures import BLOOD, draw_tiles, make_model
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -27,6 +28,13 @@ def test_the_exported_model_gives_the_same_probabilities_of_any_number_of_images
     assert metadata["class_names"] == str(list(BLOOD)).replace("'", '"')
     assert float(metadata["threshold"]) == 0.5
     assert "0123456789ab" in card.read_text()
+
+
+def test_a_model_that_does_not_say_what_it_is_gets_no_card(tmp_path: Path) -> None:
+    predictor = Predictor.load(make_model(tmp_path / "best", parameters=None, used_test={"accuracy": 1.0}))
+    message = refusal(lambda: export_onnx(predictor, tmp_path / "out"))
+    assert message.startswith("model.json does not say enough for a card: ")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

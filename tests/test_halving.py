@@ -98,3 +98,16 @@ def test_a_free_worker_goes_to_the_newest_trial_that_waits() -> None:
     scheduler = HeldHalving(ASHA, {})
     assert scheduler.choose_trial_to_run(SimpleNamespace(get_live_trials=lambda: trials)) is waiting
     assert scheduler.choose_trial_to_run(SimpleNamespace(get_live_trials=list)) is None
+
+
+@pytest.mark.parametrize("rising", [True, False])
+def test_what_is_needed_at_a_rung_is_what_the_next_trial_has_to_beat(rising: bool) -> None:
+    values = np.random.default_rng(0).uniform(0.1, 0.9, 40)
+    scheduler = HeldHalving(ASHA, {})
+    for number, value in enumerate(np.sort(values) if rising else values):
+        needed = scheduler.needed().get(1)
+        if needed is not None:
+            decided = scheduler._decided[1]
+            assert scheduler._goes_on(decided, needed + 1e-9) and not scheduler._goes_on(decided, needed - 1e-9)
+        ask(scheduler, number, 1, float(value))
+    assert scheduler.needed().keys() == {1}

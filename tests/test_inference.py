@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +117,21 @@ def test_three_lines_classify_a_folder(model: Path, tmp_path: Path) -> None:
     assert isinstance(one, Prediction) and one.sure
     (one,) = classify([tmp_path / "a.jpg"], model, threshold=1)
     assert isinstance(one, Prediction) and not one.sure
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold": float("nan")}, "has no threshold"),
+        ({"class_names": ("a", "a")}, "class_names ['a', 'a']; allowed: texts, each once"),
+        ({"data": "bloodmnist"}, "data is str; allowed: an object"),
+    ],
+)
+def test_a_model_of_a_stranger_is_refused_where_it_makes_no_sense(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    folder = make_model(tmp_path, **changes)
+    assert message in refusal(lambda: Predictor.load(folder))
 
 
 def test_a_model_without_a_threshold_needs_one(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ def test_images_of_equal_confidence_are_kept_or_left_together() -> None:
 
 def test_nothing_is_kept_where_not_even_the_surest_are_right() -> None:
     found, labels = probabilities([0.9, 0.8], [False, False])
-    assert keep_threshold(found, labels, 0.99) == 1.0
+    assert keep_threshold(found, labels, 0.99) > 1
+    assert keep_threshold(*probabilities([1.0, 1.0], [True, False]), 0.99) > 1, "as sure as can be, and wrong"
 
 
 def test_a_model_is_described_as_it_is_used() -> None:

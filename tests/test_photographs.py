@@ -65,6 +65,11 @@ def test_pictures_of_every_mode_become_colour_or_grey_of_8_bits() -> None:
     assert tuple(tile(Image.new("RGB", (28, 28), RED), channels=1).shape) == (28, 28, 1)
 
 
+def test_16_bits_of_which_12_are_used_are_refused_not_shown_black() -> None:
+    dark = Image.fromarray(np.full((28, 28), 4000, np.uint16))
+    assert "uses 12 of them at most" in refusal(lambda: tile(dark, "TIFF"))
+
+
 def test_what_is_transparent_is_white() -> None:
     image = Image.new("RGBA", (28, 28), (*RED, 255))
     image.paste((0, 0, 0, 0), (0, 0, 14, 28))

@@ -47,7 +47,8 @@ def test_another_crop_can_be_asked_for(client: Any, tmp_path: Path) -> None:
     assert "500 x 400 pixels" in one["error"]
     (one,) = upload(client, (io.BytesIO(content), "a.png"), crop="300").get_json()
     assert one["class"] in BLOOD
-    assert upload(client, (io.BytesIO(content), "a.png"), crop="-3").status_code == 400
+    for crop in ("-3", "1e3", "20.5", "0"):
+        assert upload(client, (io.BytesIO(content), "a.png"), crop=crop).status_code == 400
 
 
 def test_a_count_is_that_of_the_command_line(client: Any) -> None:

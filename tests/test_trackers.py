@@ -88,18 +88,32 @@ def test_a_slow_one_delays_neither_trials_nor_the_end_for_ever(
             released.wait(30)
 
     monkeypatch.setitem(trackers.TRACKERS, "wandb", Slow)
-    monkeypatch.setattr(trackers, "_CLOSING_SECONDS", 0.05)
+    monkeypatch.setattr(trackers, "_CLOSING_SECONDS", 2.0)
     followed = Trackers(run, ["wandb"], said.append)
     followed.epochs(PROPOSAL, make_epochs(3))
     followed.close()
     released.set()
-    assert said == ["tracking: not all was taken in within a minute; the run directory has it"]
+    assert said == ["tracking with wandb: not all was taken in; the run directory has it"]
+    assert list((run.path / "tensorboard" / "trial-0000").iterdir()), "the others are not kept waiting"
 
 
 def test_a_package_that_is_missing_is_named_before_the_search_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda _: None)
     assert "--track wandb: it is not installed; pip install" in refusal(lambda: check_trackers(["wandb"]))
     check_trackers([])
+
+
+def test_wandb_without_a_key_is_refused_before_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda _: True)
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert "--track wandb: no key here" in refusal(lambda: check_trackers(["wandb"]))
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
+    check_trackers(["wandb"])
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    check_trackers(["wandb"])
 
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # mlflow's own
@@ -113,14 +127,20 @@ def test_mlflow_has_a_run_for_the_search_and_one_for_each_trial(
     for trial in (0, 1):  # the second one after a resume
         said: list[str] = []
         followed = Trackers(run, ["mlflow"], said.append)
-        followed.epochs(Proposal(trial, "", PROPOSAL.configuration), make_epochs(3))
-        followed.finished(make_record(trial))
+        followed.epochs(Proposal(1, "", PROPOSAL.configuration), make_epochs(3)[2 * trial : 2 * trial + 2])
+        if trial == 0:
+            followed.epochs(Proposal(0, "", PROPOSAL.configuration), make_epochs(3))
+            followed.finished(make_record(0))
+        else:
+            followed.finished(make_record(1))
         followed.close()
         assert said == []
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("bloodtune").experiment_id
     runs = {found.data.tags["bloodtune.trial"]: found for found in client.search_runs([experiment])}
-    assert set(runs) == {"all", "0", "1"}
+    assert set(runs) == {"all", "0", "1"} and len(client.search_runs([experiment])) == 3
+    assert {name: found.info.status for name, found in runs.items()} == dict.fromkeys(runs, "FINISHED")
+    assert len(client.get_metric_history(runs["1"].info.run_id, "val_loss")) == 3, "it went on where it was"
     assert runs["1"].data.tags["mlflow.parentRunId"] == runs["all"].info.run_id
     assert runs["0"].data.params["family"] == "cnn" and runs["0"].data.tags["state"] == "COMPLETE"
     history = client.get_metric_history(runs["0"].info.run_id, "val_macro_f1")

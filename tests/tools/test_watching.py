@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """Give a run with two finished trials, written as a search writes it."""
     searcher = make_searcher(tmp_path_factory.mktemp("runs"))
     trackers = Trackers(searcher.run, [], print)
-    searcher._tracker = trackers
+    searcher.tracker = trackers
     for trial, score in (("a", 0.5), ("b", 0.75)):
         searcher.suggest(trial)
         searcher.on_trial_complete(trial, report([1, 2, 3], score))
