@@ -37,7 +37,7 @@ def write_models(
     """
     by_label = {one.contender.label: one.contender for one in tested}
     places = {**choices.by_family, "best": choices.best}
-    data = {name: value for name, value in describe_data(dataset).items() if name != "source"}
+    data = {name: value for name, value in describe_data(dataset).items() if name not in ("source", "fell_back")}
     for label in dict.fromkeys(places.values()):
         contender = by_label[label]
         source = contender.retrainings[contender.median].model

@@ -6,6 +6,7 @@ import base64
 import csv
 import dataclasses
 import json
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -168,6 +169,7 @@ class HtmlFile(_File):
             by_class=self._by_class,
             unreadable=self._unreadable,
             note=FOR_RESEARCH,
+            made=f"{datetime.now():%Y-%m-%d %H:%M}",
         )
         self._stream.write(page)
 

@@ -41,7 +41,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> tuple[Path, Path]:
         import onnxruntime
         import onnxscript  # noqa: F401  # torch's exporter needs it, and says so in a traceback
     except ImportError as error:
-        raise InputError(f"{error}: pip install -c constraints.txt -e .[onnx]") from None
+        raise InputError(f"{error}: pip install -c constraints.txt -e '.[onnx]'") from None
     card = model_card(predictor)
     images = _random_images(predictor, 5)
     with _quiet():

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def load_predictor(folder: str, threshold: float | None = None) -> Predictor:
+def load_predictor(folder: str, threshold: float | None = None, program: str = "predict") -> Predictor:
     """Load a model for a command line.
 
     Raises:
@@ -64,7 +64,7 @@ def load_predictor(folder: str, threshold: float | None = None) -> Predictor:
     except InputError as error:
         raise InputError(f"{error}; `make summarize` writes models, --model says where one is") from None
     if predictor.synthetic:
-        _say(SYNTHETIC_MODEL)
+        _say(SYNTHETIC_MODEL, program)
     return predictor
 
 
@@ -124,8 +124,8 @@ def _check_file(file: Path) -> Path:
     return file
 
 
-def _say(text: str) -> None:
-    print(f"predict: {text}", file=sys.stderr)
+def _say(text: str, program: str = "predict") -> None:
+    print(f"{program}: {text}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -75,7 +75,10 @@ def search_parser() -> argparse.ArgumentParser:
         "without asking, elsewhere a Ray of its own is started",
     )
     files = parser.add_argument_group("the run directory").add_argument
-    files("--name", help="of the run (default: date, time and data)")
+    files(
+        "--name",
+        help="of the run, with -synthetic behind it on the stand-in (default: date, time and data)",
+    )
     files("--out", default=RUNS, metavar="DIR", help="where runs are kept (default: %(default)s)")
     files(
         "--storage",
@@ -90,7 +93,11 @@ def search_parser() -> argparse.ArgumentParser:
         choices=sorted(TRACKERS),
         help="follow the search there too; TensorBoard opens the run directory as it is",
     )
-    files("--list", action="store_true", help="list the runs there: state, trials, best score, data, age and size")
+    files(
+        "--list",
+        action="store_true",
+        help="list the runs there: state, trials, best score, data, age, size; * is the latest",
+    )
     files("--resume", metavar="NAME", help="go on with a run in that folder; a larger --budget extends it")
     files(
         "--checkpoint-every",

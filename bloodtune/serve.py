@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        app = create_app(load_predictor(arguments.model, arguments.threshold))
+        app = create_app(load_predictor(arguments.model, arguments.threshold, "serve"))
         server = _bind(app, arguments.port)
     except InputError as error:
         print(f"serve: {error}", file=sys.stderr)

@@ -199,7 +199,7 @@ def check_trackers(names: Sequence[str]) -> None:
     """
     for name in names:
         if importlib.util.find_spec(name) is None:
-            raise InputError(f"--track {name}: it is not installed; pip install -c constraints.txt -e .[{name}]")
+            raise InputError(f"--track {name}: it is not installed; pip install -c constraints.txt -e '.[{name}]'")
     if "wandb" in names and not _has_wandb_key():
         raise InputError("--track wandb: no key here; `wandb login` leaves one, WANDB_MODE=offline does without")
 

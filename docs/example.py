@@ -2,7 +2,7 @@
 # # From data to a count, in Python
 #
 # Run it as a script, or cell by cell in an editor that knows `# %%` (VS Code, Spyder, Jupyter with jupytext). It uses
-# `$BLOODTUNE_DATA`, else the official BloodMNIST file, else the synthetic stand-in; a minute or two on two cores.
+# `$BLOODTUNE_DATA`, else the official BloodMNIST file, else the synthetic stand-in; a few minutes on two cores.
 
 # %%
 import subprocess
@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 import bloodtune
-from bloodtune import classify, load_run, run_search
+from bloodtune import Unreadable, classify, load_run, run_search
 from bloodtune.data import load_dataset
 
 # %% [markdown]
@@ -55,4 +55,7 @@ for row, tile in enumerate(load_dataset().val.images[:12]):
     Image.fromarray(tile.squeeze()).save(cells / f"{row:02}.png")
 
 for one in classify(cells):
-    print(one.source, one.label, f"{one.probability:.3f}", "" if one.sure else "(not sure)")
+    if isinstance(one, Unreadable):
+        print(one.source, one.reason)
+    else:
+        print(one.source, one.label, f"{one.probability:.3f}", "" if one.sure else "(not sure)")
