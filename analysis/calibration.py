@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
+from bloodtune.counting import wilson
 from figure_style import BLUE, COLUMN, GREY, SMALL, TEXT, CaptionedFigure, finish, new_figure, percent
 
 BINS = 10
@@ -34,9 +34,9 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
     bins = []
     for index in np.unique(place):
         inside = place == index
-        interval = binomtest(int(right[inside].sum()), int(inside.sum())).proportion_ci(method="wilson")
+        low, high = wilson(int(right[inside].sum()), int(inside.sum()))
         accuracy, mean = float(right[inside].mean()), float(confidence[inside].mean())
-        bins.append(Bin(int(inside.sum()), mean, accuracy, float(interval.low), float(interval.high)))
+        bins.append(Bin(int(inside.sum()), mean, accuracy, low, high))
     return bins
 
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-from bloodtune.records import FAILED, TrialRecord
+from bloodtune.records import TrialRecord, scored
 from bloodtune.run import RunDirectory
 from figure_style import BLUE, PAGE, SMALL, TEXT, VERMILLION, CaptionedFigure, finish, new_figure
 
@@ -33,8 +33,7 @@ class _Column:
 
 def parallel_coordinates(run: RunDirectory, importances: Mapping[str, float], data: str) -> CaptionedFigure:
     """Draw a line a trial through its most important hyperparameters, the best on top, coloured by its score."""
-    trials = [record for record in run.trials() if record.best_val_macro_f1 is not None and record.state != FAILED]
-    trials.sort(key=lambda record: record.best_val_macro_f1 or 0.0)
+    trials = sorted(scored(run.trials()), key=lambda record: record.best_val_macro_f1 or 0.0)
     names = sorted(importances, key=lambda name: -importances[name] if math.isfinite(importances[name]) else 0.0)
     columns = [column for name in names if (column := _column(name, trials))][:MOST_COLUMNS]
     figure, (axes,) = new_figure(PAGE, 2.9)

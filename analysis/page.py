@@ -16,6 +16,7 @@ from PIL import Image
 
 from bloodtune.data import Split
 from bloodtune.pages import render
+from bloodtune.records import TrialRecord
 from bloodtune.screen import clock, describe
 from captions import FAMILY_NAMES
 from figure_style import CaptionedFigure, to_svg
@@ -34,7 +35,8 @@ def write_page(
 ) -> Path:
     """Write ``report.html`` into ``folder``; ``best`` is the chosen model on the test split."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    drawn = {name: _with_titles(to_svg(figure), material) for name, figure in figures.items()}
+    trials = {record.trial: record for record in material.run.trials()}
+    drawn = {name: _with_titles(to_svg(figure), trials) for name, figure in figures.items()}
 
     def body(blocks: list[str]) -> str:
         text = markdown.render("\n\n".join(block.strip("\n") for block in blocks))
@@ -62,9 +64,8 @@ def _figure(svg: str, caption: str) -> str:
     return f'<figure><div class="scroll">{svg}</div><figcaption>{caption}</figcaption></figure>'
 
 
-def _with_titles(svg: str, material: Material) -> str:
+def _with_titles(svg: str, trials: Mapping[int, TrialRecord]) -> str:
     """Let the lines of trials say what they are where a pointer rests on them."""
-    trials = {record.trial: record for record in material.run.trials()}
 
     def name(found: re.Match[str]) -> str:
         record = trials[int(found[1])]

@@ -153,8 +153,7 @@ class HtmlFile(_File):
             return
         place = self._by_class[one.label] if one.sure else self._unsure
         if len(place) < PAGE_IMAGES:
-            picture = base64.b64encode(one.picture).decode()
-            place.append(as_mapping(one, self._predictor.class_names) | {"picture": picture})
+            place.append(with_picture(one, self._predictor.class_names))
 
     def finish(self, tally: Tally) -> None:
         """Write the page."""
@@ -187,6 +186,11 @@ def as_mapping(one: Prediction | Unreadable, class_names: tuple[str, ...]) -> di
         "sure": one.sure,
         "probabilities": {n: round(float(p), 6) for n, p in zip(class_names, one.probabilities, strict=True)},
     }
+
+
+def with_picture(one: Prediction, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the same with the picture, a JPEG file in base64, for a page."""
+    return as_mapping(one, class_names) | {"picture": base64.b64encode(one.picture).decode()}
 
 
 def _print_images(console: Console, title: str, images: list[Prediction], total: int) -> None:

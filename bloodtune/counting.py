@@ -122,6 +122,14 @@ def is_blood(class_names: Sequence[str]) -> bool:
     return set(class_names) == {*LEUKOCYTES, ERYTHROBLAST, PLATELET}
 
 
+def wilson(successes: int, total: int) -> tuple[float, float]:
+    """Return the bounds of Wilson's 95 % interval of a share, on [0, 1]; ``total`` is above 0."""
+    from scipy.stats import binomtest  # half a second, and only a count needs it
+
+    interval = binomtest(successes, total).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
@@ -129,19 +137,12 @@ def _number(count: int, noun: str) -> str:
 def _share(label: str, images: int, total: int, unit: str) -> Row:
     if total == 0:
         return Row(label, images, unit)
-    low, high = _wilson(images, total)
+    low, high = wilson(images, total)
     return Row(label, images, unit, 100 * images / total, 100 * low, 100 * high)
 
 
 def _per_100(erythroblasts: int, leukocytes: int) -> Row:
     if leukocytes == 0:
         return Row(ERYTHROBLAST, erythroblasts, PER_100)
-    low, high = (100 * bound / (1 - bound) for bound in _wilson(erythroblasts, erythroblasts + leukocytes))
+    low, high = (100 * bound / (1 - bound) for bound in wilson(erythroblasts, erythroblasts + leukocytes))
     return Row(ERYTHROBLAST, erythroblasts, PER_100, 100 * erythroblasts / leukocytes, low, high)
-
-
-def _wilson(successes: int, total: int) -> tuple[float, float]:
-    from scipy.stats import binomtest  # half a second, and only a count needs it
-
-    interval = binomtest(successes, total).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from bloodtune.interrupt import Interrupt
-from bloodtune.records import COMPLETE, FAILED, PRUNED
+from bloodtune.records import COMPLETE, FAILED, PRUNED, best_so_far
 from bloodtune.screen import Running, View
 from bloodtune.searcher import StudySearcher
 
@@ -105,7 +105,7 @@ class Progress(Callback):  # type: ignore[misc]
             left=min(left, self._interrupt.seconds_left),
             load=f"{busy}, {here}" if self._hosts == 1 else f"{busy} on {self._hosts} hosts",
             best=searcher.best(),
-            bests=list(searcher.bests),
+            bests=best_so_far(finished),
             running=[Running(t.proposal.trial, t.proposal.label, t.proposal.configuration, t.epochs) for t in live],
             rungs=asha.rungs,
             max_epochs=asha.max_epochs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,13 +102,23 @@ class Proposal:
         return cls(int(row["trial"]), str(row["label"]), Configuration.from_mapping(row["config"]))
 
 
+def scored(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials with a score: a failed one has no claim to it, however good it was before."""
+    return [record for record in records if record.best_val_macro_f1 is not None and record.state != FAILED]
+
+
+def best_so_far(records: Iterable[TrialRecord]) -> list[float]:
+    """Return the best validation macro-F1 after each trial, 0 before the first score."""
+    scores = (0.0 if record.state == FAILED else record.best_val_macro_f1 or 0.0 for record in records)
+    return list(itertools.accumulate(scores, max))
+
+
 def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """Return the trial with the highest validation macro-F1 of any epoch, the first one of equals.
 
     Failed trials do not count, however good they were before.
     """
-    scored = [r for r in records if r.best_val_macro_f1 is not None and r.state != FAILED]
-    return max(scored, key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
+    return max(scored(records), key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
 
 
 def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
@@ -119,9 +130,9 @@ def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: in
     def reached(record: TrialRecord) -> int:
         return sum(record.epochs >= rung for rung in rungs) + (record.state == COMPLETE)
 
-    scored = [record for record in records if record.best_val_macro_f1 is not None and record.state != FAILED]
-    highest = max(map(reached, scored), default=0)
-    furthest = [record for record in scored if reached(record) == highest]
+    known = scored(records)
+    highest = max(map(reached, known), default=0)
+    furthest = [record for record in known if reached(record) == highest]
     return sorted(furthest, key=lambda record: record.best_val_macro_f1 or 0.0, reverse=True)[:count]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 import warnings
 from collections import defaultdict, deque
@@ -65,7 +64,6 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.budget = budget
         self.finished: list[TrialRecord] = run.trials()
         self._best = best_record(self.finished)
-        self.bests = best_so_far(self.finished)  # after each finished trial
         self.live: dict[str, LiveTrial] = {}
         self.repeated: list[EpochRecord] = []  # epochs that were trained again after a process had died
         self.suggest_seconds = 0.0
@@ -250,13 +248,6 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if best_record(filter(None, (self._best, record))) is record:
             self._best = record
             self.run.write_best(record)
-        self.bests.append((self._best and self._best.best_val_macro_f1) or 0.0)
-
-
-def best_so_far(records: Iterable[TrialRecord]) -> list[float]:
-    """Return the best validation macro-F1 after each trial, 0 before the first score."""
-    scores = (0.0 if record.state == FAILED else record.best_val_macro_f1 or 0.0 for record in records)
-    return list(itertools.accumulate(scores, max))
 
 
 def draw_seed(seed: int, number: int) -> int:

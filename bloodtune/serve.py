@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import base64
 import secrets
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bloodtune import arguments as flags
-from bloodtune.count_files import FOR_RESEARCH, as_mapping
+from bloodtune.count_files import FOR_RESEARCH, as_mapping, with_picture
 from bloodtune.counting import BEST_MODEL, Unreadable, differential
 from bloodtune.errors import InputError
 from bloodtune.pages import render
@@ -84,7 +83,8 @@ def create_app(predictor: Predictor) -> Flask:
             abort(400, "the crop must be a whole number of pixels from 1")
         crop = int(asked) if asked else None
         found = predictor.predict(images, crop=crop, preview=_PREVIEW)
-        return [_shown(one, predictor.class_names) for one in found]
+        names = predictor.class_names
+        return [as_mapping(o, names) if isinstance(o, Unreadable) else with_picture(o, names) for o in found]
 
     @app.post("/count")
     def count() -> list[list[Any]]:
@@ -99,12 +99,6 @@ def create_app(predictor: Predictor) -> Flask:
         return {"error": too_large if error.code == 413 else str(error.description)}, error.code or 500
 
     return app
-
-
-def _shown(one: Any, class_names: tuple[str, ...]) -> dict[str, Any]:
-    if isinstance(one, Unreadable):
-        return as_mapping(one, class_names)
-    return as_mapping(one, class_names) | {"picture": base64.b64encode(one.picture).decode()}
 
 
 def _bind(app: Flask, port: int) -> Any:
