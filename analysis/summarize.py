@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bloodtune import arguments as flags
 from bloodtune.cluster import connect, resolve_address
+from bloodtune.collector import leave
 from bloodtune.data import Dataset, Split, load_dataset, load_test_split
 from bloodtune.errors import InputError
 from bloodtune.plan import fitting_trials
@@ -292,4 +293,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

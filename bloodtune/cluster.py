@@ -69,17 +69,17 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
     import joblib
     import ray
 
+    from bloodtune.quick_start import start_ray
+
     # What Ray and Tune call errors, such as a trial whose worker was killed, we deal with and tell of ourselves.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address == LOCAL:
-        options |= {
-            "num_cpus": min(workers or joblib.cpu_count(), joblib.cpu_count()),
-            "include_dashboard": False,
-            "object_store_memory": 2 * image_bytes + 200 * 2**20,
-        }
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
-        ray.init(address=address, **options)
+        if address == LOCAL:
+            cores = joblib.cpu_count()
+            start_ray(num_cpus=min(workers or cores, cores), object_store_memory=2 * image_bytes + 200 * 2**20, **quiet)
+        else:
+            ray.init(address=address, **quiet)
     except (ConnectionError, ValueError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from ray.tune import Callback, registry
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 
 
@@ -35,9 +36,13 @@ def fewer_questions() -> Iterator[None]:
     """Let Tune ask the cluster once for the class that it registered there, not five times a trial.
 
     And let it not ask each worker where it is: the answer goes down with a host that dies, and the search with it.
+    Nor for workers with environment variables of their own, of no use here: Ray starts new processes for that, and ends
+    those that wait.
     """
     known = registry._global_registry
     with (
+        mock.patch.object(class_cache, "DEFAULT_ENV_VARS", {}),
+        mock.patch.object(class_cache, "ENV_VARS_TO_PROPAGATE", ()),
         mock.patch.object(known, "get", functools.cache(known.get)),
         mock.patch.object(known, "contains", functools.cache(known.contains)),
         mock.patch.object(Trial, "set_ray_actor", _set_ray_actor),

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bloodtune import arguments as flags
+from bloodtune.collector import leave
 from bloodtune.count_files import CsvFile, HtmlFile, JsonFile, Screen
 from bloodtune.counting import BEST_MODEL, Tally
 from bloodtune.errors import InputError
@@ -157,4 +158,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 from ray.tune import Callback
 
-# In the order of a trial's life. What is left of the workers' time is idle: before their first trial and after their
-# last, and what an interruption kept from being reported.
+# In the order of a trial's life. What is left of the workers' time is idle: their start (bloodtune/preload.py), after
+# their last trial, and what an interruption kept from being reported.
 PARTS = {
     "suggest": "the driver asks Optuna",
     "start": "from a trial's end to the next one's first step",
-    "load": "a worker imports torch and puts the data on its device",
+    "load": "a worker puts the data on its device, and imports torch if it has not yet",
     "augment": "batches are drawn",
     "forward and backward": "with the optimiser and the average of weights",
     "validate": "after each epoch",

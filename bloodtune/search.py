@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloodtune import account
 from bloodtune.cluster import LOCAL, connect, resolve_address
+from bloodtune.collector import leave
 from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.mend import examine
@@ -372,4 +373,4 @@ def _print(*lines: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

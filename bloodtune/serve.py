@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bloodtune import arguments as flags
+from bloodtune.collector import leave
 from bloodtune.count_files import FOR_RESEARCH, as_mapping, with_picture
 from bloodtune.counting import BEST_MODEL, Unreadable, differential
 from bloodtune.errors import InputError
@@ -127,4 +128,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

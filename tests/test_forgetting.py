@@ -7,6 +7,7 @@ from unittest import mock
 
 import pytest
 from ray.tune import registry
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
 
@@ -51,3 +52,15 @@ def test_no_worker_is_asked_where_it_is(trial: Trial) -> None:
         trial.set_ray_actor(actor)
     assert trial.temporary_state.ray_actor is actor
     actor.get_auto_filled_metrics.remote.assert_not_called()
+
+
+def test_workers_need_no_environment_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+
+    def asked() -> dict[str, str]:
+        options = class_cache._ActorClassCache().get(WarmWorker)._default_options
+        return options["runtime_env"].get("env_vars", {})
+
+    assert asked()["AWS_ACCESS_KEY_ID"] == "key"
+    with fewer_questions():
+        assert asked() == {}

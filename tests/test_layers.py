@@ -15,20 +15,21 @@ PACKAGE, ANALYSIS = ROOT / "bloodtune", ROOT / "analysis"
 LAYERS = (
     *("serve", "search", "listing", "predict", "export", "count_files", "pages"),
     *("inference", "photographs", "counting"),
+    "preload",
     *("search_parser", "arguments", "profiler", "progress", "screen", "watchdog", "trainable", "sharing"),
     *("forgetting", "halving", "searcher", "study_file", "trackers", "event_files"),
-    *("account", "mend", "storage", "interrupt", "cluster"),
+    *("account", "mend", "storage", "interrupt", "cluster", "quick_start"),
     *("plan", "provenance", "space"),
     *("classifier", "training", "models"),
     *("models.residual", "models.lightweight", "models.cnn", "models.mlnn", "models.layers", "models.kernels"),
     *("losses", "optimizers", "dynamo", "augment", "graphs", "metrics", "data", "synthetic", "fetch"),
-    *("recipe", "parameter", "run", "records", "configuration", "stopwatch", "errors"),
+    *("recipe", "parameter", "run", "records", "configuration", "stopwatch", "collector", "errors"),
 )
 RAY = {"search", "profiler", "forgetting", "progress", "watchdog", "trainable", "sharing"}
-RAY |= {"halving", "searcher", "interrupt", "cluster"}
+RAY |= {"halving", "searcher", "interrupt", "cluster", "quick_start"}
 OPTUNA = {"space", "searcher", "study_file"}
 TORCH = {"training", "classifier", "losses", "optimizers", "augment", "graphs", "dynamo"}
-TORCH |= {"trainable", "sharing", "inference", "export"}
+TORCH |= {"trainable", "sharing", "inference", "export", "preload"}
 
 
 def module_name(file: Path) -> str:

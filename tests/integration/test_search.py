@@ -75,9 +75,8 @@ def test_one_worker_and_one_seed_give_the_same_search_twice(folder: Path) -> Non
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     # And with --profile it says where its time went.
     table = pd.read_csv(folder / "runs/two/profile.csv").set_index("part")
-    assert all(line in err for line in ("forward and backward", "a worker imports torch"))
+    assert all(line in err for line in ("forward and backward", "and imports torch"))
     assert (table.seconds >= 0).all()
-    assert table.seconds["load"] > 0
     assert abs(table.percent.sum() - 100) < 0.5
     trained = table.seconds[["augment", "forward and backward", "validate"]].sum()
     epochs = RunDirectory.open(folder / "runs/two").curves().seconds.sum()
