@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("scores", type=Path)
     parser.add_argument("--workers", type=int)
     arguments = parser.parse_args()
-    ray.init(num_cpus=arguments.workers, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=arguments.workers, include_dashboard=False, log_to_driver=False)
     tuner = tune.Tuner(
         tune.with_resources(train, {"cpu": 1}),
         run_config=tune.RunConfig(storage_path=str(arguments.scores.resolve().parent / "ray")),
