@@ -36,8 +36,8 @@ def fewer_questions() -> Iterator[None]:
     """Let Tune ask the cluster once for the class that it registered there, not five times a trial.
 
     And let it not ask each worker where it is: the answer goes down with a host that dies, and the search with it.
-    Nor for workers with environment variables of their own, of no use here: Ray starts new processes for that, and ends
-    those that wait.
+    Nor to set environment variables for its workers, which are of no use here: Ray would start a new process for each
+    and end one that waits.
     """
     known = registry._global_registry
     with (

@@ -1,14 +1,19 @@
-"""What a worker imports as soon as it is up, while the driver still prepares; nobody but Ray imports this."""
+"""What a worker imports as soon as it is up, while the driver still prepares.
+
+Only Ray imports this, by its name, where the package is installed or on ``PYTHONPATH``.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 from bloodtune.collector import collector_paused
 
-with collector_paused():
-    import torch
+# One core a trial: what Ray says to a worker when it gives it work, too late for what is imported here.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Whatever is wrong with torch, the worker must live to tell it, when it is asked to train.
+with contextlib.suppress(Exception), collector_paused():
     import bloodtune.trainable
     import bloodtune.training  # noqa: F401
-
-# As Ray asks for through the environment when it gives a worker its work, which torch has missed now.
-torch.set_num_threads(1)

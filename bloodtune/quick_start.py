@@ -1,4 +1,4 @@
-"""A Ray of our own on this machine, in a third of the time and half the processes that it takes by itself."""
+"""A Ray of our own on this machine, in half the time that it takes by itself, and three processes fewer."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _UNUSED = ("start_monitor", "start_api_server", "start_log_monitor")
 
 _CONFIG = {
     "preload_python_modules": ["bloodtune.preload"],
-    # Else a second: the workers that preload would be ended before the first trial is there.
+    # Else a second: once the first trial has claimed its CPU, a worker that waits is one too many, and ended.
     "idle_worker_killing_time_threshold_ms": 60_000,
 }
 
-_PATIENCE_SECONDS = 30.0  # Ray's own, for a host to register
+_PATIENCE_SECONDS = 5.0  # with a host that does not register; then Ray's own begins
 
 
 def start_ray(**options: Any) -> None:
@@ -31,16 +31,17 @@ def start_ray(**options: Any) -> None:
         for name in _UNUSED:
             held.enter_context(mock.patch.object(Node, name))
         held.enter_context(mock.patch.object(services, "get_node", _once_registered(services.get_node)))
-        ray.init(address="local", include_dashboard=False, _system_config=_CONFIG, **options)
+        ray.init(address="local", _system_config=_CONFIG, **options)
 
 
 def _once_registered(get_node: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
-    # Ray's own looks once a second.
+    # Ray's own looks once a second; it says what is wrong where something is.
     def get(gcs_address: str, node_id: str) -> Any:
-        client = GcsClient(address=gcs_address)
         end = time.monotonic() + _PATIENCE_SECONDS
-        while not client.get_all_node_info() and time.monotonic() < end:
-            time.sleep(0.02)
+        with contextlib.suppress(Exception):
+            client = GcsClient(address=gcs_address)
+            while not client.get_all_node_info(timeout=_PATIENCE_SECONDS) and time.monotonic() < end:
+                time.sleep(0.02)
         return get_node(gcs_address, node_id)
 
     return get

@@ -133,6 +133,7 @@ def test_with_profile_a_report_says_where_its_time_went() -> None:
     worker = make_worker(profile=True)
     first = worker.step()["parts"]
     assert set(first) == {"load", "start", "augment", "forward and backward", "validate"}
+    assert min(first.values()) > 0
     worker.reset_config(config())
     second = worker.step()["parts"]
     assert set(second) == {"start", "augment", "forward and backward", "validate"}, "between trials: start"
