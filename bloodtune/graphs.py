@@ -11,45 +11,49 @@ import torch
 WARM_CALLS = 3
 
 
-class Replayed:
-    """A function of tensors on a GPU that is recorded once for each shape of its arguments, then replayed.
+class Recorder:
+    """Runs a function of tensors on a GPU, always the same; recorded once for each shape of them, then replayed.
 
     It must not wait for the GPU, must return nothing and change tensors in place only. What it draws comes from
-    PyTorch's default generator or from ``generator``.
+    PyTorch's default generator or from ``generator``. It is not kept: its owner may keep this, and both go at once,
+    with the memory of the records, when nobody needs them.
     """
 
-    def __init__(self, function: Callable[..., None], generator: torch.Generator) -> None:
-        self._function = function
+    def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
+        # One for all: what a stream has freed is for that stream only.
+        self._aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._calls: Counter[tuple[torch.Size, ...]] = Counter()
         self._recorded: dict[tuple[torch.Size, ...], tuple[torch.cuda.CUDAGraph, list[torch.Tensor]]] = {}
 
-    def __call__(self, *arguments: torch.Tensor) -> None:
+    def run(self, function: Callable[..., None], *arguments: torch.Tensor) -> None:
         """Run the function, or its record, on ``arguments``."""
         shapes = tuple(argument.shape for argument in arguments)
         if shapes not in self._recorded:
             self._calls[shapes] += 1
             if self._calls[shapes] <= WARM_CALLS:
-                return self._run_aside(*arguments)
-            self._recorded[shapes] = self._record(*arguments)
+                return self._run_aside(function, *arguments)
+            self._recorded[shapes] = self._record(function, *arguments)
         graph, inputs = self._recorded[shapes]
         for place, argument in zip(inputs, arguments, strict=True):
             place.copy_(argument)
         graph.replay()
         return None
 
-    def _run_aside(self, *arguments: torch.Tensor) -> None:
+    def _run_aside(self, function: Callable[..., None], *arguments: torch.Tensor) -> None:
         # On a stream of its own, as a recording is: autograd ties its nodes to streams.
-        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):
-            self._function(*arguments)
-        here.wait_stream(aside)
+        here = torch.cuda.current_stream()
+        self._aside.wait_stream(here)
+        with torch.cuda.stream(self._aside):
+            function(*arguments)
+        here.wait_stream(self._aside)
 
-    def _record(self, *arguments: torch.Tensor) -> tuple[torch.cuda.CUDAGraph, list[torch.Tensor]]:
+    def _record(
+        self, function: Callable[..., None], *arguments: torch.Tensor
+    ) -> tuple[torch.cuda.CUDAGraph, list[torch.Tensor]]:
         inputs = [argument.clone() for argument in arguments]
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._generator)
         with torch.cuda.graph(graph):
-            self._function(*inputs)
+            function(*inputs)
         return graph, inputs

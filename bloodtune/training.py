@@ -22,7 +22,7 @@ from bloodtune import metrics
 from bloodtune.augment import draw_batch, prediction_views, validation_views
 from bloodtune.configuration import Configuration
 from bloodtune.data import Split
-from bloodtune.graphs import Replayed
+from bloodtune.graphs import Recorder
 from bloodtune.losses import build_loss
 from bloodtune.models import build_network
 from bloodtune.optimizers import WeightAverage, build_optimizer, schedule_factor
@@ -32,7 +32,7 @@ from bloodtune.stopwatch import Stopwatch
 # Batches of training images over which batch norm's statistics are taken anew after an epoch (docs/experiments.md).
 NORM_BATCHES = 16
 
-# Larger batches are slower on a CPU (the activations leave its cache) and no faster on a GPU at 28 pixels.
+# Larger batches are slower on a CPU: the activations leave its cache.
 VALIDATION_BATCH = 256
 
 # glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD (malloc.h), in bytes; the last one is the largest that all
@@ -123,8 +123,8 @@ class Training:
         self._total_loss = torch.zeros((), device=splits.device)
         self._watch = watch or Stopwatch()
         # Where the parts of a step are timed, it is taken apart, as without a GPU.
-        self._is_recorded = splits.device.type == "cuda" and not self._watch.on
-        self._take_step = Replayed(self._step, self._generator) if self._is_recorded else self._step
+        is_recorded = splits.device.type == "cuda" and not self._watch.on
+        self._recorder = Recorder(self._generator) if is_recorded else None
 
     @property
     def parameters(self) -> int:
@@ -210,7 +210,10 @@ class Training:
         self._total_loss.zero_()
         order = torch.randperm(count, generator=self._generator, device=self._splits.device)
         for rows, plan in zip(torch.split(order, self._batch_size), self._plan_epoch(), strict=True):
-            self._take_step(rows, plan)
+            if self._recorder:
+                self._recorder.run(self._step, rows, plan)
+            else:
+                self._step(rows, plan)
         loss = float(self._total_loss) / count
         if not math.isfinite(loss):
             raise DivergedError(f"training loss is {loss} in epoch {self.epoch}")
@@ -226,7 +229,7 @@ class Training:
             share = self._average.share(step + 1) if self._average else 0.0
             plan.append((factor * self.configuration.learning_rate, share))
         # A recorded step reads them on the GPU.
-        return torch.tensor(plan, device=self._splits.device).unbind() if self._is_recorded else plan
+        return torch.tensor(plan, device=self._splits.device).unbind() if self._recorder else plan
 
     def _step(self, rows: torch.Tensor, plan: Any) -> None:
         # All on the device, and nothing that waits for it: a GPU records it once and replays it.

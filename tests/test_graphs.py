@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 
-from bloodtune.graphs import WARM_CALLS, Replayed
+from bloodtune.graphs import WARM_CALLS, Recorder
 from bloodtune.stopwatch import Stopwatch
 from bloodtune.training import DeviceSplits, Training
 from engine_fixtures import make_configuration, make_split
 
 
-class Recorder:
+class FakeCuda:
     """Stands for torch.cuda: what is done while a graph is recorded is not done but kept for its replay."""
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class Recorder:
             self.recording.append(action)
 
     def graph_class(self) -> type:
-        recorder = self
+        cuda = self
 
         class Graph:
             def __init__(self) -> None:
@@ -39,7 +40,7 @@ class Recorder:
                 self.generators.append(generator)
 
             def replay(self) -> None:
-                recorder.replays += 1
+                cuda.replays += 1
                 assert len(self.generators) == 1
                 for action in self.actions:
                     action()
@@ -59,35 +60,55 @@ class Stream:
 
 
 @pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    recorder = Recorder()
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", recorder.graph_class())
-    monkeypatch.setattr(torch.cuda, "graph", recorder.graph)
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    cuda = FakeCuda()
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", cuda.graph_class())
+    monkeypatch.setattr(torch.cuda, "graph", cuda.graph)
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
-    return recorder
+    return cuda
 
 
-def test_every_call_takes_effect_once_whether_recorded_or_not(recorder: Recorder) -> None:
+def test_every_call_takes_effect_once_whether_recorded_or_not(cuda: FakeCuda) -> None:
     total = torch.zeros(())
-    add = Replayed(lambda values: recorder.do(lambda: total.add_(values.sum())), torch.Generator())
+    recorder = Recorder(torch.Generator())
     for call in range(10):
-        add(torch.full((4,), float(call)))
+        recorder.run(lambda values: cuda.do(lambda: total.add_(values.sum())), torch.full((4,), float(call)))
     assert total == 4 * sum(range(10))
-    assert recorder.replays == 10 - WARM_CALLS
+    assert cuda.replays == 10 - WARM_CALLS
 
 
-def test_each_shape_has_a_record_of_its_own(recorder: Recorder) -> None:
+def test_each_shape_has_a_record_of_its_own(cuda: FakeCuda) -> None:
     seen: list[tuple[int, float]] = []
-    note = Replayed(lambda rows, plan: recorder.do(lambda: seen.append((len(rows), plan[0].item()))), torch.Generator())
     expected = []
+    recorder = Recorder(torch.Generator())
+
+    def note(rows: torch.Tensor, plan: torch.Tensor) -> None:
+        cuda.do(lambda: seen.append((len(rows), plan[0].item())))
+
     for call in range(2 * (WARM_CALLS + 2)):
         size = (3, 5)[call % 2]
-        note(torch.zeros(size), torch.tensor([float(call)]))
+        recorder.run(note, torch.zeros(size), torch.tensor([float(call)]))
         expected.append((size, float(call)))
     assert seen == expected
-    assert recorder.replays == 4
+    assert cuda.replays == 4
+
+
+def test_a_record_keeps_nothing_of_its_owner_alive(cuda: FakeCuda) -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.recorder = Recorder(torch.Generator())
+
+        def step(self, values: torch.Tensor) -> None:
+            values.add_(1)
+
+    owner = Owner()
+    for _ in range(WARM_CALLS + 2):
+        owner.recorder.run(owner.step, torch.zeros(4))
+    seen = weakref.ref(owner)
+    del owner
+    assert cuda.replays == 2 and seen() is None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -6,6 +6,7 @@ import math
 import platform
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -219,6 +220,14 @@ def test_an_average_of_weights_is_scored_but_not_trained(splits: DeviceSplits) -
     without, with_average = records_of(plain, splits, 3), records_of(averaged, splits, 3)
     assert [record.train_loss for record in with_average] == [record.train_loss for record in without]
     assert [record.val_loss for record in with_average] != [record.val_loss for record in without]
+
+
+def test_what_a_training_has_goes_with_it_not_with_the_next_look_for_garbage(splits: DeviceSplits) -> None:
+    training = Training(make_configuration("cnn", ema=0.1), splits, max_epochs=2, seed=0)
+    training.run_epoch()
+    seen = weakref.ref(training)
+    del training
+    assert seen() is None
 
 
 def test_parameters_are_those_of_the_network_counted_once(splits: DeviceSplits) -> None:
