@@ -15,12 +15,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import joblib
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import speedrun
 from bench import make_parser, print_figures
 from bloodtune.cluster import LOCAL, connect
+from bloodtune.configuration import Configuration
 from bloodtune.data import Dataset, load_dataset, load_test_split
 from bloodtune.recipe import load_recipe
 from bloodtune.records import best_record
@@ -62,14 +64,20 @@ def measure_families(splits: DeviceSplits, rounds: int) -> list[dict[str, Any]]:
         traffic = 4 * 2 * activations(configuration, splits)
         for batch_size in BATCH_SIZES:
             changed = dataclasses.replace(configuration, batch_size=batch_size, learning_rate=1e-4)
-            torch.cuda.reset_peak_memory_stats()
-            training = Training(changed, splits, max_epochs=10**6, seed=0)
-            training.train_epoch()
-            rate = len(splits.train_labels) / best_seconds(training.train_epoch, rounds)
+            rate, reserved = measure_training(changed, splits, rounds)
             row = {"family": family, "batch_size": batch_size, "images_per_second": rate}
-            row |= {"operations": operations * rate, "traffic": traffic * rate}
-            rows.append(row | {"bytes": torch.cuda.max_memory_reserved()})
+            rows.append(row | {"operations": operations * rate, "traffic": traffic * rate, "bytes": reserved})
     return rows
+
+
+def measure_training(configuration: Configuration, splits: DeviceSplits, rounds: int) -> tuple[float, int]:
+    """Return images/s of the fastest epoch, and the bytes of the GPU's memory that were reserved at most."""
+    torch.cuda.empty_cache()  # of what was measured before
+    torch.cuda.reset_peak_memory_stats()
+    training = Training(configuration, splits, max_epochs=10**6, seed=0)
+    training.train_epoch()
+    rate = len(splits.train_labels) / best_seconds(training.train_epoch, rounds)
+    return rate, torch.cuda.max_memory_reserved()
 
 
 def operations_of_image(family: str, splits: DeviceSplits) -> float:
@@ -82,7 +90,9 @@ def operations_of_image(family: str, splits: DeviceSplits) -> float:
 
 def measure_packing(dataset: Dataset, most: int) -> dict[int, float]:
     """Return the images/s of 1, 2, 4 ... trainings side by side, validation included."""
-    with connect(LOCAL, workers=None, image_bytes=dataset.image_bytes):
+    with connect(LOCAL, workers=None, image_bytes=dataset.image_bytes) as resources:
+        if not resources.get("GPU"):
+            sys.exit("Ray sees no GPU here, torch does")
         return dict(measure(dataset, heaviest(load_recipe("default")), most=most))
 
 
@@ -126,8 +136,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_figures({"gpu": None}, dataset, {"CPU": 1})
         return 0
     rounds, most, budget, seeds, epochs = (2, 2, 4, 2, 1) if arguments.quick else (10, MOST, 64, 5, speedrun.EPOCHS)
-    peaks = measure_peaks()
     name = torch.cuda.get_device_name()
+    run = time_speedrun(dataset, seeds, epochs)  # first, as it tells what setting up takes
+    print(f"speedrun, {epochs} epochs, mean of {seeds} seeds: {mean(run['seconds']):.2f} s", end="")
+    print(f", test accuracy {mean(run['test_accuracies']):.4f}; setting up took {run['setup_seconds'][0]:.1f} s\n")
+    peaks = measure_peaks()
     print(f"{name}: bfloat16 product {peaks['operations'] / 1e12:,.0f} TFLOP/s, copy {peaks['bytes'] / 1e12:.2f} TB/s")
     rows = measure_families(DeviceSplits.load(dataset.train, dataset.val, "cuda"), rounds)
     print(f"\n{'family':12}{'batch':>6}{'images/s':>12}{'of peak FLOP/s':>16}{'of peak TB/s':>14}{'MB':>8}")
@@ -136,20 +149,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{row['family']:12}{row['batch_size']:6}{row['images_per_second']:12,.0f}", end="")
         print(f"{arithmetic:16.2%}{memory:14.2%}{row['bytes'] / 1e6:8,.0f}")
     packing = measure_packing(dataset, most)
-    print("\ntrainings side by side   images/s of all")
+    print("\ntrainings side by side   images/s of all (the largest configuration of the default recipe)")
     for count, rate in packing.items():
         print(f"{count:22}{rate:18,.0f}")
     with tempfile.TemporaryDirectory(prefix="bloodtune-gpu-") as folder:
         search = time_search(dataset, budget, Path(folder))
     print(
-        f"\nsearch of {search['trials']} configurations, {search['epochs']} epochs: {search['seconds']:.1f} s", end=""
+        f"\nsearch of {search['trials']} configurations, {search['epochs']} epochs: {search['seconds']:.1f} s,", end=""
     )
-    print(f", {search['gpus_per_trial']:g} GPU a trial, best validation macro-F1 {search['best_val_macro_f1']:.4f}")
-    run = time_speedrun(dataset, seeds, epochs)
-    print(f"speedrun, {epochs} epochs, mean of {seeds} seeds: {mean(run['seconds']):.2f} s", end="")
-    print(f", test accuracy {mean(run['test_accuracies']):.4f}; setting up took {run['setup_seconds'][0]:.1f} s")
+    print(f" with the measurement that chose {search['gpus_per_trial']:g} GPU a trial; ", end="")
+    print(f"best validation macro-F1 {search['best_val_macro_f1']:.4f}")
     figures = {"gpu": name, "peaks": peaks, "families": rows, "packing": packing, "search": search, "speedrun": run}
-    print_figures(figures, dataset, {"GPU": 1})
+    print_figures(figures, dataset, {"CPU": joblib.cpu_count(), "GPU": 1})
     return 0
 
 

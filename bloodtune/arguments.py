@@ -49,17 +49,6 @@ def duration(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def gpu_share(text: str) -> float:
-    """Read the GPUs of a trial: a share up to 1, or a whole number."""
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not (0 <= share <= 1 or (math.isfinite(share) and share > 1 and share == int(share))):
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed are 0 to 1, or whole numbers above")
-    return share
-
-
 def share(text: str) -> float:
     """Read a number from 0 to 1."""
     try:

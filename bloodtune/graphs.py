@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 
@@ -16,13 +17,14 @@ class Recorder:
 
     It must not wait for the GPU, must return nothing and change tensors in place only. What it draws comes from
     PyTorch's default generator or from ``generator``. It is not kept: its owner may keep this, and both go at once,
-    with the memory of the records, when nobody needs them.
+    with the memory of the records, when nobody needs them. A process is to have one at a time: with a record's end
+    PyTorch 2.13 frees what cuBLAS uses on the stream that all share.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
-        # One for all: what a stream has freed is for that stream only.
-        self._aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        # One for all shapes, of which one is replayed at a time, and nothing in it is looked at afterwards.
+        self._pool = torch.cuda.graph_pool_handle()
         self._calls: Counter[tuple[torch.Size, ...]] = Counter()
         self._recorded: dict[tuple[torch.Size, ...], tuple[torch.cuda.CUDAGraph, list[torch.Tensor]]] = {}
 
@@ -41,12 +43,12 @@ class Recorder:
         return None
 
     def _run_aside(self, function: Callable[..., None], *arguments: torch.Tensor) -> None:
-        # On a stream of its own, as a recording is: autograd ties its nodes to streams.
-        here = torch.cuda.current_stream()
-        self._aside.wait_stream(here)
-        with torch.cuda.stream(self._aside):
+        # On the stream of a recording: autograd ties its nodes to streams, and cuBLAS its memory.
+        here, aside = torch.cuda.current_stream(), _stream()
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):
             function(*arguments)
-        here.wait_stream(self._aside)
+        here.wait_stream(aside)
 
     def _record(
         self, function: Callable[..., None], *arguments: torch.Tensor
@@ -54,6 +56,12 @@ class Recorder:
         inputs = [argument.clone() for argument in arguments]
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._generator)
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=self._pool, stream=_stream()):
             function(*inputs)
         return graph, inputs
+
+
+@functools.cache
+def _stream() -> torch.cuda.Stream:
+    # One of a process: on each that it sees cuBLAS keeps 64 MiB, for good.
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]

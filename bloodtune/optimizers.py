@@ -76,8 +76,13 @@ class WeightAverage:
         ``share`` is that of the step; as a tensor on the weights' device it can be another one at each replay of a
         recorded step.
         """
-        shares = [share] * len(self._targets) if isinstance(share, torch.Tensor) else share
-        torch._foreach_lerp_(self._targets, self._sources, shares)
+        if isinstance(share, torch.Tensor):
+            # As lerp takes no such tensor for all, it would be a kernel for each weight.
+            changes = torch._foreach_sub(self._sources, self._targets)
+            torch._foreach_mul_(changes, share)
+            torch._foreach_add_(self._targets, changes)
+        else:
+            torch._foreach_lerp_(self._targets, self._sources, share)
 
 
 def _floating(network: nn.Module) -> list[torch.Tensor]:

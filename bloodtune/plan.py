@@ -88,8 +88,7 @@ def fitting_trials(resources: dict[str, float], gpus_per_trial: float) -> int:
     if not gpus_per_trial or not gpus:
         return max(1, cpus)
     # A share of .4 fits twice on one GPU, not five times on two.
-    fitting = int(gpus) * int(1 / gpus_per_trial + 1e-9) if gpus_per_trial <= 1 else int(gpus / gpus_per_trial)
-    return max(1, min(cpus, fitting))
+    return max(1, min(cpus, int(gpus) * int(1 / gpus_per_trial + 1e-9)))
 
 
 def choose_workers(asked: int | None, resources: dict[str, float], gpus_per_trial: float, *, is_local: bool) -> int:

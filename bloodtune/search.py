@@ -134,7 +134,7 @@ def _search(arguments: argparse.Namespace) -> tuple[int, RunDirectory | None]:
         resources = held.enter_context(connect(address, workers=arguments.workers, image_bytes=dataset.image_bytes))
         share = choose_gpu_share(arguments.gpus_per_trial, resources, is_local=address == LOCAL)
         if resources.get("GPU") and arguments.gpus_per_trial is None and not arguments.dry_run:
-            share = _share_gpus(dataset, recipe, resources)
+            share = _share_gpus(dataset, recipe, resources, budget)
         plan = Plan(
             recipe=recipe,
             budget=budget,
@@ -255,11 +255,12 @@ def _tune(
         )
 
 
-def _share_gpus(dataset: Dataset, recipe: Recipe, resources: dict[str, float]) -> float:
+def _share_gpus(dataset: Dataset, recipe: Recipe, resources: dict[str, float], budget: int) -> float:
     from bloodtune.sharing import calibrate
 
     _print("a GPU is there: measuring how many trials may share it; --gpus-per-trial says so at once")
-    calibration = calibrate(dataset, recipe, most=max(1, int(resources["CPU"] / resources["GPU"])))
+    most = max(1, min(budget, int(resources["CPU"] / resources["GPU"])))
+    calibration = calibrate(dataset, recipe, most=most)
     _print(str(calibration))
     return 1 / calibration.trials
 

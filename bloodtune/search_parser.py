@@ -65,7 +65,7 @@ def search_parser() -> argparse.ArgumentParser:
     where("--workers", type=flags.positive, metavar="N", help="trials at a time (default: what fits)")
     where(
         "--gpus-per-trial",
-        type=flags.gpu_share,
+        type=flags.share,
         metavar="X",
         help="share of a GPU that a trial gets, such as 0.25 (default: measured where there are GPUs, else 0)",
     )

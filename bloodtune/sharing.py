@@ -13,6 +13,7 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from bloodtune.configuration import Configuration
+from bloodtune.errors import InputError, describe
 from bloodtune.parameter import combinations
 from bloodtune.recipe import Recipe
 
@@ -29,7 +30,8 @@ GAIN = 1.05
 FREE = 0.1
 
 # Enough for an epoch to be one of training, little enough for several in a measurement.
-_IMAGES = 8192
+# With a smaller last batch, as data sets have.
+_IMAGES = 8192 + 55
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,10 @@ def measure(
 ) -> Iterator[tuple[int, float]]:
     """Give, for 1, 2, 4 ... up to ``most`` trainings side by side, the images a second of all of them.
 
-    Ends where the memory does. Each process trains the one of the candidates that needs most memory.
+    Ends where no more will train. Each process trains the one of the candidates that needs most memory.
+
+    Raises:
+        InputError: not one of them trains, for another reason than its memory.
     """
     unit = "GPU" if device == "cuda" else "CPU"
     group = placement_group([{unit: 1}])  # of one host and one GPU
@@ -89,15 +94,17 @@ def measure(
         while count <= most:
             try:
                 ray.get([one.prepare.remote(list(candidates)) for one in probes[ready:count]])
-            except ray.exceptions.RayTaskError as error:
-                if "OutOfMemoryError" not in str(error):
-                    raise
+                if ray.get(probes[0].free_share.remote()) < FREE:
+                    return
+                rate = sum(ray.get([one.run.remote(SECONDS) for one in probes[:count]]))
+            except ray.exceptions.RayError as error:
+                reason = describe(getattr(error, "cause", None) or error)
+                if count == 1 and "out of memory" not in reason:
+                    advice = "--gpus-per-trial 0 trains on CPUs"
+                    raise InputError(f"the {unit} cannot be used: {reason}; {advice}") from None
                 return
-            ready = count
-            if ray.get(probes[0].free_share.remote()) < FREE:
-                return
-            yield count, sum(ray.get([one.run.remote(SECONDS) for one in probes[:count]]))
-            count *= 2
+            yield count, rate
+            ready, count = count, 2 * count
     finally:
         remove_placement_group(group)  # ends the processes in it
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from bloodtune.errors import describe
 from bloodtune.recipe import Asha
 from bloodtune.run import Checkpoint
 from bloodtune.stopwatch import Stopwatch
@@ -23,7 +24,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
     """Train one configuration after another; a report carries the epochs since the last one, at times a checkpoint.
 
     A loss that is not finite, or an exception, ends the trial with the key ``failure`` in its last report, and the
-    worker lives on (``max_failures`` would train the same again).
+    worker lives on (``max_failures`` would train the same again); on a GPU an exception ends it with the next trial.
     """
 
     def setup(
@@ -47,6 +48,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         self._device = device
         self._checkpoint_every = checkpoint_every
         self._broken = ""
+        self._is_lost = False
         try:
             # torch is imported here and not above, so that the driver never loads it.
             import torch
@@ -60,15 +62,21 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
                 self._watch.wait = torch.cuda.synchronize
         except Exception as error:
             # Told in the first report: Tune would start another worker for each trial, and fail each of them.
-            self._broken = _one_line(error)
+            self._broken = describe(error)
         self._training: Training | None = None
         self._watch.enter("start")
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start on the next configuration in the same process."""
+        if self._is_lost:
+            raise RuntimeError("the GPU's error in the trial before ended this process")  # another worker has this one
         self._watch.rename("start")
         self._begin(new_config)
+        if self._device == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()  # else the next trial warms up beside the record of the one before
         return True
 
     def step(self) -> dict[str, Any]:
@@ -81,8 +89,6 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         return report | {"parts": self._watch.take()} if self._watch.on else report
 
     def _train(self) -> dict[str, Any]:
-        import torch
-
         from bloodtune.training import DivergedError
 
         epochs = []
@@ -100,13 +106,17 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         except DivergedError as error:
             return self._report(epochs, failure=str(error))
         except Exception as error:
-            is_out_of_memory = isinstance(error, torch.OutOfMemoryError)
-            # After any other CUDA error the process is of no more use.
-            if self._device == "cuda" and not is_out_of_memory:
-                raise
-            advice = "; a larger --gpus-per-trial leaves a trial more" if is_out_of_memory else ""
-            return self._report(epochs, failure=_one_line(error) + advice)
+            return self._report(epochs, failure=self._explain(error))
         return self._report(epochs)
+
+    def _explain(self, error: Exception) -> str:
+        text = describe(error)
+        if self._device == "cuda":
+            if "out of memory" in text:
+                return f"{text}; a larger --gpus-per-trial leaves a trial more"
+            # It may have been CUDA's, after which the process is of no more use.
+            self._is_lost = True
+        return text
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._configuration = config["configuration"]
@@ -144,7 +154,3 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             report["checkpoint"] = Checkpoint(self._training.epoch, self._training.save())
             self._saved = time.monotonic()
         return report
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -32,8 +32,10 @@ from bloodtune.stopwatch import Stopwatch
 # Batches of training images over which batch norm's statistics are taken anew after an epoch (docs/experiments.md).
 NORM_BATCHES = 16
 
-# Larger batches are slower on a CPU: the activations leave its cache.
+# Images of a batch to validate or predict. On a CPU larger ones are slower: the activations leave its cache. A GPU
+# waits for each kernel to be launched, so it gets as many pixels as 1,024 images of BloodMNIST have.
 VALIDATION_BATCH = 256
+_VALIDATION_PIXELS = 1024 * 28 * 28
 
 # glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD (malloc.h), in bytes; the last one is the largest that all
 # versions take.
@@ -85,8 +87,8 @@ class Training:
 
     ``network`` is what is validated and kept: the weight average where the configuration asks for one. With
     ``settle_norms`` a network without one has batch norm's statistics taken anew after each epoch, as running ones lag
-    behind weights that move at an undiminished rate. ``watch`` tells augmentation, steps and validation apart. The same
-    seed on the same device and number of threads gives the same records.
+    behind weights that move at an undiminished rate. ``watch`` tells augmentation, steps and validation apart. On a
+    CPU the same seed and number of threads give the same records; a GPU may add in another order.
     """
 
     def __init__(
@@ -270,7 +272,8 @@ def predict(
     """
     network.eval()
     batches = []
-    for batch in torch.split(images, VALIDATION_BATCH):
+    on_gpu = _VALIDATION_PIXELS // math.prod(images.shape[1:3]) if images.is_cuda else 0
+    for batch in torch.split(images, max(VALIDATION_BATCH, on_gpu)):
         pixels = batch.permute(0, 3, 1, 2)
         seen = views(pixels, configuration) if configuration else [pixels]
         with _autocast(images.device):

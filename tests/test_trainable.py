@@ -95,6 +95,35 @@ def test_an_exception_ends_the_trial_with_its_message_in_one_line(
     assert report["epochs"] == []
 
 
+@pytest.mark.parametrize(
+    ("text", "told", "lives"),
+    [
+        (
+            "CUDA out of memory. Tried",
+            "RuntimeError: CUDA out of memory. Tried; a larger --gpus-per-trial leaves",
+            True,
+        ),
+        ("CUDA error: an illegal\nmemory access", "RuntimeError: CUDA error: an illegal memory access", False),
+    ],
+)
+def test_an_error_on_a_gpu_is_told_and_ends_the_process_with_the_next_trial(
+    worker: WarmWorker, monkeypatch: pytest.MonkeyPatch, text: str, told: str, lives: bool
+) -> None:
+    def explode(*_: object) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(Training, "run_epoch", explode)
+    worker._device = "cuda"
+    report = worker.step()
+    assert report["done"]
+    assert report["failure"].startswith(told)
+    if lives:
+        assert worker.reset_config(config())
+    else:
+        with pytest.raises(RuntimeError, match="ended this process"):
+            worker.reset_config(config())
+
+
 def test_reset_config_starts_from_nothing(worker: WarmWorker) -> None:
     first = worker.step()["epochs"]
     worker.reset_config(config(learning_rate=0.001))

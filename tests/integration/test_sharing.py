@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from bloodtune import sharing
 from bloodtune.cluster import LOCAL, connect
+from bloodtune.configuration import Configuration
 from bloodtune.data import load_dataset
+from bloodtune.errors import InputError
 from bloodtune.recipe import load_recipe
 from data_fixtures import make_arrays, save
 
@@ -27,3 +30,24 @@ def test_trainings_are_measured_side_by_side_while_that_pays(tmp_path: Path, mon
         again = sharing.calibrate(dataset, load_recipe("cnn"), most=2, device="cpu")
     assert list(again.rates) == [1, 2]
     assert again.trials == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"), [("CUDA error: out of memory", True), ("CUDA error: no kernel image", False)]
+)
+def test_what_does_not_train_at_all_is_refused_and_what_does_not_fit_is_not_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, fits: bool
+) -> None:
+    class Broken(sharing._Probe):
+        def prepare(self, candidates: Sequence[Configuration]) -> None:
+            raise RuntimeError(text)
+
+    monkeypatch.setattr(sharing, "_Probe", Broken)
+    dataset = load_dataset(str(save(tmp_path / "small.npz", make_arrays(size=12, copies=40))))
+    with connect(LOCAL, workers=1, image_bytes=dataset.image_bytes):
+        if fits:
+            assert sharing.calibrate(dataset, load_recipe("cnn"), most=2, device="cpu").trials == 1
+            return
+        told = r"^the CPU cannot be used: RuntimeError: CUDA error: no kernel image; --gpus-per-trial 0"
+        with pytest.raises(InputError, match=told):
+            sharing.calibrate(dataset, load_recipe("cnn"), most=2, device="cpu")
