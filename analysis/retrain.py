@@ -27,6 +27,7 @@ from bloodtune import metrics
 from bloodtune.classifier import Classifier
 from bloodtune.configuration import Configuration
 from bloodtune.data import Dataset, Split
+from bloodtune.numerics import FLOAT32, Numerics
 from bloodtune.records import EpochRecord
 from bloodtune.run import check_writable
 from results import Contender, Retraining, TestedContender
@@ -43,7 +44,7 @@ _EPOCH_COSTS = {"mlnn": 5, "cnn": 7, "residual": 10, "lightweight": 15}
 
 # What decides a training beside its configuration: with other code, what was kept is not the same training.
 _TRAINING_CODE = (
-    *("training.py", "augment.py", "losses.py", "optimizers.py", "metrics.py"),
+    *("training.py", "graphs.py", "numerics.py", "augment.py", "losses.py", "optimizers.py", "metrics.py"),
     *("classifier.py", "models/*.py"),
 )
 
@@ -61,10 +62,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Workers:
-    """How many trainings run at a time, of one CPU each, and the share of a GPU that each gets."""
+    """How many trainings run at a time, of one CPU each, the share of a GPU that each gets, and their numerics."""
 
     count: int
     gpus: float
+    numerics: Numerics = FLOAT32
 
     @property
     def device(self) -> str:
@@ -126,14 +128,17 @@ def retrain(
         InputError: something is to be trained and ``folder`` cannot be written.
     """
 
+    def find_jobs(candidate: Candidate) -> list[_Job]:
+        return _jobs(candidate, folder, dataset, seeds, workers.numerics)
+
     def missing(candidates: Sequence[Candidate]) -> dict[Path, _Job]:
         # Once each, also where candidates share them; the longest first, so that no worker is left with one at the end.
-        jobs = [job for candidate in candidates for job in _jobs(candidate, folder, dataset, seeds)]
+        jobs = [job for candidate in candidates for job in find_jobs(candidate)]
         todo = [job for job in jobs if not (job.folder / RESULT).exists()]
         return {job.folder: job for job in sorted(todo, key=_cost, reverse=True)}
 
     def read(candidates: Sequence[Candidate]) -> list[Contender]:
-        found = [_read(candidate, _jobs(candidate, folder, dataset, seeds)) for candidate in candidates]
+        found = [_read(candidate, find_jobs(candidate)) for candidate in candidates]
         return [contender for contender in found if contender]
 
     last: Sequence[Candidate] | None = None
@@ -197,7 +202,7 @@ def _map(
     while waiting or done < submitted:
         while waiting and (pool.has_free() or actors < workers.count):
             if not pool.has_free():
-                pool.push(remote.remote(workers.device, *shared))
+                pool.push(remote.remote(workers, *shared))
                 actors += 1
             pool.submit(submit, waiting.pop(0))
             submitted += 1
@@ -206,12 +211,12 @@ def _map(
         advance(done, submitted + len(waiting))
 
 
-def _jobs(candidate: Candidate, folder: Path, dataset: Dataset, seeds: int) -> list[_Job]:
+def _jobs(candidate: Candidate, folder: Path, dataset: Dataset, seeds: int, numerics: Numerics) -> list[_Job]:
     configuration = candidate.configuration
     if configuration.loss == "nll":
         configuration = dataclasses.replace(configuration, loss="cross_entropy")
     what = json.dumps([configuration.to_mapping(), candidate.epochs])
-    content = json.dumps([what, dataset.md5, list(dataset.class_names), _code_digest()])
+    content = json.dumps([what, dataset.md5, list(dataset.class_names), numerics.to_mapping(), _code_digest()])
     place = folder.absolute() / f"{configuration.family}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
     drawn = [zlib.crc32(f"{what}, seed {number}".encode()) for number in range(seeds)]
     return [_Job(configuration, candidate.epochs, seed, place / f"seed-{seed}") for seed in drawn]
@@ -270,12 +275,13 @@ def _replacing(file: Path) -> Iterator[BinaryIO]:
 class _Trainer:
     """A Ray actor that keeps torch and the splits from one training to the next."""
 
-    def __init__(self, device: str, train: Split, val: Split, class_names: tuple[str, ...]) -> None:
+    def __init__(self, workers: Workers, train: Split, val: Split, class_names: tuple[str, ...]) -> None:
         from bloodtune.training import DeviceSplits, use_one_core
 
-        if device == "cpu":
+        if workers.device == "cpu":
             use_one_core()
-        self._splits = DeviceSplits.load(train, val, device)
+        self._numerics = workers.numerics
+        self._splits = DeviceSplits.load(train, val, workers.device)
         self._val = val
         self._class_names = class_names
 
@@ -284,7 +290,14 @@ class _Trainer:
         from bloodtune.training import DivergedError, Training
 
         started = time.perf_counter()
-        training = Training(job.configuration, self._splits, max_epochs=job.epochs, seed=job.seed, settle_norms=True)
+        training = Training(
+            job.configuration,
+            self._splits,
+            max_epochs=job.epochs,
+            seed=job.seed,
+            numerics=self._numerics,
+            settle_norms=True,
+        )
         epochs: list[EpochRecord] = []
         best, weights = -1, {}
         is_constant = job.configuration.schedule == "constant"
@@ -299,7 +312,9 @@ class _Trainer:
                 return _Trained(job, {"failure": str(error)}, [], None)
         training.network.load_state_dict(weights)
         size, channels = self._splits.train_images.shape[1], self._splits.train_images.shape[3]
-        classifier = Classifier(training.network, job.configuration, self._class_names, size, channels)
+        classifier = Classifier(
+            training.network, job.configuration, self._class_names, size, channels, self._numerics.precision
+        )
         # As the model will be used: over several views where it was trained with them.
         predicted = classifier.predict(self._val.images).argmax(axis=1)
         matrix = metrics.confusion_matrix(self._val.labels, predicted, len(self._class_names))
@@ -318,12 +333,12 @@ class _Trainer:
 class _Scorer:
     """A Ray actor that holds the test images; only the last step of the summary makes one."""
 
-    def __init__(self, device: str, images: np.ndarray) -> None:
+    def __init__(self, workers: Workers, images: np.ndarray) -> None:
         from bloodtune.training import use_one_core
 
-        if device == "cpu":
+        if workers.device == "cpu":
             use_one_core()
-        self._device = device
+        self._device = workers.device
         self._images = images
 
     def score(self, folder: Path, classifier: Classifier) -> tuple[Path, np.ndarray]:

@@ -19,6 +19,8 @@ from bloodtune.cluster import connect, resolve_address
 from bloodtune.collector import leave
 from bloodtune.data import Dataset, Split, load_dataset, load_test_split
 from bloodtune.errors import InputError
+from bloodtune.host_timing import time_hosts
+from bloodtune.numerics import AUTO, Numerics, supported_precisions
 from bloodtune.plan import fitting_trials
 from bloodtune.provenance import git_commit
 from bloodtune.recipe import BOOK, Recipe, load_enqueued, load_recipe
@@ -111,7 +113,13 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
     with connect(resolve_address(None), workers=settings.workers, image_bytes=dataset.image_bytes) as resources:
         gpus = 1.0 if resources.get("GPU") else 0.0
         fitting = fitting_trials(resources, gpus)
-        workers = Workers(min(settings.workers or fitting, fitting), gpus)
+        numerics = Numerics.from_mapping(run.read_json(PROVENANCE))
+        device = "cuda" if gpus else "cpu"
+        # A run from before that was recorded, or one of a GPU that is not here.
+        if numerics is None or (device == "cpu" and numerics.precision not in supported_precisions(device)):
+            configurations = [candidate.configuration for candidate in (*found, *published)]
+            numerics = time_hosts(dataset, configurations, device=device, asked=AUTO).numerics
+        workers = Workers(min(settings.workers or fitting, fitting), gpus, numerics)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
         if not contenders:
             raise InputError(f"run {run.name}: every retraining diverged in its first epoch")

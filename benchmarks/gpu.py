@@ -24,21 +24,23 @@ from bench import make_parser, print_figures
 from bloodtune.cluster import LOCAL, connect
 from bloodtune.configuration import Configuration
 from bloodtune.data import Dataset, load_dataset, load_test_split
+from bloodtune.numerics import Numerics, describe_times
 from bloodtune.recipe import load_recipe
 from bloodtune.records import best_record
 from bloodtune.run import PROVENANCE, RunDirectory
 from bloodtune.sharing import MOST, activations, heaviest, measure
 from bloodtune.training import DeviceSplits, Training
-from training import configurations, make_network
+from training import configurations, make_network, measure_numerics
 
 BATCH_SIZES = (64, 128, 256, 512)
 
 
-def measure_peaks() -> dict[str, float]:
-    """Return what the GPU reaches at its best: operations/s of a bfloat16 product, bytes/s of a copy."""
-    square = torch.randn(2, 8192, 8192, dtype=torch.bfloat16, device="cuda").unbind()
+def measure_peaks(numerics: Numerics) -> dict[str, float]:
+    """Return what the GPU reaches at its best: operations/s of a product in our precision, bytes/s of a copy."""
+    square = torch.randn(2, 8192, 8192, device="cuda").to(numerics.dtype).unbind()
     memory = torch.empty(2, 2**30, dtype=torch.uint8, device="cuda").unbind()
-    product = best_seconds(lambda: torch.mm(*square))
+    with numerics.autocast(square[0].device):
+        product = best_seconds(lambda: torch.mm(*square))
     copy = best_seconds(lambda: memory[0].copy_(memory[1]))
     return {"operations": 2 * 8192**3 / product, "bytes": 2 * 2**30 / copy}
 
@@ -55,26 +57,28 @@ def best_seconds(action: Callable[[], object], rounds: int = 10) -> float:
     return best
 
 
-def measure_families(splits: DeviceSplits, rounds: int) -> list[dict[str, Any]]:
+def measure_families(splits: DeviceSplits, numerics: Numerics, rounds: int) -> list[dict[str, Any]]:
     """Return images/s of a training epoch, by family and batch size; the step is recorded and replayed."""
     rows = []
     for family, configuration in configurations().items():
         operations = operations_of_image(family, splits)
-        # Each layer's output in bfloat16, written and read once, and its gradient too: the least that there is.
+        # Each layer's output in 16 bits, written and read once, and its gradient too: the least that there is.
         traffic = 4 * 2 * activations(configuration, splits)
         for batch_size in BATCH_SIZES:
             changed = dataclasses.replace(configuration, batch_size=batch_size, learning_rate=1e-4)
-            rate, reserved = measure_training(changed, splits, rounds)
+            rate, reserved = measure_training(changed, splits, numerics, rounds)
             row = {"family": family, "batch_size": batch_size, "images_per_second": rate}
             rows.append(row | {"operations": operations * rate, "traffic": traffic * rate, "bytes": reserved})
     return rows
 
 
-def measure_training(configuration: Configuration, splits: DeviceSplits, rounds: int) -> tuple[float, int]:
+def measure_training(
+    configuration: Configuration, splits: DeviceSplits, numerics: Numerics, rounds: int
+) -> tuple[float, int]:
     """Return images/s of the fastest epoch, and the bytes of the GPU's memory that were reserved at most."""
     torch.cuda.empty_cache()  # of what was measured before
     torch.cuda.reset_peak_memory_stats()
-    training = Training(configuration, splits, max_epochs=10**6, seed=0)
+    training = Training(configuration, splits, max_epochs=10**6, seed=0, numerics=numerics)
     training.train_epoch()
     rate = len(splits.train_labels) / best_seconds(training.train_epoch, rounds)
     return rate, torch.cuda.max_memory_reserved()
@@ -88,12 +92,12 @@ def operations_of_image(family: str, splits: DeviceSplits) -> float:
     return int(counter.get_total_flops()) / 8
 
 
-def measure_packing(dataset: Dataset, most: int) -> dict[int, float]:
+def measure_packing(dataset: Dataset, numerics: Numerics, most: int) -> dict[int, float]:
     """Return the images/s of 1, 2, 4 ... trainings side by side, validation included."""
     with connect(LOCAL, workers=None, image_bytes=dataset.image_bytes) as resources:
         if not resources.get("GPU"):
             sys.exit("Ray sees no GPU here, torch does")
-        return dict(measure(dataset, heaviest(load_recipe("default")), most=most))
+        return dict(measure(dataset, heaviest(load_recipe("default")), most=most, numerics=numerics))
 
 
 def time_search(dataset: Dataset, budget: int, folder: Path) -> dict[str, Any]:
@@ -115,10 +119,10 @@ def time_search(dataset: Dataset, budget: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def time_speedrun(dataset: Dataset, seeds: int, epochs: int) -> dict[str, list[float]]:
+def time_speedrun(dataset: Dataset, numerics: Numerics, seeds: int, epochs: int) -> dict[str, list[float]]:
     """Return seconds and test accuracy of each seed; the first one, which sets the GPU up, is left out."""
     test = load_test_split(dataset.source, dataset.md5)
-    runs = [speedrun.train_once(dataset, test, epochs, seed, "cuda") for seed in (1000, *range(seeds))]
+    runs = [speedrun.train_once(dataset, test, epochs, seed, "cuda", numerics) for seed in (1000, *range(seeds))]
     return {
         "setup_seconds": [runs[0][0]],
         "seconds": [seconds for seconds, _ in runs[1:]],
@@ -137,18 +141,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     rounds, most, budget, seeds, epochs = (2, 2, 4, 2, 1) if arguments.quick else (10, MOST, 64, 5, speedrun.EPOCHS)
     name = torch.cuda.get_device_name()
-    run = time_speedrun(dataset, seeds, epochs)  # first, as it tells what setting up takes
+    splits = DeviceSplits.load(dataset.train, dataset.val, "cuda")
+    numerics, times = measure_numerics(splits)
+    print(f"{name}: {numerics.precision} ({describe_times(times)})")
+    run = time_speedrun(dataset, numerics, seeds, epochs)
     print(f"speedrun, {epochs} epochs, mean of {seeds} seeds: {mean(run['seconds']):.2f} s", end="")
-    print(f", test accuracy {mean(run['test_accuracies']):.4f}; setting up took {run['setup_seconds'][0]:.1f} s\n")
-    peaks = measure_peaks()
-    print(f"{name}: bfloat16 product {peaks['operations'] / 1e12:,.0f} TFLOP/s, copy {peaks['bytes'] / 1e12:.2f} TB/s")
-    rows = measure_families(DeviceSplits.load(dataset.train, dataset.val, "cuda"), rounds)
+    print(f", test accuracy {mean(run['test_accuracies']):.4f}; the first one took {run['setup_seconds'][0]:.1f} s\n")
+    peaks = measure_peaks(numerics)
+    print(
+        f"{numerics.precision} product {peaks['operations'] / 1e12:,.0f} TFLOP/s, copy {peaks['bytes'] / 1e12:.2f} TB/s"
+    )
+    rows = measure_families(splits, numerics, rounds)
     print(f"\n{'family':12}{'batch':>6}{'images/s':>12}{'of peak FLOP/s':>16}{'of peak TB/s':>14}{'MB':>8}")
     for row in rows:
         arithmetic, memory = row["operations"] / peaks["operations"], row["traffic"] / peaks["bytes"]
         print(f"{row['family']:12}{row['batch_size']:6}{row['images_per_second']:12,.0f}", end="")
         print(f"{arithmetic:16.2%}{memory:14.2%}{row['bytes'] / 1e6:8,.0f}")
-    packing = measure_packing(dataset, most)
+    packing = measure_packing(dataset, numerics, most)
     print("\ntrainings side by side   images/s of all (the largest configuration of the default recipe)")
     for count, rate in packing.items():
         print(f"{count:22}{rate:18,.0f}")
@@ -159,7 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(f" with the measurement that chose {search['gpus_per_trial']:g} GPU a trial; ", end="")
     print(f"best validation macro-F1 {search['best_val_macro_f1']:.4f}")
-    figures = {"gpu": name, "peaks": peaks, "families": rows, "packing": packing, "search": search, "speedrun": run}
+    figures = {"gpu": name, **numerics.to_mapping(), "step_times": times, "peaks": peaks, "families": rows}
+    figures |= {"packing": packing, "search": search, "speedrun": run}
     print_figures(figures, dataset, {"CPU": joblib.cpu_count(), "GPU": 1})
     return 0
 

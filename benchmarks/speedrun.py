@@ -18,8 +18,9 @@ import torch
 from bench import make_parser, print_figures
 from bloodtune.arguments import positive
 from bloodtune.data import Dataset, Split, load_dataset, load_test_split
+from bloodtune.numerics import FLOAT32, Numerics
 from bloodtune.training import DeviceSplits, Training, predict, use_one_core
-from training import configurations
+from training import configurations, measure_numerics
 
 # The residual network of the default recipe at its smaller width, under settings that suit few epochs: no shift
 # and no dropout, which pay later. Nothing here was chosen on test images.
@@ -28,26 +29,30 @@ EPOCHS = 6
 TARGET = 0.94
 
 
-def train_once(dataset: Dataset, scored: Split, epochs: int, seed: int, device: str = "cpu") -> tuple[float, float]:
+def train_once(
+    dataset: Dataset, scored: Split, epochs: int, seed: int, device: str = "cpu", numerics: Numerics = FLOAT32
+) -> tuple[float, float]:
     """Train from arrays in memory, predict ``scored``; return the seconds of both and the accuracy.
 
     The number of epochs is fixed, so nothing is validated on the way.
     """
     started = time.perf_counter()
     splits = DeviceSplits.load(dataset.train, dataset.val, device)
-    training = Training(CONFIGURATION, splits, max_epochs=epochs, seed=seed)
+    training = Training(CONFIGURATION, splits, max_epochs=epochs, seed=seed, numerics=numerics)
     for _ in range(epochs):
         training.train_epoch()
     images = torch.from_numpy(scored.images).to(device)
-    predicted = predict(training.network, images, CONFIGURATION).argmax(1).cpu().numpy()
+    predicted = predict(training.network, images, CONFIGURATION, numerics=numerics).argmax(1).cpu().numpy()
     return time.perf_counter() - started, float(np.mean(predicted == scored.labels))
 
 
-def choose_epochs(dataset: Dataset, candidates: Iterable[int], seeds: int) -> list[dict[str, float]]:
+def choose_epochs(
+    dataset: Dataset, candidates: Iterable[int], seeds: int, numerics: Numerics
+) -> list[dict[str, float]]:
     """Return the validation accuracy of each number of epochs, over seeds that the timed runs do not use."""
     rows = []
     for epochs in candidates:
-        found = [train_once(dataset, dataset.val, epochs, 1000 + seed) for seed in range(seeds)]
+        found = [train_once(dataset, dataset.val, epochs, 1000 + seed, numerics=numerics) for seed in range(seeds)]
         accuracies = [accuracy for _, accuracy in found]
         rows.append({"epochs": epochs, "val_accuracy": mean(accuracies), "seconds": mean(took for took, _ in found)})
     return rows
@@ -61,18 +66,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     use_one_core()
     dataset = load_dataset(arguments.data)
+    numerics, _ = measure_numerics(DeviceSplits.load(dataset.train, dataset.val))
     seeds, epochs = (2, 1) if arguments.quick else (arguments.seeds, EPOCHS)
     if arguments.choose:
-        rows = choose_epochs(dataset, [1] if arguments.quick else range(3, 10), seeds)
+        rows = choose_epochs(dataset, [1] if arguments.quick else range(3, 10), seeds, numerics)
         print("epochs  validation accuracy  seconds")
         for row in rows:
             print(f"{row['epochs']:6}  {row['val_accuracy']:19.4f}  {row['seconds']:7.1f}")
         print_figures({"choice": rows}, dataset, {"CPU": 1})
         return 0
     test = load_test_split(dataset.source, dataset.md5)
-    runs = [train_once(dataset, test, epochs, seed) for seed in range(seeds)]
+    runs = [train_once(dataset, test, epochs, seed, numerics=numerics) for seed in range(seeds)]
     seconds, accuracies = [took for took, _ in runs], [accuracy for _, accuracy in runs]
-    print(f"{epochs} epochs, one CPU core, {dataset.title}, {seeds} seeds; nothing is compiled")
+    print(f"{epochs} epochs, one CPU core, {dataset.title}, {seeds} seeds, {numerics.precision}; nothing is compiled")
     for name, values, form in (("seconds", seconds, ".1f"), ("test accuracy", accuracies, ".4f")):
         deviation = stdev(values) if seeds > 1 else 0.0
         spread = f"sd {deviation:{form}}, {min(values):{form}} to {max(values):{form}}"

@@ -35,6 +35,7 @@ class Timed:
     seconds: float
     searching: float
     scores: list[float]
+    precision: str = "float32"
 
 
 def run_usual(dataset: Dataset, configurations: int, epochs: int, workers: int, folder: Path) -> Timed:
@@ -58,7 +59,9 @@ def run_ours(dataset: Dataset, configurations: int, epochs: int, workers: int, f
     seconds = _time(command)
     run = RunDirectory.open(folder / "latest")
     scores = [record.val_macro_f1 or 0.0 for record in run.trials()]
-    return Timed(seconds, run.read_json(PROVENANCE)["wall_seconds"], scores)
+    record = run.read_json(PROVENANCE)
+    why = f"{record['precision']}: {record['reasons']['precision']}"
+    return Timed(seconds, record["wall_seconds"], scores, why)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,20 +75,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     images = configurations * epochs * len(dataset.train.labels)
     seconds: dict[str, list[float]] = {"usual": [], "ours": []}
     scores: dict[str, list[float]] = {"usual": [], "ours": []}
+    precisions: dict[str, str] = {}
     for _ in range(arguments.repeats):
         for name, run in (("usual", run_usual), ("ours", run_ours)):
             with tempfile.TemporaryDirectory(prefix="bloodtune-throughput-") as folder:
                 timed = run(dataset, configurations, epochs, arguments.workers, Path(folder))
             seconds[name].append(timed.seconds)
             scores[name] += timed.scores
+            precisions[name] = timed.precision
     usual, ours = median(seconds["usual"]), median(seconds["ours"])
     print(f"{configurations} configurations x {epochs} epochs of {dataset.title}, {arguments.workers} workers")
     print(f"{'program':8}{'seconds':>9}{'images/s':>10}{'mean macro-F1':>15}{'lowest':>8}{'highest':>9}")
     for name, took in (("usual", usual), ("ours", ours)):
         found = scores[name]
         print(f"{name:8}{took:9.1f}{images / took:10,.0f}{mean(found):15.4f}{min(found):8.4f}{max(found):9.4f}")
-    print(f"ratio {usual / ours:.2f}")
-    figures = {"usual_seconds": usual, "ours_seconds": ours, "ratio": usual / ours, "images": images}
+    print(f"ratio {usual / ours:.2f}; ours in {precisions['ours']}")
+    figures = {
+        "usual_seconds": usual,
+        "ours_seconds": ours,
+        "ratio": usual / ours,
+        "images": images,
+        "precision": precisions["ours"],
+    }
     spread = {"usual_scores": scores["usual"], "ours_scores": scores["ours"]}
     print_figures(figures | spread, dataset, {"CPU": arguments.workers})
     return 0

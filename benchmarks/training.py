@@ -13,22 +13,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import make_parser, print_figures
-from bloodtune import training
 from bloodtune.arguments import positive
 from bloodtune.augment import draw_batch
 from bloodtune.configuration import Configuration
 from bloodtune.data import load_dataset
 from bloodtune.losses import build_loss
 from bloodtune.models import build_network, layers
+from bloodtune.numerics import PLAIN as PLAIN_LAYERS
+from bloodtune.numerics import Numerics, StepTimes, choose_numerics, describe_times
 from bloodtune.optimizers import WeightAverage, build_optimizer
 from bloodtune.recipe import BOOK, load_enqueued
+from bloodtune.step_times import describe_chip, measure_steps
 from bloodtune.training import DeviceSplits, Training, use_one_core
 
 RESIDUAL = {
@@ -43,7 +44,7 @@ PUBLISHED = {"mlnn": "MLNN config 1", "cnn": "CNN config 1", "lightweight": "lig
 class Choices:
     """What the product does to be fast, and what it adds to a step; ``compiled`` it is not."""
 
-    bfloat16: bool = True
+    precision: str = "float32"
     channels_last: bool = True
     pool_before_relu: bool = True
     own_pooling: bool = True
@@ -55,9 +56,7 @@ class Choices:
     compiled: bool = False
 
 
-OURS = Choices()
 PLAIN = Choices(
-    bfloat16=False,
     channels_last=False,
     pool_before_relu=False,
     own_pooling=False,
@@ -91,6 +90,7 @@ def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choic
     """Return a function that takes one training step on a batch drawn at random."""
     generator = torch.Generator().manual_seed(0)
     order = torch.channels_last if choices.channels_last else torch.contiguous_format
+    numerics = Numerics(choices.precision)
     network = make_network(configuration, splits)
     if not choices.own_layers:
         _replace(network, layers.Dropout, lambda layer: nn.Dropout(layer.p))
@@ -117,7 +117,7 @@ def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choic
         rows = torch.randint(len(images), (configuration.batch_size,), generator=generator)
         parts = [rows] if choices.batched_augmentation else torch.split(rows, 1)
         batch = torch.cat([draw_batch(images, part, configuration, generator) for part in parts])
-        with torch.autocast("cpu", torch.bfloat16, enabled=choices.bfloat16):
+        with numerics.autocast(splits.device):
             logits = forward(batch.contiguous(memory_format=order))
         loss = loss_function(logits.float(), splits.train_labels[rows])
         optimizer.zero_grad()
@@ -143,13 +143,20 @@ def best_seconds(steps: Mapping[str, Callable[[], object]], rounds: int, repeats
     return best
 
 
-def compare_families(splits: DeviceSplits, rounds: int) -> list[dict[str, Any]]:
-    """Return images/s of each family in plain PyTorch and here, and our share of the peak."""
-    square = torch.randn(2, 2048, 2048, dtype=torch.bfloat16).unbind()
+def measure_numerics(splits: DeviceSplits) -> tuple[Numerics, StepTimes]:
+    """Return the numerics that a search would choose on this machine, and the step times that decide."""
+    times = measure_steps(splits, list(configurations().values()))
+    return choose_numerics([times], [1]), times
+
+
+def compare_families(splits: DeviceSplits, numerics: Numerics, rounds: int) -> list[dict[str, Any]]:
+    """Return images/s of each family in plain PyTorch and here, and our share of the peak in our precision."""
+    square = torch.randn(2, 2048, 2048, dtype=numerics.dtype).unbind()
     peak = 2 * 2048**3 / best_seconds({"product": lambda: torch.mm(*square)}, rounds, repeats=1)["product"]
     rows = []
     for family, configuration in configurations().items():
-        steps = {"plain": make_step(configuration, splits, PLAIN), "ours": make_step(configuration, splits, OURS)}
+        chosen = PLAIN if numerics.is_plain(family) else Choices(numerics.precision)
+        steps = {"plain": make_step(configuration, splits, PLAIN), "ours": make_step(configuration, splits, chosen)}
         with FlopCounterMode(display=False) as counter:
             steps["plain"]()  # ours also multiplies the zeros between images that lie side by side
         took = best_seconds(steps, rounds)
@@ -159,17 +166,23 @@ def compare_families(splits: DeviceSplits, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def switch_off(family: str, splits: DeviceSplits, rounds: int, *, compiled: bool) -> list[dict[str, Any]]:
+def switch_off(
+    family: str, splits: DeviceSplits, numerics: Numerics, others: Sequence[str], rounds: int, *, compiled: bool
+) -> list[dict[str, Any]]:
     """Return the milliseconds of a step with each choice switched off alone, and with ``compiled`` switched on.
 
-    The step is that of the family's configuration with augmentation and EMA on.
+    The step is that of the family's configuration with augmentation and EMA on. ``others`` are further precisions.
     """
     configuration = dataclasses.replace(configurations()[family], dihedral=True, shift=2, ema=0.1)
-    variants = {"as it is": OURS}
-    names = [field.name for field in dataclasses.fields(Choices) if field.name != "compiled"]
-    variants |= {f"without {name.replace('_', ' ')}": dataclasses.replace(OURS, **{name: False}) for name in names}
+    ours = Choices(numerics.precision)
+    variants = {"as it is": ours}
+    variants |= {f"in {other}": dataclasses.replace(ours, precision=other) for other in others}
+    names = [field.name for field in dataclasses.fields(Choices) if field.name not in ("compiled", "precision")]
+    for name in names:
+        off: dict[str, Any] = {name: False}
+        variants[f"without {name.replace('_', ' ')}"] = dataclasses.replace(ours, **off)
     if compiled:
-        variants["compiled"] = dataclasses.replace(OURS, compiled=True)
+        variants["compiled"] = dataclasses.replace(ours, compiled=True)
     took = best_seconds({name: make_step(configuration, splits, choices) for name, choices in variants.items()}, rounds)
     whole = took["as it is"]
     return [
@@ -182,11 +195,10 @@ def seed_scores(splits: DeviceSplits, seeds: int, epochs: int) -> list[dict[str,
     """Return the validation macro-F1 of the papers' CNN for each seed, in bfloat16 and in float32."""
     rows = []
     for precision in ("bfloat16", "float32"):
-        with mock.patch.object(training, "_has_bfloat16", return_value=precision == "bfloat16"):
-            scores = []
-            for seed in range(seeds):
-                run = Training(configurations()["cnn"], splits, max_epochs=epochs, seed=seed)
-                scores.append([run.run_epoch() for _ in range(epochs)][-1].val_macro_f1)
+        scores = []
+        for seed in range(seeds):
+            run = Training(configurations()["cnn"], splits, max_epochs=epochs, seed=seed, numerics=Numerics(precision))
+            scores.append([run.run_epoch() for _ in range(epochs)][-1].val_macro_f1)
         rows.append({"precision": precision, "scores": scores})
     return rows
 
@@ -203,14 +215,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = load_dataset(arguments.data)
     splits = DeviceSplits.load(dataset.train, dataset.val)
     print(f"one thread, {dataset.title}; images/s of a training step")
+    numerics, times = measure_numerics(splits)
+    print(f"{describe_chip()}: {numerics.precision} ({describe_times(times)})")
     print("plain: float32, NCHW, PyTorch's own layers; batches, memory and denormal numbers treated as ours")
-    families = compare_families(splits, rounds)
+    families = compare_families(splits, numerics, rounds)
     print(f"{'family':12}{'plain':>8}{'ours':>8}{'ratio':>7}{'of the peak':>13}")
     for row in families:
         print(f"{row['family']:12}{row['plain']:8,.0f}{row['ours']:8,.0f}{row['ratio']:7.2f}{row['peak_share']:12.0%}")
     contributions = []
     for family in ("cnn", "residual"):
-        contributions += switch_off(family, splits, rounds, compiled=not arguments.quick)
+        others = [name for name in times[family] if name not in (PLAIN_LAYERS, numerics.precision)]
+        contributions += switch_off(family, splits, numerics, others, rounds, compiled=not arguments.quick)
     print(f"\n{'family':12}{'variant':32}{'ms a step':>10}{'change':>8}")
     for row in contributions:
         print(f"{row['family']:12}{row['variant']:32}{row['milliseconds']:10.1f}{row['change']:+8.0%}")
@@ -220,7 +235,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         scores = row["scores"]
         spread = f", sd {stdev(scores):.4f}" if len(scores) > 1 else ""
         print(f"{row['precision']:12}mean {mean(scores):.4f}{spread}")
-    figures = {"families": families, "contributions": contributions, "precisions": precisions}
+    about = {"chip": describe_chip(), **numerics.to_mapping(), "step_times": times}
+    figures = {**about, "families": families, "contributions": contributions, "precisions": precisions}
     print_figures(figures, dataset, {"CPU": 1})
     return 0
 

@@ -22,6 +22,8 @@ def describe_start(plan: Plan, resources: dict[str, float]) -> dict[str, Any]:
         "max_epochs": plan.recipe.asha.max_epochs,
         "workers": plan.workers,
         "gpus_per_trial": plan.gpus_per_trial,
+        **plan.numerics.to_mapping(),
+        "reasons": dict(plan.reasons),
         "devices": provenance.describe_machine(resources),
         "data": provenance.describe_data(plan.dataset),
         "started": provenance.now(),
@@ -39,6 +41,7 @@ def begin(run: RunDirectory, start: dict[str, Any], say: Callable[..., None]) ->
         changed = {key: start[key] for key in ("command", "versions", "git_commit", "workers", "devices", "started")}
         record["resumed"] = [*record.get("resumed", []), changed]
         record["budget"] = start["budget"]
+        record = {key: start[key] for key in ("precision", "plain_layers")} | record  # older runs did not say
         record["data"] = start["data"]  # the same by its MD5; the file may have moved
     run.write_json(PROVENANCE, record | {"ended": None})
     return record

@@ -17,6 +17,7 @@ from bloodtune.augment import prediction_views
 from bloodtune.configuration import Configuration
 from bloodtune.errors import InputError
 from bloodtune.models import build_network
+from bloodtune.numerics import FLOAT32, PRECISIONS, Numerics, supported_precisions
 from bloodtune.training import predict
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -27,7 +28,8 @@ class Classifier:
     """``network`` takes pixels of 0 to 255, ``size`` square in ``channels``; normalization is its first layer.
 
     A network that was trained with dihedral augmentation is asked for all eight views, one that was trained with
-    shifts too for those of the picture moved by a pixel as well, and the mean counts.
+    shifts too for those of the picture moved by a pixel as well, and the mean counts. ``precision`` is that of its
+    training, in which it predicts too.
     """
 
     network: nn.Module
@@ -35,6 +37,7 @@ class Classifier:
     class_names: tuple[str, ...]
     size: int
     channels: int
+    precision: str = "float32"
 
     @property
     def views(self) -> int:
@@ -54,7 +57,9 @@ class Classifier:
             raise InputError(f"images {images.dtype} {images.shape}: this model takes {allowed}")
         device = next(self.network.parameters()).device
         pixels = torch.from_numpy(np.array(images)).to(device)
-        return predict(self.network, pixels, self.configuration).cpu().numpy()
+        # A GPU's model on a CPU predicts in float32.
+        numerics = Numerics(self.precision) if self.precision in supported_precisions(device.type) else FLOAT32
+        return predict(self.network, pixels, self.configuration, numerics=numerics).cpu().numpy()
 
     def save(self, folder: Path, **card: Any) -> None:
         """Write ``model.safetensors`` and, last, ``model.json`` with what else is to be said of the model."""
@@ -66,6 +71,7 @@ class Classifier:
             "class_names": list(self.class_names),
             "size": self.size,
             "channels": self.channels,
+            "precision": self.precision,
             "preprocessing": "pixels of 0 to 255, RGB or grey; normalization is part of the network",
             "views": self.views,
         }
@@ -86,6 +92,9 @@ class Classifier:
         try:
             configuration = Configuration.from_mapping(card["configuration"])
             class_names, size, channels = tuple(card["class_names"]), int(card["size"]), int(card["channels"])
+            precision = card.get("precision", "float32")
+            if precision not in PRECISIONS:
+                raise ValueError(f"precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
             placeholder = torch.ones(channels)
             network = build_network(
                 configuration, size=size, classes=len(class_names), mean=placeholder, deviation=placeholder
@@ -98,4 +107,4 @@ class Classifier:
         except RuntimeError:
             raise InputError(f"{folder / WEIGHTS} does not fit the configuration in {CARD}") from None
         network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return cls(network, configuration, class_names, size, channels)
+        return cls(network, configuration, class_names, size, channels, precision)

@@ -24,6 +24,7 @@ from bloodtune.classifier import CARD, Classifier
 from bloodtune.counting import BEST_MODEL, Prediction, Unreadable, is_blood
 from bloodtune.data import load_images
 from bloodtune.errors import InputError
+from bloodtune.models.layers import lay_out
 from bloodtune.photographs import find_photographs, read_tile, tile_picture
 
 # Photographs that a thread reads before it predicts them: enough for the network's full speed, little to hold.
@@ -42,6 +43,7 @@ class Deployment(nn.Module):
         super().__init__()
         network = copy.deepcopy(classifier.network).cpu().eval()
         _fold_norms(network)
+        lay_out(network, plain=True)  # our pooling holds Python's lock, and cannot be exported
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -15,8 +15,11 @@ from bloodtune.dynamo import defer_dynamo
 RISE = 0.04
 
 
-def build_optimizer(configuration: Configuration, network: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser; weight decay applies to matrices and filters, not to biases and norms."""
+def build_optimizer(configuration: Configuration, network: nn.Module, *, fused: bool = True) -> torch.optim.Optimizer:
+    """Return the optimiser; weight decay applies to matrices and filters, not to biases and norms.
+
+    ``fused`` takes PyTorch's kernel that updates a weight in one pass; without it PyTorch chooses.
+    """
     defer_dynamo()
     parameters = list(network.parameters())
     groups = [
@@ -30,11 +33,11 @@ def build_optimizer(configuration: Configuration, network: nn.Module) -> torch.o
             lr=configuration.learning_rate,
             momentum=configuration.momentum,
             nesterov=bool(configuration.nesterov),
-            fused=True,
+            fused=fused or None,
         )
     adam = torch.optim.Adam if configuration.optimizer == "adam" else torch.optim.AdamW
     # Capturable: the count of its steps is on the GPU, where a recorded step can raise it.
-    return adam(groups, lr=configuration.learning_rate, fused=True, capturable=parameters[0].is_cuda)
+    return adam(groups, lr=configuration.learning_rate, fused=fused or None, capturable=parameters[0].is_cuda)
 
 
 def schedule_factor(schedule: str, progress: float) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bloodtune.data import Dataset
 from bloodtune.errors import InputError
+from bloodtune.numerics import Numerics
 from bloodtune.recipe import Recipe
 
 EPOCH_LIMIT = 1800.0
@@ -19,7 +22,7 @@ class Plan:
     ``time_budget`` is in seconds, None for no end; so are ``epoch_limit``, after which a trial is failed, and
     ``checkpoint_every``, which a trial trains from one checkpoint to the next. ``place`` has the flags that said where
     to run, ``track`` names what follows it beside the run directory; with ``profile`` the workers say where their
-    time went.
+    time went. ``numerics`` are those of every trial; ``reasons`` say why ``workers`` and ``precision`` were chosen.
     """
 
     recipe: Recipe
@@ -29,6 +32,8 @@ class Plan:
     workers: int
     gpus_per_trial: float
     time_budget: float | None
+    numerics: Numerics = dataclasses.field(default_factory=Numerics)
+    reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
     epoch_limit: float = EPOCH_LIMIT
     checkpoint_every: float = CHECKPOINT_EVERY
     place: tuple[str, ...] = ()
@@ -51,6 +56,15 @@ class Plan:
         return lines
 
     @property
+    def choices(self) -> list[tuple[str, object]]:
+        """What was chosen by measurement, by the name of its reason."""
+        return [("workers", self.workers), ("precision", self.numerics.precision)]
+
+    def reason(self, line: str) -> str:
+        """Return why ``workers`` or ``precision`` are what they are, behind a colon; empty if nothing was measured."""
+        return f": {self.reasons[line]}" if self.reasons.get(line) else ""
+
+    @property
     def _largest_batch(self) -> int:
         enqueued = [entry.configuration.batch_size for entry in self.recipe.enqueued]
         searched = [p for p in self.recipe.parameters if p.field == "batch_size" and self.recipe.sampler != "enqueued"]
@@ -67,7 +81,8 @@ class Plan:
             f"sampler   {recipe.sampler}, seed {self.seed}",
             f"ASHA      at most {asha.max_epochs} epochs, rungs at {', '.join(map(str, asha.rungs)) or 'none'}",
             f"expected  about {recipe.expected_epochs(self.budget):,} epochs, more where ASHA does not wait",
-            f"workers   {self.workers}, each with {_amounts(self.resources_per_trial)}",
+            f"workers   {self.workers}, each with {_amounts(self.resources_per_trial)}{self.reason('workers')}",
+            f"precision {self.numerics.precision}{self.reason('precision')}",
             "space",
         ]
         column = max(len(parameter.name) for parameter in recipe.parameters)

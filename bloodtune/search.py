@@ -22,6 +22,7 @@ from bloodtune.collector import leave
 from bloodtune.data import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.mend import examine
+from bloodtune.numerics import AUTO, Numerics, check_precision
 from bloodtune.parameter import reach
 from bloodtune.plan import Plan, choose_gpu_share, choose_workers
 from bloodtune.recipe import BOOK, Enqueued, Recipe, enqueue_first, load_recipe
@@ -133,14 +134,23 @@ def _search(arguments: argparse.Namespace) -> tuple[int, RunDirectory | None]:
             held.enter_context(resumed.lock())  # before Ray is started, which takes seconds
         resources = held.enter_context(connect(address, workers=arguments.workers, image_bytes=dataset.image_bytes))
         share = choose_gpu_share(arguments.gpus_per_trial, resources, is_local=address == LOCAL)
+        numerics, reasons = _numerics(arguments.precision, before, dataset, recipe, "cuda" if share else "cpu")
         if resources.get("GPU") and arguments.gpus_per_trial is None and not arguments.dry_run:
-            share = _share_gpus(dataset, recipe, resources, budget)
+            share = _share_gpus(dataset, recipe, resources, budget, numerics)
+        workers = choose_workers(arguments.workers, resources, share, is_local=address == LOCAL)
+        if not (arguments.workers or share) and address == LOCAL:
+            from bloodtune.host_timing import choose_threads
+            from bloodtune.sharing import heaviest
+
+            workers, reasons["workers"] = choose_threads(dataset, heaviest(recipe), numerics, fitting=workers)
         plan = Plan(
             recipe=recipe,
             budget=budget,
             seed=before.get("seed", 0) if arguments.seed is None else arguments.seed,
             dataset=dataset,
-            workers=choose_workers(arguments.workers, resources, share, is_local=address == LOCAL),
+            workers=workers,
+            numerics=numerics,
+            reasons=reasons,
             gpus_per_trial=share,
             time_budget=arguments.time_budget,
             epoch_limit=arguments.epoch_limit,
@@ -196,6 +206,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     profiler = Profiler()
     banner = BANNER if plan.dataset.synthetic else ""
     _print(banner, f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plan.workers} workers")
+    _print(*(f"{name} {value}{plan.reason(name)}" for name, value in plan.choices if plan.reason(name)))
     try:
         with interrupt.listening(), progress:
             _tune(plan, searcher, scheduler, interrupt, [progress, profiler])
@@ -235,6 +246,7 @@ def _tune(
         asha=plan.recipe.asha,
         device="cuda" if plan.gpus_per_trial else "cpu",
         checkpoint_every=plan.checkpoint_every,
+        numerics=plan.numerics,
         profile=plan.profile,
     )
     with tempfile.TemporaryDirectory(prefix="bloodtune-tune-") as scratch, fewer_questions(), known_deaths():
@@ -255,12 +267,30 @@ def _tune(
         )
 
 
-def _share_gpus(dataset: Dataset, recipe: Recipe, resources: dict[str, float], budget: int) -> float:
+def _numerics(
+    asked: str | None, before: dict[str, Any], dataset: Dataset, recipe: Recipe, device: str
+) -> tuple[Numerics, dict[str, str]]:
+    # Those of the run if it is resumed, so that its trials stay comparable; else the fastest on the hosts that train.
+    from bloodtune.host_timing import time_hosts
+    from bloodtune.sharing import heaviest
+
+    known = Numerics.from_mapping(before)
+    if known:
+        if device == "cpu":
+            check_precision(known.precision, device)
+        return known, {"precision": "that of the run"}
+    timing = time_hosts(dataset, heaviest(recipe), device=device, asked=asked or AUTO)
+    return timing.numerics, {"precision": timing.reason}
+
+
+def _share_gpus(
+    dataset: Dataset, recipe: Recipe, resources: dict[str, float], budget: int, numerics: Numerics
+) -> float:
     from bloodtune.sharing import calibrate
 
     _print("a GPU is there: measuring how many trials may share it; --gpus-per-trial says so at once")
     most = max(1, min(budget, int(resources["CPU"] / resources["GPU"])))
-    calibration = calibrate(dataset, recipe, most=most)
+    calibration = calibrate(dataset, recipe, most=most, numerics=numerics)
     _print(str(calibration))
     return 1 / calibration.trials
 
@@ -293,6 +323,9 @@ def _open_resumed(arguments: argparse.Namespace, out: Path, storage: Storage | N
             raise InputError(f"--{flag.replace('_', '-')} cannot be given with --resume: the run keeps its own")
     if arguments.seed not in (None, before["seed"]):
         raise InputError(f"--seed {arguments.seed}: run {run.name} has seed {before['seed']} and keeps it")
+    known = before.get("precision", arguments.precision)
+    if arguments.precision not in (None, AUTO, known):
+        raise InputError(f"--precision {arguments.precision}: run {run.name} trains in {known} and keeps it")
     return run
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bloodtune import arguments as flags
+from bloodtune.numerics import AUTO, PRECISIONS
 from bloodtune.plan import CHECKPOINT_EVERY, EPOCH_LIMIT
 from bloodtune.run import RUNS
 from bloodtune.trackers import TRACKERS
@@ -68,6 +69,11 @@ def search_parser() -> argparse.ArgumentParser:
         type=flags.share,
         metavar="X",
         help="share of a GPU that a trial gets, such as 0.25 (default: measured where there are GPUs, else 0)",
+    )
+    where(
+        "--precision",
+        choices=(AUTO, *PRECISIONS),
+        help="in which networks are trained and validated (default: auto, the fastest: measured once per machine)",
     )
     where(
         "--address",

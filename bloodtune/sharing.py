@@ -14,6 +14,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from bloodtune.configuration import Configuration
 from bloodtune.errors import InputError, describe
+from bloodtune.numerics import FLOAT32, Numerics
 from bloodtune.parameter import combinations
 from bloodtune.recipe import Recipe
 
@@ -47,13 +48,15 @@ class Calibration:
         return f"{counts} trainings side by side on a GPU: {rates} images/s; {self.trials} share one"
 
 
-def calibrate(dataset: Dataset, recipe: Recipe, *, most: int, device: str = "cuda") -> Calibration:
+def calibrate(
+    dataset: Dataset, recipe: Recipe, *, most: int, device: str = "cuda", numerics: Numerics = FLOAT32
+) -> Calibration:
     """Train 1, 2, 4 ... up to ``most`` times side by side on one device, while that pays and fits its memory.
 
     Each trains the configuration of the recipe that needs most memory. To be called on the Ray that is connected.
     """
     rates: dict[int, float] = {}
-    for count, rate in measure(dataset, heaviest(recipe), most=min(most, MOST), device=device):
+    for count, rate in measure(dataset, heaviest(recipe), most=min(most, MOST), device=device, numerics=numerics):
         rates[count] = rate
         if choose(rates) < count:
             break
@@ -71,7 +74,12 @@ def choose(rates: dict[int, float]) -> int:
 
 
 def measure(
-    dataset: Dataset, candidates: Sequence[Configuration], *, most: int, device: str = "cuda"
+    dataset: Dataset,
+    candidates: Sequence[Configuration],
+    *,
+    most: int,
+    device: str = "cuda",
+    numerics: Numerics = FLOAT32,
 ) -> Iterator[tuple[int, float]]:
     """Give, for 1, 2, 4 ... up to ``most`` trainings side by side, the images a second of all of them.
 
@@ -89,7 +97,7 @@ def measure(
     try:
         splits = (ray.put(dataset.train), ray.put(dataset.val))
         # All at once: most of their start is importing torch, on cores of their own.
-        probes = [probe.remote(device, *splits) for _ in range(most)]
+        probes = [probe.remote(device, *splits, numerics) for _ in range(most)]
         ready, count = 0, 1
         while count <= most:
             try:
@@ -149,10 +157,10 @@ def activations(configuration: Configuration, splits: DeviceSplits) -> int:
 class _Probe:
     """A Ray actor that trains for a moment, as a worker of the search would."""
 
-    def __init__(self, device: str, train: Split, val: Split) -> None:
+    def __init__(self, device: str, train: Split, val: Split, numerics: Numerics = FLOAT32) -> None:
         import torch  # noqa: F401, the longest part of the start
 
-        self._device, self._train, self._val = device, train, val
+        self._device, self._train, self._val, self._numerics = device, train, val, numerics
 
     def prepare(self, candidates: Sequence[Configuration]) -> None:
         """Put the data on the device, and train the candidate with the largest activations for an epoch."""
@@ -171,7 +179,7 @@ class _Probe:
         chosen = max(candidates, key=lambda one: one.batch_size * activations(one, splits))
         # At a rate at which none diverges.
         chosen = dataclasses.replace(chosen, learning_rate=1e-4)
-        self._training = Training(chosen, splits, max_epochs=10**6, seed=0)
+        self._training = Training(chosen, splits, max_epochs=10**6, seed=0, numerics=self._numerics)
         self._training.run_epoch()
         self._resident = whole  # as in a search
 

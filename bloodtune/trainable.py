@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from bloodtune.errors import describe
+from bloodtune.numerics import FLOAT32, Numerics
 from bloodtune.recipe import Asha
 from bloodtune.run import Checkpoint
 from bloodtune.stopwatch import Stopwatch
@@ -36,6 +37,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         asha: Asha,
         device: str,
         checkpoint_every: float,
+        numerics: Numerics = FLOAT32,
         profile: bool = False,
     ) -> None:
         """Put the splits on ``device`` and start on the first configuration.
@@ -46,6 +48,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         self._watch.enter("load")
         self._asha = asha
         self._device = device
+        self._numerics = numerics
         self._checkpoint_every = checkpoint_every
         self._broken = ""
         self._is_lost = False
@@ -140,7 +143,14 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         from bloodtune.training import Training
 
         epochs = self._asha.max_epochs
-        return Training(self._configuration, self._splits, max_epochs=epochs, seed=self._seed, watch=self._watch)
+        return Training(
+            self._configuration,
+            self._splits,
+            max_epochs=epochs,
+            seed=self._seed,
+            numerics=self._numerics,
+            watch=self._watch,
+        )
 
     def _report(self, epochs: list[Any], failure: str | None = None) -> dict[str, Any]:
         report: dict[str, Any] = {"epochs": epochs, "done": failure is not None, "failure": failure}

@@ -25,6 +25,8 @@ from bloodtune.data import Split
 from bloodtune.graphs import Recorder
 from bloodtune.losses import build_loss
 from bloodtune.models import build_network
+from bloodtune.models.layers import lay_out
+from bloodtune.numerics import FLOAT32, Numerics
 from bloodtune.optimizers import WeightAverage, build_optimizer, schedule_factor
 from bloodtune.records import EpochRecord
 from bloodtune.stopwatch import Stopwatch
@@ -88,7 +90,7 @@ class Training:
     ``network`` is what is validated and kept: the weight average where the configuration asks for one. With
     ``settle_norms`` a network without one has batch norm's statistics taken anew after each epoch, as running ones lag
     behind weights that move at an undiminished rate. ``watch`` tells augmentation, steps and validation apart. On a
-    CPU the same seed and number of threads give the same records; a GPU may add in another order.
+    CPU the same seed, numerics and number of threads give the same records; a GPU may add in another order.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Training:
         *,
         max_epochs: int,
         seed: int,
+        numerics: Numerics = FLOAT32,
         settle_norms: bool = False,
         watch: Stopwatch | None = None,
     ) -> None:
@@ -114,11 +117,14 @@ class Training:
             mean=splits.mean,
             deviation=splits.deviation,
         ).to(splits.device)
-        self._trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._numerics = numerics
+        self._is_plain = numerics.is_plain(configuration.family)
+        lay_out(self._trained, plain=self._is_plain)
         self._average = WeightAverage(self._trained, configuration.ema) if configuration.ema else None
         self.network = self._average.network if self._average else self._trained
         self._settles = settle_norms and self._average is None
-        self._optimizer = build_optimizer(configuration, self._trained)
+        self._optimizer = build_optimizer(configuration, self._trained, fused=not self._is_plain)
+        self._scaler = numerics.scaler(splits.device)
         self._loss = build_loss(configuration, splits.class_counts)
         self._batch_size = min(configuration.batch_size, len(splits.train_labels))
         self._steps_per_epoch = math.ceil(len(splits.train_labels) / self._batch_size)
@@ -162,7 +168,8 @@ class Training:
     @property
     def _parts(self) -> list[Any]:
         average = [self._average.network] if self._average else []
-        return [self._trained, *average, self._optimizer]
+        scaler = [self._scaler] if self._scaler.is_enabled() else []
+        return [self._trained, *average, self._optimizer, *scaler]
 
     @property
     def _random(self) -> list[torch.Generator]:
@@ -182,7 +189,9 @@ class Training:
         self._watch.enter("validate")
         if self._settles:
             self._settle_norms()
-        probabilities = predict(self.network, self._splits.val_images, self.configuration, validation_views)
+        probabilities = predict(
+            self.network, self._splits.val_images, self.configuration, validation_views, self._numerics
+        )
         labels = self._splits.val_labels
         val_loss = functional.nll_loss(probabilities.clamp_min(1e-12).log(), labels).item()
         if not math.isfinite(val_loss):
@@ -238,15 +247,18 @@ class Training:
         splits = self._splits
         self._watch.enter("augment")
         images = draw_batch(splits.train_images, rows, self.configuration, self._generator)
+        if self._is_plain:
+            images = images.contiguous()  # NCHW: convolutions follow the order of their input
         self._watch.enter("forward and backward")
-        with _autocast(splits.device):
+        with self._numerics.autocast(splits.device):
             logits = self._trained(images)
         loss = self._loss(logits.float(), splits.train_labels[rows])
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         for group in self._optimizer.param_groups:
             group["lr"] = plan[0]
-        self._optimizer.step()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
         if self._average:
             self._average.update(plan[1])
         self._total_loss += loss.detach() * len(rows)
@@ -255,7 +267,7 @@ class Training:
         images, device = self._splits.train_images, self._splits.device
         rows = torch.randperm(len(images), generator=torch.Generator(device).manual_seed(0), device=device)
         batches = torch.split(rows, self._batch_size)[:NORM_BATCHES]
-        with _autocast(device):
+        with self._numerics.autocast(device):
             update_bn((images[batch].permute(0, 3, 1, 2) for batch in batches), self.network)
 
 
@@ -265,6 +277,7 @@ def predict(
     images: torch.Tensor,
     configuration: Configuration | None = None,
     views: Callable[[torch.Tensor, Configuration], list[torch.Tensor]] = prediction_views,
+    numerics: Numerics = FLOAT32,
 ) -> torch.Tensor:
     """Return class probabilities, float32 (N, K), of uint8 images (N, H, W, C) on the network's device.
 
@@ -276,7 +289,7 @@ def predict(
     for batch in torch.split(images, max(VALIDATION_BATCH, on_gpu)):
         pixels = batch.permute(0, 3, 1, 2)
         seen = views(pixels, configuration) if configuration else [pixels]
-        with _autocast(images.device):
+        with numerics.autocast(images.device):
             logits = [network(view) for view in seen]
         batches.append(torch.stack([one.float().softmax(1) for one in logits]).mean(0))
     return torch.cat(batches)
@@ -295,17 +308,6 @@ def use_one_core() -> None:
     if mallopt:
         for option, value in _MALLOC.items():
             mallopt(option, value)
-
-
-def _autocast(device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=_has_bfloat16(device))
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    # Without the instructions bfloat16 is emulated, several times slower than float32.
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def _to_device(array: np.ndarray, device: torch.device | str) -> torch.Tensor:

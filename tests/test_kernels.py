@@ -11,10 +11,12 @@ from bloodtune.models import kernels
 from bloodtune.models.layers import MaxPoolReLU
 
 
-def draw(*shape: int, memory_format: torch.memory_format = torch.channels_last) -> torch.Tensor:
-    """Return bfloat16 numbers of which many are equal, negative, or zeros of either sign."""
+def draw(
+    *shape: int, memory_format: torch.memory_format = torch.channels_last, dtype: torch.dtype = torch.bfloat16
+) -> torch.Tensor:
+    """Return numbers of which many are equal, negative, or zeros of either sign."""
     torch.manual_seed(0)
-    images = torch.randint(-3, 4, shape).to(torch.bfloat16) / 2
+    images = torch.randint(-3, 4, shape).to(dtype) / 2
     images[images == 0] *= -1
     return images.to(memory_format=memory_format)
 
@@ -32,9 +34,10 @@ def pool_both(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return results[0], results[1]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(3, 32, 8, 8), (2, 5, 7, 7), (2, 3, 2, 5), (1, 1, 4, 6), (4, 64, 3, 2)])
-def test_pooled_numbers_and_their_gradients_are_pytorchs(shape: tuple[int, ...]) -> None:
-    ours, theirs = pool_both(draw(*shape))
+def test_pooled_numbers_and_their_gradients_are_pytorchs(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    ours, theirs = pool_both(draw(*shape, dtype=dtype))
     assert torch.equal(ours, theirs)
 
 
@@ -43,16 +46,17 @@ def test_what_the_loops_do_not_take_is_pooled_by_pytorch(monkeypatch: pytest.Mon
         raise AssertionError("called")
 
     monkeypatch.setattr(kernels, "pool_rectified", refuse)
-    for images in (draw(2, 4, 6, 6).float(), draw(2, 4, 6, 6, memory_format=torch.contiguous_format)):
+    for images in (draw(2, 4, 6, 6).double(), draw(2, 4, 6, 6, memory_format=torch.contiguous_format)):
         ours, theirs = pool_both(images)
         assert torch.equal(ours, theirs)
     with pytest.raises(AssertionError, match="called"):
         pool_both(draw(2, 4, 6, 6))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_a_number_that_is_none_stays_one(sign: float) -> None:
-    images = draw(1, 8, 4, 4)
+def test_a_number_that_is_none_stays_one(sign: float, dtype: torch.dtype) -> None:
+    images = draw(1, 8, 4, 4, dtype=dtype)
     images[0, 2, 1, 1] = torch.copysign(torch.tensor(torch.nan), torch.tensor(sign))
     images[0, 3, 2, 2] = sign * torch.inf
     pooled = MaxPoolReLU()(images)

@@ -17,19 +17,20 @@ LAYERS = (
     *("inference", "photographs", "counting"),
     "preload",
     *("search_parser", "arguments", "profiler", "progress", "screen", "watchdog", "trainable", "sharing"),
+    *("host_timing", "step_times"),
     *("forgetting", "halving", "searcher", "study_file", "trackers", "event_files"),
     *("account", "mend", "storage", "interrupt", "cluster", "quick_start"),
     *("plan", "provenance", "space"),
     *("classifier", "training", "models"),
     *("models.residual", "models.lightweight", "models.cnn", "models.mlnn", "models.layers", "models.kernels"),
     *("losses", "optimizers", "dynamo", "augment", "graphs", "metrics", "data", "synthetic", "fetch"),
-    *("recipe", "parameter", "run", "records", "configuration", "stopwatch", "collector", "errors"),
+    *("recipe", "parameter", "run", "records", "configuration", "stopwatch", "collector", "numerics", "errors"),
 )
-RAY = {"search", "profiler", "forgetting", "progress", "watchdog", "trainable", "sharing"}
+RAY = {"search", "host_timing", "profiler", "forgetting", "progress", "watchdog", "trainable", "sharing"}
 RAY |= {"halving", "searcher", "interrupt", "cluster", "quick_start"}
 OPTUNA = {"space", "searcher", "study_file"}
 TORCH = {"training", "classifier", "losses", "optimizers", "augment", "graphs", "dynamo"}
-TORCH |= {"trainable", "sharing", "inference", "export", "preload"}
+TORCH |= {"trainable", "sharing", "inference", "export", "preload", "numerics", "step_times"}
 
 
 def module_name(file: Path) -> str:

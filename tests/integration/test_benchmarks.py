@@ -53,7 +53,9 @@ def test_training_compares_each_family_and_each_choice(folder: Path) -> None:
         assert row["ratio"] == pytest.approx(row["ours"] / row["plain"])
         assert 0 < row["peak_share"] < 1
     variants = {row["variant"] for row in figures["contributions"]}
-    assert {"as it is", "without bfloat16", "without channels last", "without ema"} <= variants
+    assert {"as it is", "without channels last", "without ema"} <= variants
+    assert figures["precision"] in ("float32", "bfloat16")
+    assert figures["chip"] in table
     assert [len(row["scores"]) for row in figures["precisions"]] == [2, 2]
     assert "without fused optimizer" in table
 

@@ -28,6 +28,8 @@ from command_fixtures import run_command
         ("--recipe mlnn --warm-start one --data tiny0.npz", "nothing of that run can be tried here: trial "),
         ("--resume one --max-epochs 9", "--max-epochs cannot be given with --resume"),
         ("--resume one --seed 4", "--seed 4: run one has seed 3 and keeps it"),
+        ("--resume one --precision tf32", "--precision tf32: run one trains in "),
+        ("--data tiny0.npz --precision tf32", "precision tf32: a CPU trains in float32 or bfloat16"),
         ("--resume one --budget 4", "--budget 4: the run has 8 finished trials already"),
         ("--resume ''", "no run at runs/''"),
         ("--data tiny0.npz --address ray://localhost:10001", "Ray's client protocol cannot be used"),
@@ -65,6 +67,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ("--bugdet 3", "unrecognized arguments: --bugdet 3"),
         ("--bud 3", "unrecognized arguments: --bud 3"),
         ("--track neptune", "argument --track: invalid choice: 'neptune' (choose from "),
+        ("--precision int8", "argument --precision: invalid choice: 'int8' (choose from "),
         ("--seed -1", "'-1': allowed are whole numbers from 0"),
         ("--gpus-per-trial inf", "'inf': allowed are numbers from 0 to 1"),
         ("--time-budget soon", "'soon': give a time such as 90s, 30m or 2h"),
@@ -109,9 +112,27 @@ def test_a_resumed_run_knows_where_its_data_moved(folder: Path, finished: RunDir
     assert sorted(record.trial for record in after) == list(range(9)), "the one that the larger budget adds"
 
 
+def test_a_resumed_run_keeps_its_precision_and_one_without_gets_it_measured(
+    folder: Path, finished: RunDirectory
+) -> None:
+    record = finished.read_json("provenance.json")
+    finished.write_json("provenance.json", record | {"precision": "bfloat16", "plain_layers": []})
+    code, _, err = run_command(folder, "--resume one --budget 9")
+    assert code == 0, err
+    assert "precision bfloat16: that of the run" in err
+    assert finished.read_json("provenance.json")["precision"] == "bfloat16"
+    older = {key: value for key, value in record.items() if key not in ("precision", "plain_layers", "reasons")}
+    finished.write_json("provenance.json", older)
+    code, _, err = run_command(folder, "--resume one --budget 10 --precision float32")
+    assert code == 0, err
+    assert re.search("^precision float32: as asked for; .*ms per step", err, re.MULTILINE)
+    assert finished.read_json("provenance.json")["precision"] == "float32"
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(folder: Path) -> None:
     code, out, err = run_command(folder, "--data tiny0.npz --recipe tpe.toml --dry-run --out elsewhere")
     assert (code, err) == (0, "")
     assert "at most 3 epochs, rungs at 1" in out
+    assert re.search(r"^precision (float32|bfloat16): .+ms per step: cnn ", out, re.MULTILINE)
     assert re.search(r"^  learning_rate +0.0001 to 0.02, log$", out, re.MULTILINE)
     assert not (folder / "elsewhere").exists()

@@ -36,6 +36,8 @@ def test_a_search_fills_its_run_directory(finished: RunDirectory) -> None:
     assert provenance["budget"] == 8
     assert provenance["seed"] == 3
     assert provenance["data"]["split_sizes"] == {"train": 96, "val": 36, "test": 36}
+    assert provenance["precision"] in ("float32", "bfloat16")
+    assert provenance["reasons"]["precision"].count("ms per step") == 1
     assert provenance["epochs_spent"] == len(curves)
     assert provenance["ended"] >= provenance["started"]
     assert os.readlink(finished.path.parent / "latest") == "one"
@@ -62,7 +64,8 @@ def test_a_healthy_run_says_only_what_concerns_the_user(searched: tuple[Path, st
     assert command[2:] == ["runs/one"]
     assert "8/8 trials in" in lines[-4]
     assert lines[-3].startswith("best validation macro-F1 ")
-    progress = lines[1:-4]
+    assert re.match(r"precision (float32|bfloat16): .+, ms per step: cnn \d+ float32", lines[1])
+    progress = lines[2:-4]
     assert progress
     assert all(line.split(" ")[0].endswith("/8") and "images/s" in line for line in progress), err
 

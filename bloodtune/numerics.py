@@ -1,0 +1,150 @@
+"""The numerics of a training step: its precision, and whether it uses our layers or PyTorch's own.
+
+The driver chooses them and never trains, so torch is imported inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bloodtune.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+AUTO = "auto"
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+
+# Seconds of one training step by family, then by variant: a precision, or PLAIN.
+StepTimes = Mapping[str, Mapping[str, float]]
+PLAIN = "float32, PyTorch's layers"
+
+# Another precision, or plain layers, must be faster by this factor: the same machine measures 5 % more or less.
+GAIN = 1.05
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """How every training step and every validation of a search computes.
+
+    Args:
+        precision: one of ``PRECISIONS``. ``float32`` rounds nothing; ``tf32`` lets a GPU round the factors of its
+            products; ``bfloat16`` and ``float16`` run products and convolutions under ``torch.autocast``.
+        plain_layers: families that train with PyTorch's own layers, NCHW images and default optimizer, because ours
+            are slower on this machine.
+    """
+
+    precision: str = "float32"
+    plain_layers: tuple[str, ...] = ()
+
+    @classmethod
+    def from_mapping(cls, record: Mapping[str, Any]) -> Numerics | None:
+        """Read what ``to_mapping`` wrote into a larger record; None if the record is older than numerics."""
+        if "precision" not in record:
+            return None
+        return cls(str(record["precision"]), tuple(record.get("plain_layers", ())))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return what provenance.json and model.json record."""
+        return {"precision": self.precision, "plain_layers": list(self.plain_layers)}
+
+    def is_plain(self, family: str) -> bool:
+        """Whether networks of ``family`` use PyTorch's own layers."""
+        return family in self.plain_layers
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the numbers that products and convolutions take."""
+        import torch
+
+        return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(self.precision, torch.float32)
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Return the context in which networks run on ``device``."""
+        import torch
+
+        if device.type == "cuda":
+            is_rounded = self.precision == "tf32"
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = is_rounded
+        is_mixed = self.dtype is not torch.float32
+        return torch.autocast(device.type, self.dtype if is_mixed else torch.bfloat16, enabled=is_mixed)
+
+    def scaler(self, device: torch.device) -> torch.amp.GradScaler:
+        """Return the scaler of the loss: gradients in float16 would vanish without one. Elsewhere it does nothing."""
+        import torch
+
+        return torch.amp.GradScaler(device.type, enabled=self.precision == "float16")
+
+
+FLOAT32 = Numerics()
+
+
+def supported_precisions(device: str) -> tuple[str, ...]:
+    """Return the precisions that ``cpu`` or ``cuda`` computes in, whether fast or slow.
+
+    A CPU has no tf32, and its float16 convolutions are PyTorch's reference loops, 40 to 300 times slower than float32.
+    """
+    if device == "cpu":
+        return ("float32", "bfloat16")
+    import torch
+
+    major, _ = torch.cuda.get_device_capability()
+    has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    known = {"tf32": major >= 8, "bfloat16": has_bfloat16, "float16": major >= 7}
+    return ("float32", *(name for name, has in known.items() if has))
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Refuse a precision that ``cpu`` or ``cuda`` does not compute in.
+
+    Raises:
+        InputError: ``device`` has no such precision.
+    """
+    allowed = supported_precisions(device)
+    if precision not in allowed:
+        kind = {"cpu": "a CPU", "cuda": "this GPU"}[device]
+        raise InputError(f"precision {precision}: {kind} trains in {' or '.join(allowed)}")
+
+
+def choose_numerics(hosts: Sequence[StepTimes], weights: Sequence[float], asked: str = AUTO) -> Numerics:
+    """Return the numerics under which the hosts together take the most steps per second.
+
+    float32 is the choice unless another precision is faster by ``GAIN`` over all families and makes none of them slower
+    than PyTorch's own layers in float32. A family trains with PyTorch's own layers where ours are slower by ``GAIN``.
+
+    Args:
+        hosts: the step times of each host, all of the same families.
+        weights: the trainings that run at a time on each host.
+        asked: a precision, which is then taken, or ``auto``.
+    """
+    families = list(hosts[0])
+
+    def rate(family: str, variant: str) -> float:
+        return sum(w / times[family].get(variant, float("inf")) for w, times in zip(weights, hosts, strict=True))
+
+    def seconds(precision: str) -> float:
+        rates = [rate(family, precision) for family in families]
+        return sum(1 / one for one in rates) if all(rates) else float("inf")
+
+    def is_safe(precision: str) -> bool:
+        return all(rate(family, precision) >= rate(family, PLAIN) for family in families)
+
+    precision = asked
+    if asked == AUTO:
+        variants = {variant for times in hosts for found in times.values() for variant in found}
+        faster = [v for v in sorted(variants - {PLAIN}) if seconds(v) * GAIN < seconds("float32") and is_safe(v)]
+        precision = min(faster, key=seconds, default="float32")
+    if precision != "float32":
+        return Numerics(precision)
+    return Numerics(precision, tuple(f for f in families if rate(f, PLAIN) > GAIN * rate(f, "float32")))
+
+
+def describe_times(times: StepTimes) -> str:
+    """Return in one line what one host measured, in milliseconds per training step."""
+    parts = []
+    for family, found in times.items():
+        shown = [f"{1000 * seconds:.0f} {name}" for name, seconds in found.items() if name != PLAIN]
+        parts.append(f"{family} {', '.join(shown)}")
+    return f"ms per step: {'; '.join(parts)}"
