@@ -1,0 +1,77 @@
+"""Training steps timed on a Ray of this machine, and the threads of a core against the core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bloodtune import host_timing
+from bloodtune.cluster import LOCAL, connect
+from bloodtune.data import Dataset, load_dataset
+from bloodtune.errors import InputError
+from bloodtune.host_timing import choose_threads, time_hosts
+from bloodtune.numerics import FLOAT32
+from data_fixtures import make_arrays, save
+from engine_fixtures import make_configuration
+
+CONFIGURATIONS = [make_configuration("mlnn"), make_configuration("cnn")]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    dataset = load_dataset(str(save(tmp_path_factory.mktemp("data") / "small.npz", make_arrays(size=12, copies=40))))
+    with connect(LOCAL, workers=2, image_bytes=dataset.image_bytes):
+        yield dataset
+
+
+def test_the_hosts_steps_decide_and_are_said(dataset: Dataset) -> None:
+    timing = time_hosts(dataset, CONFIGURATIONS, device="cpu", asked="float32")
+    assert timing.numerics.precision == "float32"
+    assert timing.reason.startswith("as asked for; ")
+    assert ", ms per step: cnn " in timing.reason
+    assert "bfloat16" not in timing.reason.partition("ms per step")[2], "it was not asked for"
+
+
+def test_a_precision_that_was_asked_for_costs_no_measurement(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_timing, "_measure", None)
+    assert time_hosts(dataset, CONFIGURATIONS, device="cpu", asked="bfloat16").reason == "as asked for"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("no kernel image"), "^no training step can be timed: RuntimeError: no kernel image$"),
+        (InputError("precision tf32: this GPU trains in float32"), "^precision tf32: this GPU trains in float32$"),
+    ],
+)
+def test_a_host_that_cannot_train_is_one_line(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(host_timing, "_measure", fail)
+    with pytest.raises(InputError, match=message):
+        time_hosts(dataset, CONFIGURATIONS, device="cpu", asked="auto")
+
+
+def test_two_threads_are_timed_against_one_where_cores_have_two(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two CPUs that are no threads of one core play them.
+    monkeypatch.setattr(host_timing, "shared_cores", lambda cpus: [[0, 1]])
+    monkeypatch.setattr(host_timing, "_usable_cpus", lambda: {0, 1})
+    monkeypatch.setattr(host_timing, "THREAD_SECONDS", 0.05)
+    workers, reason = choose_threads(dataset, CONFIGURATIONS, FLOAT32, fitting=2)
+    assert (workers, reason.partition(":")[0]) in [(2, "one per thread"), (1, "one per core")]
+    assert choose_threads(dataset, CONFIGURATIONS, FLOAT32, fitting=1) == (1, ""), "as many cores as CPUs that Ray has"
+
+
+def test_without_shared_cores_each_cpu_gets_a_worker(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_timing, "_CPUS", tmp_path)  # a system that does not say
+    assert choose_threads(dataset, CONFIGURATIONS, FLOAT32, fitting=2) == (2, "")
