@@ -33,7 +33,7 @@ test-cluster: .venv/installed-cluster
 
 test-tools: .venv/installed-tools
 	$(BIN)/python -m pytest -m tools tests/tools $(ARGS)
-	$(BIN)/python -m pytest tests/test_trackers.py $(ARGS)
+	$(BIN)/python -m pytest tests/monitoring/test_trackers.py $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

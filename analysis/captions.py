@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bloodtune import fetch
+from bloodtune.data import medmnist
 
 FAMILY_NAMES = {
     "mlnn": "MLNN",
@@ -33,7 +33,7 @@ def data_sentence(provenance: Mapping[str, Any]) -> str:
 
 def official_name(md5: str) -> str | None:
     """Return name and size of the MedMNIST file with this MD5, e.g. ``BloodMNIST, 28 px``; else None."""
-    for info in fetch.medmnist_info().values():
+    for info in medmnist.medmnist_info().values():
         for key, value in info.items():
             if key.startswith("MD5") and value == md5:
                 return f"{info['python_class']}, {key.removeprefix('MD5').strip('_') or 28} px"
@@ -42,4 +42,4 @@ def official_name(md5: str) -> str | None:
 
 def is_blood(class_names: Sequence[str]) -> bool:
     """Tell whether these are the classes of BloodMNIST, in order: only then published values compare."""
-    return tuple(class_names) == fetch.class_names(fetch.OFFICIAL)
+    return tuple(class_names) == medmnist.class_names(medmnist.OFFICIAL)

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from bloodtune import metrics
-from bloodtune.classifier import CARD, WEIGHTS, Classifier
-from bloodtune.data import Dataset, Split
-from bloodtune.inference import Deployment
-from bloodtune.provenance import describe_data, git_commit
-from bloodtune.run import replace
-from intervals import Measured
-from results import Choices, TestedContender
+from bloodtune.data.dataset import Dataset
+from bloodtune.data.npz import Split
+from bloodtune.files import replace
+from bloodtune.inference.classifier import CARD, WEIGHTS, Classifier
+from bloodtune.inference.predictor import Deployment
+from bloodtune.run.provenance import describe_data, git_commit
+from bloodtune.training import metrics
+from bloodtune.tuning.contender import TestedContender
+from scores import Measured
+from selection import Choices
 
 KEPT_ACCURACY = 0.99
 

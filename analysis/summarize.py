@@ -14,28 +14,33 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bloodtune import arguments as flags
-from bloodtune.cluster import connect, resolve_address
-from bloodtune.collector import leave
-from bloodtune.data import Dataset, Split, load_dataset, load_test_split
+from bloodtune import command_line as flags
+from bloodtune.command_line import leave
+from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
+from bloodtune.data.npz import Split
 from bloodtune.errors import InputError
-from bloodtune.host_timing import time_hosts
-from bloodtune.numerics import AUTO, Numerics, supported_precisions
-from bloodtune.plan import fitting_trials
-from bloodtune.provenance import git_commit
-from bloodtune.recipe import BOOK, Recipe, load_enqueued, load_recipe
-from bloodtune.records import FAILED, best_record, best_records
-from bloodtune.run import LATEST, PROVENANCE, RECIPE, RunDirectory, check_writable, load_run, point_latest
-from figure_style import save_figure
-from gallery import all_figures
-from intervals import measure
+from bloodtune.files import check_writable
+from bloodtune.run.directory import LATEST, PROVENANCE, RECIPE, RunDirectory, load_run, point_latest
+from bloodtune.run.provenance import git_commit
+from bloodtune.run.records import FAILED, best_record, best_records
+from bloodtune.space.recipe import Recipe
+from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe
+from bloodtune.training.numerics import AUTO, Numerics, supported_precisions
+from bloodtune.tuning.contender import Contender, TestedContender
+from bloodtune.tuning.host_timing import time_hosts
+from bloodtune.tuning.plan import fitting_trials
+from bloodtune.tuning.ray_cluster import connect, resolve_address
+from bloodtune.tuning.retraining import CACHE, Candidate, Workers, retrain, score_test_split
+from contenders import FOUND, PUBLISHED, is_published, trial_label
+from figures.collection import all_figures
+from figures.style import save_figure
 from model_files import write_models
-from page import PAGE, write_page
-from papers import load_papers
-from report import REPORT, Material, write_report
-from results import FOUND, PUBLISHED, Choices, Contender, TestedContender, best_of, choose, is_published, trial_label
-from retrain import CACHE, Candidate, Workers, retrain, score_test_split
-from tables import all_tables, write_tables
+from published import load_papers
+from report.page import PAGE, write_page
+from report.text import REPORT, Material, write_report
+from scores import measure
+from selection import Choices, best_of, choose
+from tables.collection import all_tables, write_tables
 
 # The first paper gives no number of epochs; 40 is enough for every one of its networks to stop getting better.
 PUBLISHED_EPOCHS = 40

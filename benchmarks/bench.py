@@ -6,9 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from bloodtune.arguments import OneLineParser
-from bloodtune.data import Dataset
-from bloodtune.provenance import describe_machine, git_commit
+from bloodtune.command_line import OneLineParser
+from bloodtune.data.dataset import Dataset
+from bloodtune.run.provenance import describe_machine, git_commit
 
 
 def make_parser(description: str, *, quick: str) -> argparse.ArgumentParser:

@@ -21,15 +21,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import speedrun
 from bench import make_parser, print_figures
-from bloodtune.cluster import LOCAL, connect
-from bloodtune.configuration import Configuration
-from bloodtune.data import Dataset, load_dataset, load_test_split
-from bloodtune.numerics import Numerics, describe_times
-from bloodtune.recipe import load_recipe
-from bloodtune.records import best_record
-from bloodtune.run import PROVENANCE, RunDirectory
-from bloodtune.sharing import MOST, activations, heaviest, measure
-from bloodtune.training import DeviceSplits, Training
+from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
+from bloodtune.run.directory import PROVENANCE, RunDirectory
+from bloodtune.run.records import best_record
+from bloodtune.space.configuration import Configuration
+from bloodtune.space.recipe_file import load_recipe
+from bloodtune.training.numerics import Numerics, describe_times
+from bloodtune.training.splits import DeviceSplits
+from bloodtune.training.trainer import Training
+from bloodtune.tuning.gpu_sharing import MOST, activations, heaviest, measure
+from bloodtune.tuning.ray_cluster import LOCAL, connect
 from training import configurations, make_network, measure_numerics
 
 BATCH_SIZES = (64, 128, 256, 512)

@@ -21,15 +21,16 @@ from unittest import mock
 import numpy as np
 
 from bench import make_parser, print_figures
-from bloodtune import account, search, trainable
-from bloodtune.arguments import positive
-from bloodtune.cluster import LOCAL, connect
-from bloodtune.data import SYNTHETIC, Dataset, load_dataset
-from bloodtune.plan import Plan
-from bloodtune.recipe import Asha, Recipe, load_recipe
-from bloodtune.records import EpochRecord
-from bloodtune.run import RunDirectory
-from bloodtune.searcher import StudySearcher
+from bloodtune.command_line import positive
+from bloodtune.data.dataset import SYNTHETIC, Dataset, load_dataset
+from bloodtune.run.directory import RunDirectory
+from bloodtune.run.records import EpochRecord
+from bloodtune.space.recipe import Asha, Recipe
+from bloodtune.space.recipe_file import load_recipe
+from bloodtune.tuning import driver, worker
+from bloodtune.tuning.plan import Plan
+from bloodtune.tuning.ray_cluster import LOCAL, connect
+from bloodtune.tuning.searcher import StudySearcher
 
 REPORTS = 3
 
@@ -38,7 +39,7 @@ REPORTS = 3
 STARTING = 3.0
 
 
-class EmptyWorker(trainable.WarmWorker):
+class EmptyWorker(worker.WarmWorker):
     """A warm worker whose epochs are empty; the ``seconds`` of one are those since its process last reported."""
 
     _epoch = 0
@@ -64,7 +65,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
     """Run ``trials`` empty trials; return trials a second, the gap between two trials and the driver's growth."""
     plan = Plan(recipe, trials, seed=0, dataset=dataset, workers=workers, gpus_per_trial=0, time_budget=None)
     with connect(LOCAL, workers=workers, image_bytes=dataset.image_bytes) as resources:
-        record = account.describe_start(plan, resources)
+        record = driver.describe_start(plan, resources)
         run = RunDirectory.create(folder, "empty", recipe.text, record)
         resident: list[int] = []
         complete = StudySearcher.on_trial_complete
@@ -75,11 +76,11 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
 
         started = time.perf_counter()
         with (
-            mock.patch.object(trainable, "WarmWorker", EmptyWorker),
+            mock.patch.object(worker, "WarmWorker", EmptyWorker),
             mock.patch.object(StudySearcher, "on_trial_complete", complete_and_weigh),
             contextlib.redirect_stderr(io.StringIO()),
         ):
-            code = search.run_plan(plan, run, record)
+            code = driver.run_plan(plan, run, record)
         seconds = time.perf_counter() - started
     if code or len(run.trials()) != trials:
         sys.exit(f"only {len(run.trials())} of {trials} empty trials ran")

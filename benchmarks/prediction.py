@@ -19,13 +19,13 @@ import torch
 from PIL import Image
 
 from bench import make_parser, print_figures
-from bloodtune.arguments import positive
-from bloodtune.classifier import Classifier
-from bloodtune.data import Dataset, load_dataset
-from bloodtune.inference import Deployment, Predictor
-from bloodtune.inference import Image as Place
-from bloodtune.models import build_network
-from bloodtune.photographs import find_photographs
+from bloodtune.command_line import positive
+from bloodtune.data.dataset import Dataset, load_dataset
+from bloodtune.inference.classifier import Classifier
+from bloodtune.inference.photographs import find_photographs
+from bloodtune.inference.predictor import Deployment, Predictor
+from bloodtune.inference.predictor import Image as Place
+from bloodtune.training.models import build_network
 from training import configurations
 
 DRAWN = 256

@@ -15,10 +15,10 @@ from pathlib import Path
 import pandas as pd
 from scipy.stats import spearmanr
 
-from bloodtune.configuration import Configuration
 from bloodtune.errors import InputError
-from bloodtune.records import COMPLETE
-from bloodtune.run import PROVENANCE, RunDirectory
+from bloodtune.run.directory import PROVENANCE, RunDirectory
+from bloodtune.run.records import COMPLETE
+from bloodtune.space.configuration import Configuration
 
 KEPT = 3  # one in three goes on at a rung
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 
 from bench import make_parser, print_figures
-from bloodtune.arguments import positive
-from bloodtune.data import load_dataset
+from bloodtune.command_line import positive
+from bloodtune.data.dataset import load_dataset
 from throughput import run_ours
 
 EPOCHS = 6

@@ -16,10 +16,14 @@ import numpy as np
 import torch
 
 from bench import make_parser, print_figures
-from bloodtune.arguments import positive
-from bloodtune.data import Dataset, Split, load_dataset, load_test_split
-from bloodtune.numerics import FLOAT32, Numerics
-from bloodtune.training import DeviceSplits, Training, predict, use_one_core
+from bloodtune.command_line import positive
+from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
+from bloodtune.data.npz import Split
+from bloodtune.training.numerics import FLOAT32, Numerics
+from bloodtune.training.prediction import predict
+from bloodtune.training.process import use_one_core
+from bloodtune.training.splits import DeviceSplits
+from bloodtune.training.trainer import Training
 from training import configurations, measure_numerics
 
 # The residual network of the default recipe at its smaller width, under settings that suit few epochs: no shift

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from bench import make_parser, print_figures
-from bloodtune.arguments import positive
-from bloodtune.data import Dataset, load_dataset
-from bloodtune.recipe import load_recipe
-from bloodtune.run import PROVENANCE, RunDirectory
+from bloodtune.command_line import positive
+from bloodtune.data.dataset import Dataset, load_dataset
+from bloodtune.run.directory import PROVENANCE, RunDirectory
+from bloodtune.space.recipe_file import load_recipe
 
 FOLDER = Path(__file__).resolve().parent
 RECIPE = FOLDER / "throughput.toml"

@@ -19,18 +19,20 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import make_parser, print_figures
-from bloodtune.arguments import positive
-from bloodtune.augment import draw_batch
-from bloodtune.configuration import Configuration
-from bloodtune.data import load_dataset
-from bloodtune.losses import build_loss
-from bloodtune.models import build_network, layers
-from bloodtune.numerics import PLAIN as PLAIN_LAYERS
-from bloodtune.numerics import Numerics, StepTimes, choose_numerics, describe_times
-from bloodtune.optimizers import WeightAverage, build_optimizer
-from bloodtune.recipe import BOOK, load_enqueued
-from bloodtune.step_times import describe_chip, measure_steps
-from bloodtune.training import DeviceSplits, Training, use_one_core
+from bloodtune.command_line import positive
+from bloodtune.data.dataset import load_dataset
+from bloodtune.space.configuration import Configuration
+from bloodtune.space.recipe_file import BOOK, load_enqueued
+from bloodtune.training.augmentation import draw_batch
+from bloodtune.training.losses import build_loss
+from bloodtune.training.models import build_network, layers
+from bloodtune.training.numerics import PLAIN as PLAIN_LAYERS
+from bloodtune.training.numerics import Numerics, StepTimes, choose_numerics, describe_times
+from bloodtune.training.optimizers import WeightAverage, build_optimizer
+from bloodtune.training.process import use_one_core
+from bloodtune.training.splits import DeviceSplits
+from bloodtune.training.step_times import describe_chip, measure_steps
+from bloodtune.training.trainer import Training
 
 RESIDUAL = {
     **{"family": "residual", "width": 32, "loss": "label_smoothing", "label_smoothing": 0.1, "batch_size": 128},

@@ -6,16 +6,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bloodtune.counting import Prediction, Unreadable
-    from bloodtune.inference import classify
-    from bloodtune.run import load_run
-    from bloodtune.search import run_search
+    from bloodtune.inference.differential import Prediction, Unreadable
+    from bloodtune.inference.predictor import classify
+    from bloodtune.run.directory import load_run
+    from bloodtune.tuning.driver import run_search
 
 __version__ = "0.1.0"
 __all__ = ["Prediction", "Unreadable", "classify", "load_run", "run_search"]
 
-_PLACES = {"classify": "inference", "load_run": "run", "run_search": "search"}
-_PLACES |= {"Prediction": "counting", "Unreadable": "counting"}
+_PLACES = {"classify": "inference.predictor", "load_run": "run.directory", "run_search": "tuning.driver"}
+_PLACES |= {"Prediction": "inference.differential", "Unreadable": "inference.differential"}
 
 
 def __getattr__(name: str) -> Any:

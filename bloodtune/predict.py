@@ -15,15 +15,15 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
-from bloodtune import arguments as flags
-from bloodtune.collector import leave
-from bloodtune.count_files import CsvFile, HtmlFile, JsonFile, Screen
-from bloodtune.counting import BEST_MODEL, Tally
+from bloodtune import command_line as flags
+from bloodtune.command_line import leave
 from bloodtune.errors import InputError
-from bloodtune.run import check_writable
+from bloodtune.files import check_writable
+from bloodtune.inference.differential import BEST_MODEL, Tally
+from bloodtune.inference.writers import CsvFile, HtmlFile, JsonFile, Screen
 
 if TYPE_CHECKING:
-    from bloodtune.inference import Predictor
+    from bloodtune.inference.predictor import Predictor
 
 SYNTHETIC_MODEL = "this model was trained on SYNTHETIC data: what it says of real cells means nothing"
 _PREVIEW = 96  # pixels
@@ -56,7 +56,7 @@ def load_predictor(folder: str, threshold: float | None = None, program: str = "
     Raises:
         InputError: there is none in ``folder``, or it cannot be used.
     """
-    from bloodtune.inference import Predictor  # with torch, for which --help need not wait
+    from bloodtune.inference.predictor import Predictor  # with torch, for which --help need not wait
 
     # Files too large to read are refused by their number of pixels; Pillow's own warning comes earlier and is longer.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -102,7 +102,7 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from bloodtune.export import export_onnx
+    from bloodtune.inference.onnx_export import export_onnx
 
     if arguments.paths:
         raise InputError("--export takes no photographs")

@@ -8,18 +8,18 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bloodtune import arguments as flags
-from bloodtune.collector import leave
-from bloodtune.count_files import FOR_RESEARCH, as_mapping, with_picture
-from bloodtune.counting import BEST_MODEL, Unreadable, differential
+from bloodtune import command_line as flags
+from bloodtune.command_line import leave
 from bloodtune.errors import InputError
-from bloodtune.pages import render
+from bloodtune.inference.differential import BEST_MODEL, Unreadable, differential
+from bloodtune.inference.templates import render
+from bloodtune.inference.writers import FOR_RESEARCH, as_mapping, with_picture
 from bloodtune.predict import load_predictor
 
 if TYPE_CHECKING:
     from flask import Flask
 
-    from bloodtune.inference import Predictor
+    from bloodtune.inference.predictor import Predictor
 
 HOST, PORT = "127.0.0.1", 8350
 UPLOAD_BYTES = 32 * 2**20  # of one request; the page sends photographs in several
@@ -53,7 +53,7 @@ def create_app(predictor: Predictor) -> Flask:
     from flask import Flask, abort, request
     from werkzeug.exceptions import HTTPException
 
-    from bloodtune.inference import Image
+    from bloodtune.inference.predictor import Image
 
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=UPLOAD_BYTES, MAX_FORM_PARTS=1000)

@@ -13,7 +13,7 @@ from PIL import Image
 
 import bloodtune
 from bloodtune import Unreadable, classify, load_run, run_search
-from bloodtune.data import load_dataset
+from bloodtune.data.dataset import load_dataset
 
 # %% [markdown]
 # ## Search

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bloodtune import count_files
+from bloodtune.inference import writers
 from bloodtune.predict import main
 from model_fixtures import BLOOD, make_model, photograph
 
@@ -63,7 +63,7 @@ def test_a_folder_is_counted_on_the_screen(run: Run, smears: Path) -> None:
 def test_of_many_images_the_screen_shows_the_first_and_the_unsure(
     run: Run, smears: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(count_files, "SCREEN_IMAGES", 2)
+    monkeypatch.setattr(writers, "SCREEN_IMAGES", 2)
     _, out, _ = run(smears, "--threshold", "1")
     assert "the first 2 of 7; --csv or --json FILE has all" in out
     assert "Not sure (below 1.00): look at these yourself" in out
@@ -148,7 +148,7 @@ def test_what_cannot_be_written_leaves_no_file_behind(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(count_files.CsvFile, "add", full)
+    monkeypatch.setattr(writers.CsvFile, "add", full)
     code, _, err = run(smears, "--csv", tmp_path / "a.csv")
     assert (code, os.listdir(tmp_path)) == (1, [])
     assert "No space left on device" in err

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bloodtune.inference import Predictor
+from bloodtune.inference.predictor import Predictor
 from bloodtune.serve import UPLOAD_BYTES, create_app, main
 from model_fixtures import BLOOD, make_model, photograph
-from test_photographs import bomb
+from photograph_fixtures import bomb
 
 OWN = {"X-Bloodtune": "1"}
 

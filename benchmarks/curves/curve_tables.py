@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from bloodtune.arguments import OneLineParser, positive
+from bloodtune.command_line import OneLineParser, positive
 
 FOLDER = Path(__file__).resolve().parent
 TRAIN_IMAGES = 3000

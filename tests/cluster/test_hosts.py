@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bloodtune.run import RunDirectory
+from bloodtune.run.directory import RunDirectory
 from cluster_fixtures import HEAD, SPARE, WORKER, Cluster, ClusterSearch
 from fault_fixtures import GetRow, write_inputs
 

@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from bloodtune.run import RunDirectory
-from bloodtune.storage import Storage
+from bloodtune.run.directory import RunDirectory
+from bloodtune.run.mirror import Storage
 from fault_fixtures import GetRow
 from run_fixtures import make_checkpoint, make_epochs
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bloodtune.run import RunDirectory
+from bloodtune.run.directory import RunDirectory
 from fault_fixtures import write_inputs
 
 pytestmark = pytest.mark.cluster

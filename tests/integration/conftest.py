@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from bloodtune.run import RunDirectory
+from bloodtune.run.directory import RunDirectory
 from command_fixtures import fill, finish_search
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bloodtune import search
-from bloodtune.run import RunDirectory
+from bloodtune.run.directory import RunDirectory
 from command_fixtures import run_command
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bloodtune import host_timing
-from bloodtune.cluster import LOCAL, connect
-from bloodtune.data import Dataset, load_dataset
+from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.errors import InputError
-from bloodtune.host_timing import choose_threads, time_hosts
-from bloodtune.numerics import FLOAT32
+from bloodtune.training.numerics import FLOAT32
+from bloodtune.tuning import host_timing
+from bloodtune.tuning.host_timing import choose_threads, time_hosts
+from bloodtune.tuning.ray_cluster import LOCAL, connect
 from data_fixtures import make_arrays, save
 from engine_fixtures import make_configuration
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from bloodtune.records import CURVE_COLUMNS, TRIAL_COLUMNS, best_records
-from bloodtune.run import RunDirectory
+from bloodtune.run.directory import RunDirectory
+from bloodtune.run.records import CURVE_COLUMNS, TRIAL_COLUMNS, best_records
 from command_fixtures import ROOT, run_command
 from run_fixtures import write_recipe
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import waitress
 
-from bloodtune.inference import Predictor
+from bloodtune.inference.predictor import Predictor
 from bloodtune.predict import main as predict
 from bloodtune.serve import create_app
 from model_fixtures import make_model, photograph
-from test_page import write
+from report_fixtures import write
 
 pytestmark = pytest.mark.tools
 

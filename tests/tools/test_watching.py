@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from bloodtune.run import RunDirectory
-from bloodtune.trackers import Trackers
+from bloodtune.monitoring.trackers import Trackers
+from bloodtune.run.directory import RunDirectory
 from run_fixtures import make_searcher, report
 
 pytestmark = pytest.mark.tools

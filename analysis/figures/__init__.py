@@ -1,0 +1,1 @@
+"""The figures of the paper; matplotlib is imported here alone."""

@@ -1,0 +1,77 @@
+"""Whether a model's probabilities can be believed: the reliability diagram and the expected calibration error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bloodtune.inference.differential import wilson
+from figures.style import BLUE, COLUMN, GREY, SMALL, TEXT, CaptionedFigure, finish, new_figure, percent
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Images whose predicted class has about the same probability: how many, its mean, and the share that is right."""
+
+    images: int
+    confidence: float
+    accuracy: float
+    low: float
+    high: float
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
+    """Return the bins of equal width on [0, 1] that hold an image; labels (N,), probabilities (N, K).
+
+    ``low`` and ``high`` are Wilson's 95 % interval of the accuracy.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = []
+    for index in np.unique(place):
+        inside = place == index
+        low, high = wilson(int(right[inside].sum()), int(inside.sum()))
+        accuracy, mean = float(right[inside].mean()), float(confidence[inside].mean())
+        bins.append(Bin(int(inside.sum()), mean, accuracy, low, high))
+    return bins
+
+
+def calibration_error(bins: list[Bin]) -> float:
+    """Return the expected calibration error: the mean over images of |accuracy - confidence| of their bin.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks (2017).
+    """
+    images = sum(one.images for one in bins)
+    return sum(one.images * abs(one.accuracy - one.confidence) for one in bins) / images
+
+
+def calibration_figure(title: str, labels: np.ndarray, probabilities: np.ndarray, data: str) -> CaptionedFigure:
+    """Draw accuracy against confidence, and below how many images are so sure."""
+    bins = reliability(labels, probabilities)
+    error = calibration_error(bins)
+    figure, (axes, below) = new_figure(COLUMN, 3.4, 2, 1, sharex=True, height_ratios=[3, 1])
+    confidence = [one.confidence for one in bins]
+    accuracy = np.array([one.accuracy for one in bins])
+    spread = np.abs(np.array([[one.low, one.high] for one in bins]).T - accuracy)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle="--")
+    axes.errorbar(confidence, accuracy, yerr=spread, fmt="o", color=BLUE, markersize=4, linewidth=1, gid="reliability")
+    axes.set_ylabel("share that is right", fontsize=TEXT)
+    axes.set_ylim(-0.03, 1.03)
+    axes.text(0.03, 0.93, f"calibration error {percent(error)}", transform=axes.transAxes, fontsize=TEXT, va="top")
+    axes.text(0.98, 0.04, "below the line: too sure", transform=axes.transAxes, fontsize=SMALL, color=GREY, ha="right")
+    edges = np.linspace(0, 1, BINS + 1)
+    below.hist(probabilities.max(axis=1), edges.tolist(), color=BLUE, alpha=0.7)
+    below.set_yscale("log")
+    below.set_ylabel("images", fontsize=TEXT)
+    below.set_xlabel("probability of the predicted class", fontsize=TEXT)
+    below.set_xlim(0, 1)
+    caption = (
+        f"{title[0].upper()}{title[1:]}: share of the test images that is right against the probability of the "
+        f"predicted class, in bins of a tenth, with 95 % intervals (Wilson), and the images in each. Expected "
+        f"calibration error {percent(error)}."
+    )
+    return finish(figure, caption, data)

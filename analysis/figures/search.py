@@ -1,0 +1,274 @@
+"""The figures of the search, drawn from the records of its run directory alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from bloodtune.run.directory import RunDirectory
+from bloodtune.run.records import COMPLETE, FAILED, PRUNED, TrialRecord
+from captions import FAMILY_NAMES
+from contenders import is_published
+from figures.style import (
+    BLACK,
+    BLUE,
+    COLUMN,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SMALL,
+    TEXT,
+    VERMILLION,
+    CaptionedFigure,
+    finish,
+    new_figure,
+    percent,
+)
+
+# family: words, and how its lines look; they differ in dashes as well as in colour
+_FAMILIES: dict[str, dict[str, Any]] = {
+    "mlnn": {"color": ORANGE, "linestyle": ":"},
+    "cnn": {"color": BLUE, "linestyle": "--"},
+    "lightweight": {"color": GREEN, "linestyle": "-."},
+    "residual": {"color": PURPLE, "linestyle": "-"},
+}
+_LINES = {"search": (BLUE, "-"), "random control": (GREY, "--")}
+# state: marker, filled or not, words
+_ENDS = {
+    COMPLETE: ("o", True, "ran to the end"),
+    PRUNED: ("o", False, "stopped at a rung"),
+    FAILED: ("x", True, "failed"),
+}
+
+
+def best_so_far(run: RunDirectory, data: str, control: RunDirectory | None = None) -> CaptionedFigure:
+    """Draw the best validation macro-F1 so far against the epochs spent, over the trials as they ended.
+
+    The best published configuration among the trials is marked. ``control`` is drawn as a second line.
+    """
+    figure, (axes,) = new_figure(COLUMN, 2.5)
+    progress = {"search": _progress(run.trials())}
+    if control is not None:
+        progress["random control"] = _progress(control.trials())
+    progress = {name: lines for name, lines in progress.items() if np.isfinite(lines[2]).any()}
+    highest = max(progress, key=lambda name: float(progress[name][2][-1]), default="")
+    for name, (spent, _, best) in progress.items():
+        _draw_best(axes, name, spent, best, above=name == highest)
+    lows = [float(best[np.isfinite(best)][0]) for _, _, best in progress.values()]
+    hidden = _draw_trials(axes, run.trials(), min(lows, default=0.0))
+    published = _mark_published(axes, run.trials())
+    axes.set_xlabel("epochs spent (all trials)", fontsize=TEXT)
+    axes.set_ylabel("validation macro-F1", fontsize=TEXT)
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.25, linewidth=0.4)
+    axes.set_axisbelow(True)
+    figure.legend(
+        loc="outside upper center",
+        ncols=2,
+        fontsize=TEXT,
+        frameon=False,
+        handletextpad=0.4,
+        columnspacing=1.0,
+    )
+    caption = (
+        f"Best validation macro-F1 so far against the epochs spent by the {len(run.trials())} trials, in the "
+        f"order in which they ended; dots are single trials at their best epoch{hidden}.{published}"
+        f"{f' Dashed: the {len(control.trials())} trials of a random sampler.' if control is not None else ''}"
+    )
+    return finish(figure, caption, data)
+
+
+def learning_curves(run: RunDirectory, rungs: Sequence[int], data: str) -> CaptionedFigure:
+    """Draw validation macro-F1 against epoch, a line for each trial, ending where ASHA stopped it.
+
+    ``rungs`` are the epochs at which ASHA decides; a vertical line each.
+    """
+    figure, (axes,) = new_figure(COLUMN, 2.9)
+    trials = run.trials()
+    curves = dict(iter(run.curves().groupby("trial")))
+    for record in trials:
+        if record.trial not in curves:
+            continue
+        curve, look = curves[record.trial].sort_values("epoch"), _FAMILIES[record.configuration.family]
+        gid = f"trial {record.trial}"
+        axes.plot(curve.epoch, curve.val_macro_f1, linewidth=0.8, alpha=0.8, gid=gid, **look)
+        last = curve[np.isfinite(curve.val_macro_f1)].tail(1)
+        axes.plot(last.epoch, last.val_macro_f1, linestyle="none", **_end(record.state, look["color"]))
+    longest = max((int(curve.epoch.max()) for curve in curves.values()), default=1)
+    _draw_rungs(axes, rungs, max(longest, *rungs, 2))
+    axes.set_xlabel("epoch (logarithmic)", fontsize=TEXT)
+    axes.set_ylabel("validation macro-F1", fontsize=TEXT)
+    axes.grid(axis="y", alpha=0.25, linewidth=0.4)
+    figure.legend(
+        handles=_curve_legend(trials, rungs),
+        loc="outside upper center",
+        ncols=2,
+        fontsize=TEXT,
+        frameon=False,
+        handlelength=2.4,
+    )
+    states = ", ".join(f"{n} {s}" for s in _ENDS if (n := sum(t.state == s for t in trials)))
+    caption = f"Validation macro-F1 of the {len(trials)} trials ({states}), one line each, against the epoch"
+    if rungs:
+        caption += (
+            f"; the vertical lines are the rungs ({', '.join(map(str, rungs))}) at which ASHA decides which go on"
+        )
+    return finish(figure, f"{caption}.", data)
+
+
+def importance(importances: Mapping[str, float], data: str, rung: int | None = None) -> CaptionedFigure:
+    """Draw the importance of each hyperparameter, largest first, as shares; nothing known is said in words.
+
+    ``rung`` is the epoch whose values it was computed on, for the caption.
+    """
+    known = sorted(
+        ((name, share) for name, share in importances.items() if math.isfinite(share)),
+        key=lambda item: -item[1],
+    )
+    figure, (axes,) = new_figure(COLUMN, 0.6 + 0.17 * max(len(known), 4))
+    shares = [share for _, share in known]
+    bars = axes.barh(range(len(known)), shares, color=BLUE, height=0.65)
+    axes.bar_label(bars, [percent(share) for share in shares], fontsize=SMALL, padding=2)
+    axes.set_yticks(range(len(known)), [name.replace("_", " ") for name, _ in known], parse_math=False)
+    axes.set_ylim(max(len(known), 1) - 0.4, -0.6)
+    axes.set_xlim(0, 1.18 * max(shares, default=0.0) or 1.0)
+    axes.xaxis.set_major_formatter(lambda share, _: percent(share, 0))
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("share of the explained variation", fontsize=TEXT)
+    if not known:
+        axes.text(0.5, 0.5, "nothing to tell apart", transform=axes.transAxes, ha="center", fontsize=TEXT)
+    at = (
+        f", computed on the values of the trials at epoch {rung}, those that failed left out"
+        if rung is not None
+        else ""
+    )
+    return finish(figure, f"Importance of the hyperparameters for validation macro-F1{at}.", data)
+
+
+def _progress(trials: Sequence[TrialRecord]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return epochs spent, own score and best so far after each trial; NaN where there is no score yet."""
+    spent = np.cumsum([record.epochs for record in trials])
+    scores = np.array([_score(record) for record in trials], dtype=float)
+    return spent, scores, np.fmax.accumulate(scores) if len(scores) else scores
+
+
+def _draw_best(axes: Axes, name: str, spent: np.ndarray, best: np.ndarray, above: bool) -> None:
+    """Draw a step line from the first score on, with its last value above or below its end."""
+    colour, line = _LINES[name]
+    known = np.isfinite(best)
+    axes.step(spent[known], best[known], line, where="post", color=colour, linewidth=1.4, label=name, gid=name)
+    axes.plot(spent[-1], best[-1], "o", color=colour, markersize=3)
+    axes.annotate(
+        f"{best[-1]:.4f}",
+        (spent[-1], best[-1]),
+        xytext=(0, 4 if above else -4),
+        textcoords="offset points",
+        ha="right",
+        va="bottom" if above else "top",
+        fontsize=SMALL,
+        color=colour,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+    )
+
+
+def _score(record: TrialRecord) -> float:
+    """A trial that failed has no claim to be the best, whatever its early epochs were."""
+    value = record.best_val_macro_f1
+    return math.nan if value is None or record.state == FAILED else value
+
+
+def _draw_trials(axes: Axes, trials: Sequence[TrialRecord], low: float) -> str:
+    """Draw each trial's own score; those far below the first best one become triangles at the lower edge."""
+    spent, scores, best = _progress(trials)
+    top = float(np.nanmax(best)) if np.isfinite(best).any() else 1.0
+    bottom = max(0.0, low - 0.35 * max(top - low, 0.02))
+    axes.set_ylim(bottom, min(1.0, top + 0.18 * max(top - bottom, 0.02)))
+    seen = scores >= bottom
+    axes.plot(
+        spent[seen],
+        scores[seen],
+        ".",
+        color=BLUE,
+        alpha=0.5,
+        markersize=4,
+        markeredgewidth=0,
+        label="a trial",
+    )
+    below = scores < bottom
+    if not below.any():
+        return ""
+    axes.plot(
+        spent[below],
+        np.full(int(below.sum()), bottom),
+        "v",
+        color=BLUE,
+        alpha=0.5,
+        markersize=4,
+        markeredgewidth=0,
+        clip_on=False,
+        gid="below",
+    )
+    return f", triangles the {int(below.sum())} whose score is below the axis"
+
+
+def _mark_published(axes: Axes, trials: Sequence[TrialRecord]) -> str:
+    spent, scores, _ = _progress(trials)
+    published = [i for i, record in enumerate(trials) if is_published(record.configuration) and np.isfinite(scores[i])]
+    if not published:
+        return ""
+    i = max(published, key=lambda index: float(scores[index]))
+    axes.axhline(float(scores[i]), color=VERMILLION, linewidth=0.7, linestyle=":", zorder=1)
+    axes.plot(
+        spent[i],
+        scores[i],
+        "D",
+        color=BLACK,
+        markersize=5,
+        markerfacecolor="none",
+        markeredgewidth=0.9,
+        label="best published configuration",
+        gid="published",
+    )
+    return f" Diamond and dotted line: the best published configuration in this search ({trials[i].label})."
+
+
+def _draw_rungs(axes: Axes, rungs: Sequence[int], longest: int) -> None:
+    for rung in rungs:
+        axes.axvline(rung, color=GREY, linewidth=0.7, zorder=1, gid="rung")
+    axes.set_xscale("log")
+    axes.set_xlim(0.93, longest * 1.08)
+    ticks = {1, *rungs}
+    if longest > 1.2 * max(ticks):  # nearer, their numbers would touch
+        ticks.add(longest)
+    axes.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda epoch, _: f"{epoch:g}")
+
+
+def _end(state: str, colour: str) -> dict[str, Any]:
+    marker, filled, _ = _ENDS[state]
+    face = colour if filled else "white"
+    return {
+        "marker": marker,
+        "color": colour,
+        "markerfacecolor": face,
+        "markersize": 3,
+        "markeredgewidth": 0.7,
+    }
+
+
+def _curve_legend(trials: Sequence[TrialRecord], rungs: Sequence[int]) -> list[Line2D]:
+    families = [family for family in _FAMILIES if any(t.configuration.family == family for t in trials)]
+    states = [state for state in _ENDS if any(t.state == state for t in trials)]
+    return [
+        *(Line2D([], [], linewidth=1, label=FAMILY_NAMES[family], **_FAMILIES[family]) for family in families),
+        *(Line2D([], [], linestyle="none", label=_ENDS[state][2], **_end(state, BLACK)) for state in states),
+        *(Line2D([], [], color=GREY, linewidth=0.7, label="rung") for _ in rungs[:1]),
+    ]

@@ -1,0 +1,1 @@
+"""The report: Markdown, and the same as one HTML page."""

@@ -1,0 +1,142 @@
+"""Scores on a test split and their bootstrap intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from bloodtune.training.metrics import accuracy, confusion_matrix, macro_f1, weighted_f1, weighted_precision
+from bloodtune.tuning.contender import TestedContender
+
+MATRIX_METRICS = {
+    "weighted_f1": weighted_f1,
+    "macro_f1": macro_f1,
+    "weighted_precision": weighted_precision,
+    "accuracy": accuracy,
+}
+METRICS = (*MATRIX_METRICS, "auc")
+
+# Float64 cells of a block of resamples: 3 MB stay in the cache, 0.47 s a model against 0.67 s with 4 million.
+_BLOCK_CELLS = 400_000
+
+
+class Interval(NamedTuple):
+    """An estimate and the bounds of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A contender's scores on the test split, on [0, 1], by the names of ``METRICS``.
+
+    ``intervals`` are of the seed that is median on validation, ``seeds`` has a value for each seed.
+    """
+
+    intervals: dict[str, Interval]
+    seeds: dict[str, tuple[float, ...]]
+
+
+def measure(
+    tested: TestedContender, labels: np.ndarray, generator: np.random.Generator, resamples: int = 1000
+) -> Measured:
+    """Score all seeds of a contender, the median one with 95 % intervals."""
+    by_seed = [scores(labels, probabilities) for probabilities in tested.probabilities]
+    return Measured(
+        score_intervals(labels, tested.median_probabilities, generator, resamples),
+        {name: tuple(seed[name] for seed in by_seed) for name in METRICS},
+    )
+
+
+def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Return all ``METRICS``, on [0, 1]: labels (N,), probabilities (N, C) of which the largest predicts."""
+    matrix = predicted_matrix(labels, probabilities)
+    return {name: float(score) for name, score in matrix_scores(matrix).items()} | {"auc": auc(labels, probabilities)}
+
+
+def matrix_scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the metrics (...) that confusion matrices (..., C, C) give."""
+    return {name: metric(matrix) for name, metric in MATRIX_METRICS.items()}
+
+
+def predicted_matrix(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the confusion matrix (C, C) of the most probable classes."""
+    return confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1])
+
+
+def auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return MedMNIST's AUC: the mean over classes of the area under the one-against-rest ROC curve.
+
+    Classes without an image, or with all of them, are left out.
+    """
+    return float(_weighted_auc(labels, probabilities, np.ones((len(labels), 1)))[0])
+
+
+def score_intervals(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    generator: np.random.Generator,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Return all ``METRICS`` with percentile bootstrap intervals over images.
+
+    The model is fixed: the interval says what other test images would change, not what other seeds would.
+    3,421 images, 8 classes and 1,000 resamples take half a second.
+    """
+    found = matrix_intervals(predicted_matrix(labels, probabilities), generator, resamples, level)
+    images = len(labels)
+    block = max(1, _BLOCK_CELLS // images)
+    drawn = []
+    for start in range(0, resamples, block):
+        counts = generator.multinomial(images, np.full(images, 1 / images), size=min(block, resamples - start))
+        drawn.append(_weighted_auc(labels, probabilities, counts.T.astype(np.float64)))
+    found["auc"] = percentile(auc(labels, probabilities), np.concatenate(drawn), level)
+    return found
+
+
+def matrix_intervals(
+    matrix: np.ndarray, generator: np.random.Generator, resamples: int = 1000, level: float = 0.95
+) -> dict[str, Interval]:
+    """Return the metrics of one confusion matrix (C, C) with percentile bootstrap intervals.
+
+    Drawing the cells from a multinomial is the same as drawing the images with replacement.
+    """
+    cells = matrix.ravel()
+    drawn = generator.multinomial(cells.sum(), cells / cells.sum(), size=resamples)
+    resampled = matrix_scores(drawn.reshape(resamples, *matrix.shape))
+    return {name: percentile(float(value), resampled[name], level) for name, value in matrix_scores(matrix).items()}
+
+
+def percentile(value: float, resampled: np.ndarray, level: float) -> Interval:
+    """Return a value with the interval that holds the share ``level`` of its resamples."""
+    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def _weighted_auc(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the AUC (R,) under each column of image weights (N, R).
+
+    With M the weighted mid-rank of an image, the weights of a class's images times M sum to the weight of the
+    pairs they win, ties half, plus half their own total weight squared.
+    """
+    total = weights.sum(axis=0)
+    areas, classes = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
+    for index in range(probabilities.shape[1]):
+        score = probabilities[:, index]
+        order = np.argsort(score, kind="stable")
+        below = np.zeros((len(labels) + 1, weights.shape[1]))
+        np.cumsum(weights[order], axis=0, out=below[1:])
+        ordered, positive = score[order], labels == index
+        start = np.searchsorted(ordered, score[positive], side="left")
+        end = np.searchsorted(ordered, score[positive], side="right")
+        own = weights[positive].sum(axis=0)
+        won = (weights[positive] * (below[start] + below[end])).sum(axis=0) / 2 - own**2 / 2
+        pairs = own * (total - own)
+        areas += np.divide(won, pairs, out=np.zeros(len(own)), where=pairs > 0)
+        classes += pairs > 0
+    return np.asarray(np.divide(areas, classes, out=np.full(len(areas), np.nan), where=classes > 0))

@@ -1,0 +1,62 @@
+"""The choice of models by validation, before the test split is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bloodtune.tuning.contender import Contender
+from contenders import FOUND, PUBLISHED
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What was chosen on validation, before the test split was read; all by the contenders' labels.
+
+    ``found`` is the best of those that the search found, if any. ``by_family`` has the best contender of each
+    family, published or found; ``published_by_family`` the best published one.
+    """
+
+    best: str
+    found: str | None
+    by_family: dict[str, str]
+    published_by_family: dict[str, str]
+
+    def labels(self) -> list[str]:
+        """Return the best of each family in their order, the best of all last."""
+        return [*(label for label in self.by_family.values() if label != self.best), self.best]
+
+    def compared(self) -> list[str]:
+        """Return the best published one of each family, then the best found one and the best of all."""
+        found = [self.found] if self.found else []
+        return list(dict.fromkeys([*self.published_by_family.values(), *found, self.best]))
+
+
+def choose(contenders: Sequence[Contender]) -> Choices:
+    """Choose by mean validation macro-F1 over the seeds; the earlier one of equals.
+
+    Raises:
+        ValueError: there is no contender.
+    """
+    if not contenders:
+        raise ValueError("no contender to choose from: nothing was retrained")
+    published = [contender for contender in contenders if contender.origin == PUBLISHED]
+    found = [contender for contender in contenders if contender.origin == FOUND]
+    return Choices(
+        best=best_of(contenders).label,
+        found=best_of(found).label if found else None,
+        by_family=_best_by_family(contenders),
+        published_by_family=_best_by_family(published),
+    )
+
+
+def best_of(contenders: Sequence[Contender]) -> Contender:
+    """Return the one of the highest mean validation macro-F1 over its seeds; the earlier one of equals."""
+    return max(contenders, key=lambda contender: contender.mean_val_macro_f1)
+
+
+def _best_by_family(contenders: Sequence[Contender]) -> dict[str, str]:
+    families: dict[str, list[Contender]] = {}
+    for contender in contenders:
+        families.setdefault(contender.configuration.family, []).append(contender)
+    return {family: best_of(members).label for family, members in families.items()}

@@ -1,0 +1,47 @@
+"""The tables of the published configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bloodtune.tuning.contender import Contender
+from published import ConfigurationTable, load_papers
+from tables.files import Panel, Table
+
+_NOTHING = "–"
+
+
+def configuration_tables(contenders: Sequence[Contender], data: str) -> list[Table]:
+    """Tables 1 and 2, as printed, and the second paper's network; rows marked * are ours, not the papers'."""
+    by_label = {contender.label: contender for contender in contenders}
+    return [_configuration_table(table, by_label, data) for table in load_papers().tables]
+
+
+def _configuration_table(table: ConfigurationTable, contenders: Mapping[str, Contender], data: str) -> Table:
+    ours = [contenders.get(label) for label in table.labels]
+    rows = [list(row) for row in table.rows]
+    for name in table.filled:
+        rows.append([f"{name.replace('_', ' ').title()}*", *(_filled(contender, name) for contender in ours)])
+    rows.append(["Epochs Trained*", *(_epochs(contender) for contender in ours)])
+    frame = pd.DataFrame(rows, columns=list(table.columns))
+    assumed = "; ".join(f"{name} {value}" for name, value in table.assumed.items())
+    caption = (
+        f"{table.title}. Rows marked * are not in the paper: they are what was used here, epochs of the "
+        f"median seed with the epoch that was kept. Also assumed: {assumed}. {data}"
+    )
+    return Table(table.name, caption, frame, (Panel("", frame),))
+
+
+def _filled(contender: Contender | None, name: str) -> str:
+    value: Any = getattr(contender.configuration, name) if contender else None
+    return _NOTHING if value is None else f"{value:g}"
+
+
+def _epochs(contender: Contender | None) -> str:
+    if contender is None:
+        return _NOTHING
+    retraining = contender.retrainings[contender.median]
+    return f"{retraining.epochs} (kept: {retraining.best_epoch})"

@@ -1,0 +1,1 @@
+"""Image data sets: found, downloaded, checked and loaded."""

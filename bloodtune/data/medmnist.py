@@ -1,0 +1,160 @@
+"""The published MedMNIST sets: their names and classes, where their files lie, and the verified download."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import os
+import runpy
+import warnings
+from pathlib import Path
+from typing import Any
+
+from bloodtune.errors import InputError, unknown_name
+
+OFFICIAL = "bloodmnist"
+SIZES = (28, 64, 128, 224)
+
+# Seconds without an answer, for connecting (to each address of the host) and for reading. Nothing is retried:
+# the stand-in is better than a long wait.
+_TIMEOUT = (10, 20)
+
+
+class UnavailableError(InputError):
+    """A published file is not on this machine and could not be downloaded."""
+
+
+@functools.cache
+def medmnist_info() -> dict[str, dict[str, Any]]:
+    """Return ``medmnist.INFO`` without importing the package (13 ms; the import takes 3 s and torch)."""
+    spec = importlib.util.find_spec("medmnist")
+    assert spec is not None, "medmnist is a dependency of bloodtune"
+    assert spec.origin is not None
+    # The file makes ~/.medmnist, or warns that it cannot; a look at names should leave no trace.
+    root = Path.home() / ".medmnist"
+    existed = os.path.exists(root)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        info: dict[str, dict[str, Any]] = runpy.run_path(str(Path(spec.origin).with_name("info.py")))["INFO"]
+    if not existed:
+        with contextlib.suppress(OSError):
+            root.rmdir()
+    return info
+
+
+def published_names() -> tuple[str, ...]:
+    """Return the names of the sets that can be loaded: ``bloodmnist`` (28 pixels), ``bloodmnist_64``, ..."""
+    sets = [name for name, entry in medmnist_info().items() if not _unfit(name, entry)]
+    return tuple(name if size == SIZES[0] else f"{name}_{size}" for name in sets for size in SIZES)
+
+
+def check_name(name: str) -> str:
+    """Return the name of a published set as ``medmnist`` spells it (small letters, no ``_28``).
+
+    Raises:
+        InputError: the set has volumes or several labels an image, or no set has this name.
+    """
+    plain = name.lower().removesuffix("_28")
+    if plain in published_names():
+        return plain
+    base = plain.partition("_")[0]
+    if reason := _unfit(base, medmnist_info().get(base, {})):
+        raise InputError(f"data set {name!r} cannot be used: {reason}")
+    # Names of one form only: without a size there are 11 to choose from, with one 33.
+    allowed = [known for known in ("synthetic", *published_names()) if ("_" in known) == ("_" in name)]
+    raise InputError(unknown_name("data set", name, allowed) + "; or give the path of an .npz file")
+
+
+def class_names(name: str) -> tuple[str, ...]:
+    """Return the class names of a published set, without what stands in parentheses."""
+    labels = medmnist_info()[name]["label"]
+    return tuple(_short(labels[str(index)]) for index in range(len(labels)))
+
+
+def match_class_names(size: int, channels: int, classes: int, split_sizes: dict[str, int]) -> tuple[str, ...]:
+    """Return the class names of the only published set of this shape, else ``class 0``, ``class 1``, ..."""
+    wanted = (channels, classes, split_sizes)
+    matches = [
+        name
+        for name, entry in medmnist_info().items()
+        if not _unfit(name, entry) and (entry["n_channels"], len(entry["label"]), entry["n_samples"]) == wanted
+    ]
+    if size in SIZES and len(matches) == 1:
+        return class_names(matches[0])
+    return tuple(f"class {index}" for index in range(classes))
+
+
+def file_md5(path: Path) -> str:
+    """Return the MD5 of a file (0.06 s for 35 MB).
+
+    Raises:
+        InputError: the file is missing, a folder, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; allowed: a MedMNIST .npz file") from None
+
+
+def fetch(name: str) -> Path:
+    """Return the verified file of a published set, ``~/.medmnist/<name>.npz``; download it if missing.
+
+    Raises:
+        InputError: a file is there, but it is not the published one; it is left as it is.
+        UnavailableError: there is no file and the download failed.
+    """
+    path = Path.home() / ".medmnist" / f"{name}.npz"
+    base, _, size = name.partition("_")
+    entry = medmnist_info()[base]
+    md5 = entry[f"MD5_{size}" if size else "MD5"]
+    if not os.path.exists(path):  # pathlib's raises in a folder that cannot be read
+        _download(entry[f"url_{size}" if size else "url"], md5, path)
+    elif (found := file_md5(path)) != md5:
+        raise InputError(
+            f"{path} has MD5 {found}, the published file has {md5}: move it away to have it downloaded "
+            f"again, or pass --data {path} to use it as it is"
+        )
+    return path
+
+
+def _download(url: str, md5: str, path: Path) -> None:
+    # Imported here: with requests they take 0.2 s, and only a first search needs them.
+    import pooch
+    import requests
+
+    # pooch writes to a temporary name, checks the MD5 and only then moves the file into place.
+    pooch.get_logger().setLevel("WARNING")
+    downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16, timeout=_TIMEOUT)
+    try:
+        pooch.retrieve(url, f"md5:{md5}", fname=path.name, path=path.parent, downloader=downloader)
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()  # pooch made it; where there is another file, it stays
+        reason = str(error).split(". ")[0]
+        if isinstance(error, requests.RequestException):  # its text is a paragraph of urllib3's internals
+            reason = type(error).__name__
+            if error.response is not None:
+                reason += f" {error.response.status_code}"
+                error.response.close()  # pooch leaves it open
+        raise UnavailableError(
+            f"{path.stem} could not be downloaded from {url} ({reason}): pass --data PATH or --data "
+            f"synthetic, or put the file with MD5 {md5} at {path}"
+        ) from None
+
+
+def _unfit(name: str, entry: dict[str, Any]) -> str:
+    """Return why a published set cannot be searched; empty where it can."""
+    if name.endswith("3d"):
+        return "it is a 3-D set, only 2-D images are allowed"
+    if "multi-label" in entry.get("task", ""):
+        return "it is a multi-label set, only one label an image is allowed"
+    return ""
+
+
+def _short(label: str) -> str:
+    """Cut a label at its parenthesis: "immature granulocytes(myelocytes, ...)" is "immature granulocyte"."""
+    head, parenthesis, _ = label.partition("(")
+    return head.strip().removesuffix("s") if parenthesis else head

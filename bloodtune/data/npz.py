@@ -1,0 +1,175 @@
+"""MedMNIST's .npz files: opened, read split by split, and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+
+from bloodtune.errors import InputError
+
+SPLITS = ("train", "val", "test")
+SMALLEST = 8  # pixels: the CNN halves three times
+
+_ARRAYS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
+# All that np.load raises for files that are not what they seem; the last two come from damaged headers.
+_DAMAGE = (
+    *(OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error),
+    *(TypeError, tokenize.TokenError),
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: ``images`` uint8 (N, H, W, C), C-contiguous, C = 1 where grey; ``labels`` int64 (N,)."""
+
+    images: np.ndarray[Any, np.dtype[np.uint8]]
+    labels: np.ndarray[Any, np.dtype[np.int64]]
+
+
+def load_images(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
+    """Return the arrays of images in an ``.npz`` file, uint8 (N, H, W, C), by name, without regard to labels.
+
+    Raises:
+        InputError: the file cannot be read or none of its arrays has a name that ends in ``images``.
+    """
+    with open_archive(path, needed=()) as archive:
+        names = [name for name in archive.files if name.endswith("images")]
+        if not names:
+            raise InputError(f"{path}: no array of images; {_found(archive)}; allowed: names that end in images")
+        arrays = {name: _read_array(archive, name, path) for name in names}
+    for name, images in arrays.items():
+        _check_images(images, f"{path}: {name}")
+    return {name: _with_channels(images) for name, images in arrays.items()}
+
+
+@contextlib.contextmanager
+def open_archive(path: Path, needed: Sequence[str] = _ARRAYS) -> Iterator[NpzFile]:
+    """Open an ``.npz`` file and check that it has the arrays ``needed``.
+
+    Raises:
+        InputError: it cannot be read, is no such file or lacks one of them.
+    """
+    try:
+        stream = path.open("rb")  # ours to close: np.load leaves a damaged file open
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; allowed: a MedMNIST .npz file") from None
+    with stream as file:
+        head = file.read(2)
+        if not head:
+            raise InputError(f"{path} is empty (0 bytes); allowed: a MedMNIST .npz file")
+        if not zipfile.is_zipfile(file):
+            found = "is a truncated .npz file" if head == b"PK" else "is not an .npz file"
+            raise InputError(f"{path} {found} (no zip directory at its end); allowed: a MedMNIST .npz file")
+        try:
+            file.seek(0)
+            archive = np.load(file, allow_pickle=False)
+        except _DAMAGE as error:
+            raise InputError(f"{path} cannot be read ({_one_line(error)}); allowed: a MedMNIST .npz file") from None
+        if not isinstance(archive, NpzFile):  # a zip archive behind an array
+            raise InputError(f"{path} is not an .npz file; allowed: a MedMNIST .npz file")
+        with archive:
+            missing = [name for name in needed if name not in archive.files]
+            if missing:
+                allowed = ", ".join(needed)
+                raise InputError(f"{path}: {', '.join(missing)} missing; {_found(archive)}; allowed: {allowed}")
+            yield archive
+
+
+def _found(archive: NpzFile) -> str:
+    return f"found {_one_line(', '.join(archive.files[:12]) or 'no array')}"
+
+
+def read_split(archive: NpzFile, name: str, path: Path) -> Split:
+    """Read one split and check what can be checked without the others."""
+    images = _read_array(archive, f"{name}_images", path)
+    labels = _read_array(archive, f"{name}_labels", path)
+    _check_images(images, f"{path}: {name}_images")
+    _check_labels(labels, f"{path}: {name}_labels")
+    if len(images) != len(labels):
+        raise InputError(
+            f"{path}: {name}_images has {len(images)} images and {name}_labels has {len(labels)} labels; "
+            f"allowed: one label an image"
+        )
+    return Split(_with_channels(images), labels.reshape(-1).astype(np.int64))
+
+
+def _with_channels(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.ascontiguousarray(images[..., np.newaxis] if images.ndim == 3 else images)
+
+
+def _read_array(archive: NpzFile, name: str, path: Path) -> np.ndarray[Any, Any]:
+    try:
+        array = archive[name]
+    except MemoryError:
+        raise InputError(f"{path}: {name} does not fit into memory; allowed: a smaller set") from None
+    except _DAMAGE as error:
+        raise InputError(f"{path}: {name} cannot be read ({_one_line(error)}); allowed: a numpy array") from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path}: {name} is not in numpy's format; allowed: a numpy array")
+    return array
+
+
+def _check_images(images: np.ndarray[Any, Any], where: str) -> None:
+    if images.dtype != np.uint8:
+        nan = " with NaN" if images.dtype.kind == "f" and np.isnan(images).any() else ""
+        raise InputError(f"{where} is {images.dtype}{nan}; allowed: uint8")
+    grey, colour = images.ndim == 3, images.ndim == 4 and images.shape[3] in (1, 3)
+    if not (grey or colour):
+        volumes = images.ndim == 5 or (images.ndim == 4 and images.shape[3] > 4)
+        kind = ", a 3-D set" if volumes else ""
+        raise InputError(f"{where} has shape {images.shape}{kind}; allowed: (N, H, W) or (N, H, W, 3)")
+    if images.size == 0:
+        raise InputError(f"{where} has shape {images.shape}; allowed: at least one image")
+    if images.shape[1] != images.shape[2]:
+        raise InputError(f"{where} has shape {images.shape}; allowed: square images")
+    if images.shape[1] < SMALLEST:
+        raise InputError(f"{where} has shape {images.shape}; allowed: at least {SMALLEST} x {SMALLEST} pixels")
+
+
+def _check_labels(labels: np.ndarray[Any, Any], where: str) -> None:
+    if labels.dtype.kind not in "iu":
+        nan = " with NaN" if labels.dtype.kind == "f" and np.isnan(labels).any() else ""
+        raise InputError(f"{where} is {labels.dtype}{nan}; allowed: integers")
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise InputError(
+            f"{where} has shape {labels.shape}, a multi-label set such as chestmnist; allowed: (N,) or (N, 1)"
+        )
+    if labels.ndim != 1 and (labels.ndim != 2 or labels.shape[1] != 1):
+        raise InputError(f"{where} has shape {labels.shape}; allowed: (N,) or (N, 1)")
+
+
+def check_shape(split: Split, train: Split, where: str) -> None:
+    """Check that a split has images of the training split's shape."""
+    if split.images.shape[1:] != train.images.shape[1:]:
+        raise InputError(
+            f"{where} has images of {split.images.shape[1:]}; allowed: {train.images.shape[1:]}, as in train"
+        )
+
+
+def count_classes(split: Split, classes: int, where: str) -> tuple[int, ...]:
+    """Count the images of each class; the training split (``classes`` = 0) decides how many there are."""
+    present, counts = np.unique(split.labels, return_counts=True)
+    classes = classes or int(present[-1]) + 1
+    if present[0] < 0:
+        raise InputError(f"{where} has label {present[0]}; allowed: 0 and above")
+    if present[-1] >= classes:
+        raise InputError(f"{where} has label {present[-1]}; allowed: 0 to {classes - 1}, as in train_labels")
+    if classes < 2:
+        raise InputError(f"{where} has one class; allowed: two or more")
+    if len(present) < classes:
+        missing = next(i for i, label in enumerate((*present, -1)) if label != i)
+        raise InputError(f"{where} has no image of class {missing}; allowed: each of the classes 0 to {classes - 1}")
+    return tuple(counts.tolist())
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split()) or type(text).__name__

@@ -1,0 +1,110 @@
+"""A trained network with all that its use needs: configuration, preprocessing and class names, on disk and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from bloodtune.errors import InputError
+from bloodtune.space.configuration import Configuration
+from bloodtune.training.augmentation import prediction_views
+from bloodtune.training.models import build_network
+from bloodtune.training.numerics import FLOAT32, PRECISIONS, Numerics, supported_precisions
+from bloodtune.training.prediction import predict
+
+WEIGHTS, CARD = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """``network`` takes pixels of 0 to 255, ``size`` square in ``channels``; normalization is its first layer.
+
+    A network that was trained with dihedral augmentation is asked for all eight views, one that was trained with
+    shifts too for those of the picture moved by a pixel as well, and the mean counts. ``precision`` is that of its
+    training, in which it predicts too.
+    """
+
+    network: nn.Module
+    configuration: Configuration
+    class_names: tuple[str, ...]
+    size: int
+    channels: int
+    precision: str = "float32"
+
+    @property
+    def views(self) -> int:
+        """Number of views of an image over which a prediction is the mean."""
+        placeholder = torch.zeros(1, self.channels, self.size, self.size)
+        return len(prediction_views(placeholder, self.configuration))
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return class probabilities, float32 (N, K), of images uint8 (N, H, W, C).
+
+        Raises:
+            InputError: the images have another size or other channels than those trained on.
+        """
+        expected = (self.size, self.size, self.channels)
+        if images.dtype != np.uint8 or images.shape[1:] != expected:
+            allowed = f"uint8 (N, {self.size}, {self.size}, {self.channels})"
+            raise InputError(f"images {images.dtype} {images.shape}: this model takes {allowed}")
+        device = next(self.network.parameters()).device
+        pixels = torch.from_numpy(np.array(images)).to(device)
+        # A GPU's model on a CPU predicts in float32.
+        numerics = Numerics(self.precision) if self.precision in supported_precisions(device.type) else FLOAT32
+        return predict(self.network, pixels, self.configuration, numerics=numerics).cpu().numpy()
+
+    def save(self, folder: Path, **card: Any) -> None:
+        """Write ``model.safetensors`` and, last, ``model.json`` with what else is to be said of the model."""
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+        (folder / WEIGHTS).write_bytes(save(weights))
+        content = {
+            "configuration": self.configuration.to_mapping(),
+            "class_names": list(self.class_names),
+            "size": self.size,
+            "channels": self.channels,
+            "precision": self.precision,
+            "preprocessing": "pixels of 0 to 255, RGB or grey; normalization is part of the network",
+            "views": self.views,
+        }
+        (folder / CARD).write_text(json.dumps(content | card, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> Classifier:
+        """Read a saved classifier; nothing in it is executed.
+
+        Raises:
+            InputError: there is none in ``folder``, or its weights do not fit its configuration.
+        """
+        try:
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            weights = load_file(folder / WEIGHTS)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise InputError(f"no model in {folder}: {error}") from None
+        try:
+            configuration = Configuration.from_mapping(card["configuration"])
+            class_names, size, channels = tuple(card["class_names"]), int(card["size"]), int(card["channels"])
+            precision = card.get("precision", "float32")
+            if precision not in PRECISIONS:
+                raise ValueError(f"precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
+            placeholder = torch.ones(channels)
+            network = build_network(
+                configuration, size=size, classes=len(class_names), mean=placeholder, deviation=placeholder
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{folder / CARD} does not describe a model: {reason}") from None
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError:
+            raise InputError(f"{folder / WEIGHTS} does not fit the configuration in {CARD}") from None
+        network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return cls(network, configuration, class_names, size, channels, precision)

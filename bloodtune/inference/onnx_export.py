@@ -1,0 +1,103 @@
+"""A trained model for other programs: ONNX with its preprocessing, and a card that says what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jinja2 import UndefinedError
+
+from bloodtune import __version__
+from bloodtune.errors import InputError
+from bloodtune.files import replace
+from bloodtune.inference.classifier import CARD
+from bloodtune.inference.predictor import Predictor
+from bloodtune.inference.templates import render
+
+MODEL, MODEL_CARD = "model.onnx", "MODEL_CARD.md"
+
+# Largest difference between a probability of the exported model and of our own.
+TOLERANCE = 1e-3
+
+
+def export_onnx(predictor: Predictor, folder: Path) -> tuple[Path, Path]:
+    """Write ``model.onnx`` and ``MODEL_CARD.md`` into ``folder``; return their paths.
+
+    The model takes ``images``, uint8 (N, H, W, C), any N, and gives ``probabilities``, float32 (N, K): normalization
+    and the mean over the dihedral group are part of it. Class names and threshold are in its metadata.
+
+    Raises:
+        InputError: the packages of the extra ``onnx`` are not installed.
+        RuntimeError: the exported model does not say what ours does.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  # torch's exporter needs it, and says so in a traceback
+    except ImportError as error:
+        raise InputError(f"{error}: pip install -c constraints.txt -e '.[onnx]'") from None
+    card = model_card(predictor)
+    images = _random_images(predictor, 5)
+    with _quiet():
+        program = torch.onnx.export(
+            predictor.network.eval(),
+            (torch.from_numpy(images[:2]),),
+            input_names=["images"],
+            output_names=["probabilities"],
+            dynamic_shapes={"images": {0: torch.export.Dim("n")}},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    onnx.helper.set_model_props(model, _metadata(predictor))
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"images": images})
+    difference = float(np.abs(found - predictor.network.predict(images)).max())
+    if difference > TOLERANCE:
+        raise RuntimeError(f"the exported model's probabilities differ from ours by {difference:.2g}")
+    folder.mkdir(parents=True, exist_ok=True)
+    replace(folder / MODEL, content)
+    replace(folder / MODEL_CARD, card.encode())
+    return folder / MODEL, folder / MODEL_CARD
+
+
+def model_card(predictor: Predictor) -> str:
+    """Return the card as Markdown: data, scores, intended use, limits (Mitchell et al., 2019).
+
+    Raises:
+        InputError: the model does not say what it is.
+    """
+    try:
+        return render("model_card.md.j2", predictor=predictor, card=predictor.card, version=__version__)
+    except (UndefinedError, TypeError, ValueError) as error:
+        raise InputError(f"{CARD} does not say enough for a card: {error}") from None
+
+
+def _metadata(predictor: Predictor) -> dict[str, str]:
+    return {
+        "class_names": json.dumps(predictor.class_names),
+        "threshold": repr(predictor.threshold),
+        "input": f"uint8 (N, {predictor.size}, {predictor.size}, {predictor.channels}), 0 to 255, RGB or grey",
+        "output": "probabilities, mean over the eight views of the dihedral group",
+        "bloodtune": __version__,
+    }
+
+
+def _random_images(predictor: Predictor, count: int) -> np.ndarray:
+    shape = (count, predictor.size, predictor.size, predictor.channels)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # of torch's own deprecations
+        yield

@@ -1,0 +1,203 @@
+"""A trained classifier put to use: photographs in, classes and their probabilities out, several at a time."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import math
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from bloodtune.data.npz import load_images
+from bloodtune.errors import InputError
+from bloodtune.inference.classifier import CARD, Classifier
+from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable, is_blood
+from bloodtune.inference.photographs import find_photographs, read_tile, tile_picture
+from bloodtune.training.augmentation import dihedral_views
+from bloodtune.training.models.layers import lay_out
+
+# Photographs that a thread reads before it predicts them: enough for the network's full speed, little to hold.
+_CHUNK = 64
+
+
+class Deployment(nn.Module):
+    """A classifier as it is used: uint8 images (N, H, W, C) to probabilities, float32 (N, K).
+
+    They are the mean over the eight views of the dihedral group, in float32 whatever the processor, so that every
+    machine says the same; batch norms are folded into the convolutions before them. (The scores of a summary average
+    over more views where the network was trained with shifts, which is slower than it is better.)
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        network = copy.deepcopy(classifier.network).cpu().eval()
+        _fold_norms(network)
+        lay_out(network, plain=True)  # our pooling holds Python's lock, and cannot be exported
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities of a batch."""
+        views = dihedral_views(images.permute(0, 3, 1, 2))
+        return torch.stack([self.network(view).softmax(1) for view in views]).mean(0)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return the probabilities of any number of images."""
+        with torch.inference_mode():
+            chunks = torch.split(torch.from_numpy(np.array(images)), _CHUNK)
+            return torch.cat([self(chunk) for chunk in chunks]).numpy()
+
+
+class Image(NamedTuple):
+    """What is to be predicted: its name, and its file or its pixels, uint8 (H, W, C)."""
+
+    name: str
+    place: Path | IO[bytes] | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A trained model, loaded: ``card`` is all that its ``model.json`` says.
+
+    At or above ``threshold`` a prediction is sure: on the validation split 99 % of those were right.
+    """
+
+    network: Deployment
+    class_names: tuple[str, ...]
+    size: int
+    channels: int
+    threshold: float
+    card: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path | str, threshold: float | None = None) -> Predictor:
+        """Read a model that a summary wrote; nothing in it is executed.
+
+        Raises:
+            InputError: there is none in ``folder``, it is damaged, or it has no threshold and none was given.
+        """
+        folder = Path(folder)
+        classifier = Classifier.load(folder)
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        found = card.get("threshold") if threshold is None else threshold
+        if not isinstance(found, (int, float)) or not math.isfinite(found):
+            raise InputError(f"{folder / CARD} has no threshold, below which a prediction is unsure; give --threshold")
+        names = classifier.class_names
+        if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"{folder / CARD}: class_names {list(names)}; allowed: texts, each once")
+        if not isinstance(card.setdefault("data", {}), dict):
+            raise InputError(f"{folder / CARD}: data is {type(card['data']).__name__}; allowed: an object")
+        return cls(Deployment(classifier), names, classifier.size, classifier.channels, float(found), card)
+
+    @property
+    def synthetic(self) -> bool:
+        """Tell whether the model was trained on a stand-in, so that what it says of real cells means nothing."""
+        return bool(self.card["data"].get("synthetic"))
+
+    @property
+    def blood(self) -> bool:
+        """Tell whether it knows the classes of a differential count."""
+        return is_blood(self.class_names)
+
+    def predict(
+        self, images: Iterable[Image], *, crop: int | None = None, preview: int = 0, workers: int | None = None
+    ) -> Iterator[Prediction | Unreadable]:
+        """Predict images, such as those that ``find`` gives, in their order; a few hundred are held at a time.
+
+        ``crop`` and ``preview`` are as in ``photographs.read_tile``; ``workers`` is the number of threads (default:
+        one a core).
+        """
+        workers = workers or len(os.sched_getaffinity(0))
+        rest, waiting = iter(images), deque[Future[list[Prediction | Unreadable]]]()
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            try:
+                while chunk := list(itertools.islice(rest, _CHUNK)):
+                    waiting.append(pool.submit(self._predict_chunk, chunk, crop, preview))
+                    if len(waiting) > 2 * workers:
+                        yield from waiting.popleft().result()
+                while waiting:
+                    yield from waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def find(self, paths: Iterable[Path | str]) -> Iterator[Image]:
+        """Give the images that ``paths`` lead to: photographs, those in folders, and those in ``.npz`` files.
+
+        Raises:
+            InputError: there is nothing at a path, a folder has no photograph, or an ``.npz`` file no images for this
+                model.
+        """
+        for path in map(Path, paths):
+            if path.suffix.lower() == ".npz" and os.path.isfile(path):
+                yield from self._rows(path)
+            else:
+                yield from (Image(_name(file), file) for file in find_photographs([path]))
+
+    def _rows(self, path: Path) -> Iterator[Image]:
+        for array, images in load_images(path).items():
+            expected = (self.size, self.size, self.channels)
+            if images.shape[1:] != expected:
+                raise InputError(f"{path}: {array} has images of {images.shape[1:]}; this model takes {expected}")
+            yield from (Image(f"{_name(path)}:{array}[{row}]", image) for row, image in enumerate(images))
+
+    def _predict_chunk(self, chunk: Sequence[Image], crop: int | None, preview: int) -> list[Prediction | Unreadable]:
+        read = [self._read(image, crop, preview) for image in chunk]
+        tiles = [one[0] for one in read if not isinstance(one, Unreadable)]
+        probabilities = iter(self.network.predict(np.stack(tiles)) if tiles else ())
+        return [
+            one if isinstance(one, Unreadable) else self._prediction(image.name, next(probabilities), one[1])
+            for image, one in zip(chunk, read, strict=True)
+        ]
+
+    def _read(self, image: Image, crop: int | None, preview: int) -> tuple[np.ndarray, bytes] | Unreadable:
+        if isinstance(image.place, np.ndarray):
+            return image.place, tile_picture(image.place) if preview else b""
+        try:
+            return read_tile(image.place, size=self.size, channels=self.channels, crop=crop, preview=preview)
+        except InputError as error:
+            return Unreadable(image.name, str(error))
+
+    def _prediction(self, name: str, probabilities: np.ndarray, picture: bytes) -> Prediction:
+        second, first = np.argsort(probabilities, kind="stable")[-2:]
+        sure = float(probabilities[first]) >= self.threshold
+        return Prediction(name, self.class_names[first], self.class_names[second], probabilities, sure, picture)
+
+
+def classify(
+    paths: Iterable[Path | str] | Path | str,
+    model: Path | str = BEST_MODEL,
+    *,
+    crop: int | None = None,
+    threshold: float | None = None,
+) -> list[Prediction | Unreadable]:
+    """Predict photographs with the model in a folder; the arguments are those of ``Predictor``.
+
+    Raises:
+        InputError: there is no model, or a path leads to no photograph.
+    """
+    chosen = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    predictor = Predictor.load(model, threshold)
+    return list(predictor.predict(predictor.find(chosen), crop=crop))
+
+
+def _name(file: Path) -> str:
+    return os.fsencode(file).decode(errors="backslashreplace")  # a name need not be text
+
+
+def _fold_norms(network: nn.Module) -> None:
+    for part in network.children():
+        _fold_norms(part)
+    if isinstance(network, nn.Sequential):
+        for index, (first, second) in enumerate(itertools.pairwise(network)):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                network[index], network[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()

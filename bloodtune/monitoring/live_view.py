@@ -1,0 +1,172 @@
+"""The live screen of a search, drawn from what is known at a moment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bloodtune.run.records import EpochRecord, TrialRecord
+from bloodtune.space.configuration import Configuration, describe
+
+WIDEST = 110
+_TRIALS = 12  # running ones, of which more would not fit below each other
+_LEVELS = "▁▂▃▄▅▆▇█"
+_TRACK = 27  # columns of a learning curve
+_FOOT = 0.3  # macro-F1 at the foot of a learning curve
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial under way, with its curve so far."""
+
+    trial: int
+    label: str
+    configuration: Configuration
+    epochs: Sequence[EpochRecord]
+
+
+@dataclass(frozen=True)
+class View:
+    """A search at a moment.
+
+    ``counts`` has the trials by state, ``bests`` the best validation macro-F1 after each finished trial, ``saved`` the
+    epochs that stopped trials were spared, ``needed`` what a trial has to reach at a rung to go on.
+    """
+
+    title: str
+    budget: int
+    counts: Mapping[str, int]
+    epochs: int
+    saved: int
+    images_per_second: float
+    elapsed: float
+    left: float
+    load: str
+    best: TrialRecord | None
+    bests: Sequence[float]
+    running: Sequence[Running]
+    rungs: Sequence[int]
+    max_epochs: int
+    needed: Mapping[int, float]
+    stopping: str = ""
+
+    @property
+    def finished(self) -> int:
+        """Number of trials that have ended."""
+        return sum(number for state, number in self.counts.items() if state != "running")
+
+    def line(self) -> str:
+        """Return all that fits into one line of a log."""
+        parts = [
+            f"{self.finished}/{self.budget} trials",
+            *(f"{number} {state}" for state, number in self.counts.items() if number),
+            f"{self.epochs:,} epochs ({self._saved()})",
+            f"{self.images_per_second:,.0f} images/s",
+            f"best {self.best.best_val_macro_f1:.4f} (trial {self.best.trial})" if self.best else "no score yet",
+            f"{clock(self.elapsed)} elapsed, about {clock(self.left)} left",
+        ]
+        return ", ".join(parts)
+
+    def screen(self, width: int) -> Panel:
+        """Return the screen for a terminal ``width`` columns wide."""
+        width = min(width, WIDEST)
+        text = f"{self.finished}/{self.budget} trials  {clock(self.elapsed)} elapsed  {clock(self.left)} left"
+        head = Table.grid(padding=(0, 2, 0, 0))
+        bar = ProgressBar(total=self.budget, completed=self.finished, width=max(4, width - len(text) - 6))
+        head.add_row(bar, Text(text, no_wrap=True))
+        counts = "  ".join(f"{number} {state}" for state, number in self.counts.items())
+        facts = Text(f"{counts}  ·  {self.epochs:,} epochs, {self._saved()}")
+        speed = Text(f"{self.images_per_second:,.0f} images/s  ·  {self.load}", "dim")
+        return Panel(
+            Group(head, facts, speed, Text(), *self._best(width - 4), Text(), self._running(width - 4)),
+            title=Text(f"bloodtune  {self.title}"),
+            subtitle=Text(f"{self.stopping}: stopping" if self.stopping else "Ctrl-C stops and keeps everything"),
+            width=width,
+        )
+
+    def _saved(self) -> str:
+        spent = self.saved + self.epochs
+        return f"ASHA saved {self.saved:,}, {self.saved / spent:.0%}" if self.saved else "none saved yet"
+
+    def _best(self, width: int) -> list[RenderableType]:
+        if self.best is None or self.best.best_val_macro_f1 is None:
+            return [Text("best so far: no score yet")]
+        line = Text("best so far ")
+        line.append(f"{self.best.best_val_macro_f1:.4f}", "bold green")
+        line.append(f" macro-F1, trial {self.best.trial}, epoch {self.best.best_epoch} ")
+        line.append(sparkline(self.bests, width - line.cell_len), "green")
+        name = f"{self.best.label}: " if self.best.label else ""
+        return [line, Text("  ").append(name, "cyan").append(describe(self.best.configuration), "dim")]
+
+    def _running(self, width: int) -> Table:
+        table = Table.grid(padding=(0, 1))
+        for _ in range(3):
+            table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis", width=max(8, width - _TRACK - len(self.rungs) - 30))
+        for trial in self.running[:_TRIALS]:
+            last = trial.epochs[-1] if trial.epochs else None
+            reached = last.epoch if last else 0
+            table.add_row(
+                f"#{trial.trial} {last.val_macro_f1:.4f}" if last else f"#{trial.trial}      -",
+                self._track(trial),
+                Text(f"{reached}/{self.max_epochs}{self._need(reached)}"),
+                Text(trial.label or describe(trial.configuration), "dim"),
+            )
+        if len(self.running) > _TRIALS:
+            table.add_row("", "", "", Text(f"and {len(self.running) - _TRIALS} more", "dim"))
+        return table
+
+    def _need(self, reached: int) -> str:
+        rung = next((rung for rung in self.rungs if rung > reached and rung in self.needed), None)
+        return f", {self.needed[rung]:.4f} at {rung}" if rung else ""
+
+    def _track(self, trial: Running) -> Text:
+        """Draw a learning curve over all epochs, with a line after each rung."""
+        columns = min(self.max_epochs, _TRACK)
+        scores = {epoch.epoch: epoch.val_macro_f1 for epoch in trial.epochs}
+        text = Text()
+        before = 0
+        for column in range(columns):
+            epoch = math.ceil((column + 1) * self.max_epochs / columns)
+            known = [scores[e] for e in range(before + 1, epoch + 1) if e in scores]
+            text.append(_level(known[-1], self._top()) if known else "·", "cyan" if known else "dim")
+            if any(before < rung <= epoch for rung in self.rungs):
+                text.append("│", "yellow")
+            before = epoch
+        return text
+
+    def _top(self) -> float:
+        return (self.best.best_val_macro_f1 if self.best else None) or 0.9
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Return scores as a line of at most ``width`` blocks, the last of each group, by the logarithm of their error.
+
+    The foot is the lowest score above 0, the top the highest.
+    """
+    groups = min(len(values), max(width, 1))
+    shown = [values[math.ceil((i + 1) * len(values) / groups) - 1] for i in range(groups)]
+    foot, top = min(filter(None, shown), default=0.0), max(shown, default=0.0)
+    return "".join(_level(value, top, foot) for value in shown)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as minutes and seconds, or hours and minutes; a question mark where it is not known."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes}:{rest:02d}"
+
+
+def _level(score: float, top: float, foot: float = _FOOT) -> str:
+    worst, best = math.log(max(1 - foot, 1e-4)), math.log(max(1 - top, 1e-4))
+    share = (worst - math.log(max(1 - score, 1e-4))) / max(worst - best, 1e-9)
+    return _LEVELS[round(min(max(share, 0.0), 1.0) * (len(_LEVELS) - 1))]

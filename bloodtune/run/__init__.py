@@ -1,0 +1,1 @@
+"""One search on disk: its records, checkpoints and provenance; no Ray, no torch."""

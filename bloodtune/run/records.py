@@ -1,0 +1,170 @@
+"""What a search puts on record: proposals, epochs and trials, as rows and back."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any, Final
+
+from bloodtune.space.configuration import FIELD_NAMES, Configuration
+
+COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
+
+CONFIG_PREFIX = "config."
+
+CURVE_COLUMNS = ("trial", "epoch", "train_loss", "val_loss", "val_accuracy", "val_macro_f1", "seconds")
+
+OBJECTIVE: Final = "val_macro_f1"
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch of one training left behind; ``seconds`` is its time, validation included."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    val_macro_f1: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One finished trial: a row of ``trials.csv``.
+
+    ``val_macro_f1`` and ``val_accuracy`` are those of the last epoch and, like the best ones, None where no
+    epoch was finished. ``retries`` counts how often it went on in another process after its own had died, ``label``
+    names a configuration that the recipe enqueued, ``message`` says why a trial failed.
+    """
+
+    trial: int
+    state: str
+    epochs: int
+    val_macro_f1: float | None
+    best_val_macro_f1: float | None
+    best_epoch: int | None
+    val_accuracy: float | None
+    train_seconds: float
+    parameters: int | None
+    started: str
+    retries: int
+    label: str
+    message: str
+    configuration: Configuration
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the row of ``trials.csv``, one ``config.*`` column a hyperparameter."""
+        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "configuration"}
+        config = self.configuration.to_mapping()
+        return row | {CONFIG_PREFIX + name: config.get(name) for name in FIELD_NAMES}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, str]) -> TrialRecord:
+        """Read a row of ``trials.csv``; an empty cell is None where the field may be."""
+        values = {
+            f.name: _parse(str(f.type), row[f.name]) for f in dataclasses.fields(cls) if f.name != "configuration"
+        }
+        config = {
+            f.name: _parse(str(f.type), cell)
+            for f in dataclasses.fields(Configuration)
+            if (cell := row[CONFIG_PREFIX + f.name])
+        }
+        return cls(**values, configuration=Configuration.from_mapping(config))
+
+
+TRIAL_COLUMNS = (
+    *(f.name for f in dataclasses.fields(TrialRecord) if f.name != "configuration"),
+    *(CONFIG_PREFIX + name for name in FIELD_NAMES),
+)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration as it was proposed; it is on disk before its trial starts."""
+
+    trial: int
+    label: str
+    configuration: Configuration
+
+    def to_line(self) -> str:
+        """Return the line of ``proposals.jsonl``."""
+        row = {"trial": self.trial, "label": self.label, "config": self.configuration.to_mapping()}
+        return json.dumps(row)
+
+    @classmethod
+    def from_line(cls, line: str) -> Proposal:
+        """Read a line of ``proposals.jsonl``."""
+        row = json.loads(line)
+        return cls(int(row["trial"]), str(row["label"]), Configuration.from_mapping(row["config"]))
+
+
+def scored(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials with a score: a failed one has no claim to it, however good it was before."""
+    return [record for record in records if record.best_val_macro_f1 is not None and record.state != FAILED]
+
+
+def best_so_far(records: Iterable[TrialRecord]) -> list[float]:
+    """Return the best validation macro-F1 after each trial, 0 before the first score."""
+    scores = (0.0 if record.state == FAILED else record.best_val_macro_f1 or 0.0 for record in records)
+    return list(itertools.accumulate(scores, max))
+
+
+def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Return the trial with the highest validation macro-F1 of any epoch, the first one of equals.
+
+    Failed trials do not count, however good they were before.
+    """
+    return max(scored(records), key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
+
+
+def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
+    """Return the best trials, at most ``count``, of those that reached the highest rung that any of them reached.
+
+    The last epoch is the highest of all. Failed trials do not count.
+    """
+
+    def reached(record: TrialRecord) -> int:
+        return sum(record.epochs >= rung for rung in rungs) + (record.state == COMPLETE)
+
+    known = scored(records)
+    highest = max(map(reached, known), default=0)
+    furthest = [record for record in known if reached(record) == highest]
+    return sorted(furthest, key=lambda record: record.best_val_macro_f1 or 0.0, reverse=True)[:count]
+
+
+def epoch_row(trial: int, epoch: EpochRecord) -> tuple[int | float, ...]:
+    """Return the row of ``curves.csv``."""
+    return (trial, *dataclasses.astuple(epoch))
+
+
+def to_csv(*rows: Iterable[Any]) -> str:
+    """Return rows as the lines of a CSV file."""
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def parse_trial(line: str) -> TrialRecord:
+    """Read a line of ``trials.csv``."""
+    return TrialRecord.from_row(dict(zip(TRIAL_COLUMNS, next(csv.reader([line])), strict=True)))
+
+
+def parse_epoch(line: str) -> tuple[int, EpochRecord]:
+    """Read a line of ``curves.csv``: the trial's number, and the epoch."""
+    trial, epoch, *values = line.split(",")
+    return int(trial), EpochRecord(int(epoch), *map(float, values))
+
+
+def _parse(annotation: str, cell: str) -> Any:
+    kind, optional = annotation.split(" |")[0], "None" in annotation
+    if cell == "" and optional:
+        return None
+    if kind == "bool":
+        return cell == "True"
+    return {"int": int, "float": float, "str": str}[kind](cell)

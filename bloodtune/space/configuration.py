@@ -1,0 +1,164 @@
+"""One configuration: every hyperparameter that decides a training, checked where it is built."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bloodtune.errors import InputError, unknown_name
+
+FAMILIES = ("mlnn", "cnn", "lightweight", "residual")
+LOSSES = ("cross_entropy", "nll", "weighted_cross_entropy", "focal", "label_smoothing")
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "one_cycle", "cosine")
+NORMALIZATIONS = ("zscore", "minmax")
+
+CHOICES = {
+    "family": FAMILIES,
+    "normalization": NORMALIZATIONS,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
+
+# field: (the field that decides, the values under which the first one is needed); elsewhere it must stay None.
+_CONDITIONS = {
+    "hidden_layers": ("family", ("mlnn",)),
+    "hidden_size": ("family", ("mlnn",)),
+    "width": ("family", ("cnn", "lightweight", "residual")),
+    "label_smoothing": ("loss", ("label_smoothing",)),
+    "focal_gamma": ("loss", ("focal",)),
+    "momentum": ("optimizer", ("sgd",)),
+    "nesterov": ("optimizer", ("sgd",)),
+}
+
+# field: (lowest, highest) value allowed, both included; what a recipe searches is narrower.
+_BOUNDS = {
+    "hidden_layers": (1, 8),
+    "hidden_size": (8, 8192),
+    "width": (4, 512),
+    "dropout": (0.0, 0.9),
+    "label_smoothing": (0.0, 0.5),
+    "focal_gamma": (0.0, 10.0),
+    "learning_rate": (1e-7, 100.0),
+    "momentum": (0.0, 0.999),
+    "weight_decay": (0.0, 10.0),
+    "batch_size": (2, 65536),
+    "shift": (0, 7),  # below the smallest side, of which the pixels are reflected
+    "stain": (0.0, 0.5),
+    "cutout": (0, 16),
+    "ema": (0.0, 0.5),
+}
+
+_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """The hyperparameters of one training; a field that does not apply is None.
+
+    ``hidden_layers`` and ``hidden_size`` (units) shape the MLNN; ``width`` is the number of channels of the
+    first convolution of the other families. ``normalization`` of the pixels is by the channels' mean and standard
+    deviation (``zscore``), or to -1 and 1 as in MedMNIST's examples (``minmax``). ``shift`` and ``cutout`` are
+    pixels, ``stain`` is the standard deviation of the optical-density jitter, ``ema`` the averaging window as a
+    share of the steps taken so far (0 switches each of them off). ``learning_rate`` is the peak of the schedule.
+
+    Raises:
+        InputError: a value outside its range or choices, a field missing, or one that does not apply.
+    """
+
+    family: str
+    hidden_layers: int | None = None
+    hidden_size: int | None = None
+    width: int | None = None
+    normalization: str = "zscore"
+    dropout: float = 0.0
+    loss: str = "cross_entropy"
+    label_smoothing: float | None = None
+    focal_gamma: float | None = None
+    optimizer: str
+    learning_rate: float
+    momentum: float | None = None
+    nesterov: bool | None = None
+    weight_decay: float = 0.0
+    batch_size: int = 128
+    schedule: str = "constant"
+    dihedral: bool = False
+    shift: int = 0
+    stain: float = 0.0
+    cutout: int = 0
+    ema: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in FIELD_NAMES:
+            check_value(name, getattr(self, name))
+        for name, (decider, values) in _CONDITIONS.items():
+            applies = getattr(self, decider) in values
+            if applies and getattr(self, name) is None:
+                raise InputError(f"{name} is missing: {decider} = {getattr(self, decider)!r} needs it")
+            if not applies and getattr(self, name) is not None:
+                raise InputError(
+                    f"{name} = {getattr(self, name)!r} does not apply to {decider} = "
+                    f"{getattr(self, decider)!r}, only to {', '.join(values)}"
+                )
+        if self.nesterov and not self.momentum:
+            raise InputError("nesterov = true needs momentum above 0")
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Configuration:
+        """Build a configuration from names and values; None means that a field does not apply."""
+        for name in mapping:
+            if name not in FIELD_NAMES:
+                raise InputError(unknown_name("hyperparameter", name, FIELD_NAMES))
+        missing = [name for name in _REQUIRED if mapping.get(name) is None]
+        if missing:
+            raise InputError(f"{', '.join(missing)} missing from the configuration")
+        return cls(**{name: value for name, value in mapping.items() if value is not None})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the fields that apply, in their order."""
+        return {name: value for name in FIELD_NAMES if (value := getattr(self, name)) is not None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Configuration:
+        """Return the same one, which cannot change: Tune copies what a trial is made of again and again."""
+        return self
+
+
+_TYPES = {field.name: str(field.type) for field in dataclasses.fields(Configuration)}
+_REQUIRED = tuple(f.name for f in dataclasses.fields(Configuration) if f.default is dataclasses.MISSING)
+FIELD_NAMES = tuple(_TYPES)
+INTEGER_FIELDS = frozenset(name for name, annotation in _TYPES.items() if annotation.startswith("int"))
+
+
+def check_value(name: str, value: Any) -> None:
+    """Check the value of one hyperparameter by itself.
+
+    Raises:
+        InputError: ``value`` has another type, or lies outside the range or choices of the field ``name``.
+    """
+    expected, _, optional = _TYPES[name].partition(" |")
+    if value is None and optional:
+        return
+    fits: bool = isinstance(value, _KINDS[expected]) and (expected == "bool" or not isinstance(value, bool))
+    if not fits:
+        raise InputError(f"{name} = {value!r}: expected {expected}, got {type(value).__name__}")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise InputError(unknown_name(name, value, CHOICES[name]))
+    if name in _BOUNDS:
+        low, high = _BOUNDS[name]
+        if not low <= value <= high:  # true of NaN
+            raise InputError(f"{name} = {value!r}: allowed from {low} to {high}")
+
+
+def describe(configuration: Configuration) -> str:
+    """Return a configuration in one line, what is switched off left out."""
+    words = []
+    for name, value in configuration.to_mapping().items():
+        if not value or value == "constant":
+            continue
+        text = f"{value:.2g}" if isinstance(value, float) else str(value)
+        spoken = name.replace("learning_rate", "rate").replace("_", " ")
+        words.append(spoken if value is True else text if isinstance(value, str) else f"{spoken} {text}")
+    return ", ".join(words)

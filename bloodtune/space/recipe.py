@@ -1,0 +1,95 @@
+"""A recipe: the space, the sampler, ASHA's numbers and the configurations to try first."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tomli_w
+
+from bloodtune.errors import InputError
+from bloodtune.space.configuration import Configuration
+from bloodtune.space.parameter import Parameter
+
+SAMPLERS = ("tpe", "random", "enqueued")
+
+
+@dataclass(frozen=True)
+class Asha:
+    """Asynchronous successive halving (Li et al. 2020): ``max_epochs`` is R, ``first_rung`` r, the factor eta."""
+
+    max_epochs: int
+    first_rung: int
+    reduction_factor: int
+
+    def __post_init__(self) -> None:
+        for name, low in (("max_epochs", 1), ("first_rung", 1), ("reduction_factor", 2)):
+            value = getattr(self, name)
+            if not is_whole(value, low):
+                raise InputError(f"asha.{name} = {value!r}: allowed are whole numbers from {low}")
+        if self.first_rung > self.max_epochs:
+            raise InputError(f"asha.first_rung = {self.first_rung} is above max_epochs = {self.max_epochs}")
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs at which a trial may be stopped; empty where ``first_rung`` is the last epoch."""
+        rungs, epoch = [], self.first_rung
+        while epoch < self.max_epochs:
+            rungs.append(epoch)
+            epoch *= self.reduction_factor
+        return tuple(rungs)
+
+    def with_max_epochs(self, max_epochs: int) -> Asha:
+        """Return the same for another last epoch; where no trial was stopped, none will be."""
+        first_rung = min(self.first_rung, max_epochs) if self.rungs else max_epochs
+        return Asha(max_epochs, first_rung, self.reduction_factor)
+
+
+@dataclass(frozen=True)
+class Enqueued:
+    """A configuration that is tried before anything is sampled; ``epochs`` are the paper's, where it gives them."""
+
+    label: str
+    source: str
+    configuration: Configuration
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to search: the space, the sampler, ASHA's numbers and the configurations to try first.
+
+    ``text`` is the recipe as used, in TOML, with all that it extends and enqueues written out.
+    """
+
+    description: str
+    sampler: str
+    startup_trials: int
+    asha: Asha
+    parameters: tuple[Parameter, ...]
+    enqueued: tuple[Enqueued, ...]
+    text: str
+
+    def expected_epochs(self, budget: int) -> int:
+        """Epochs of ``budget`` trials if ASHA kept just one in ``reduction_factor`` at each rung."""
+        total, alive, last = 0.0, float(budget), 0
+        for rung in (*self.asha.rungs, self.asha.max_epochs):
+            total += alive * (rung - last)
+            alive, last = max(1.0, alive / self.asha.reduction_factor), rung
+        return round(total)
+
+
+def enqueue_first(recipe: Recipe, entries: Sequence[Enqueued]) -> Recipe:
+    """Return the recipe with more configurations ahead of those that it enqueues."""
+    content = tomllib.loads(recipe.text)
+    tables = [{"label": e.label, "source": e.source, **e.configuration.to_mapping()} for e in entries]
+    content["configuration"] = [*tables, *content.get("configuration", [])]
+    return dataclasses.replace(recipe, enqueued=(*entries, *recipe.enqueued), text=tomli_w.dumps(content))
+
+
+def is_whole(value: Any, low: int) -> bool:
+    """Tell whether a value is a whole number of at least ``low``."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= low

@@ -1,0 +1,63 @@
+"""Training and validation split as tensors on one device."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bloodtune.data.npz import Split
+
+
+@dataclass(frozen=True)
+class DeviceSplits:
+    """Training and validation split as tensors on one device, uint8 images (N, H, W, C) and int64 labels (N,).
+
+    ``mean`` and ``deviation`` (C,) are those of the training pixels on the scale 0 to 255; ``class_counts`` (K,)
+    those of the training labels.
+    """
+
+    train_images: torch.Tensor
+    train_labels: torch.Tensor
+    val_images: torch.Tensor
+    val_labels: torch.Tensor
+    mean: torch.Tensor
+    deviation: torch.Tensor
+    class_counts: torch.Tensor
+
+    @classmethod
+    def load(cls, train: Split, val: Split, device: torch.device | str = "cpu") -> DeviceSplits:
+        """Put the splits on ``device``; on the CPU the arrays are shared, not copied."""
+        mean, deviation = _pixel_statistics(train.images)
+        return cls(
+            train_images=_to_device(train.images, device),
+            train_labels=_to_device(train.labels, device),
+            val_images=_to_device(val.images, device),
+            val_labels=_to_device(val.labels, device),
+            mean=torch.tensor(mean, dtype=torch.float32, device=device),
+            deviation=torch.tensor(deviation, dtype=torch.float32, device=device),
+            class_counts=torch.tensor(np.bincount(train.labels), device=device),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the tensors are on."""
+        return self.train_images.device
+
+
+def _to_device(array: np.ndarray, device: torch.device | str) -> torch.Tensor:
+    with warnings.catch_warnings():
+        # Arrays from Ray's object store are read-only; nothing here writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array).to(device)
+
+
+def _pixel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # From how often each of the 256 values occurs: exact, and no copy as floats.
+    channels = _to_device(images, "cpu").flatten(0, 2).unbind(1)
+    counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels]).numpy()
+    values, pixels = np.arange(256), len(channels[0])
+    mean = counts @ values / pixels
+    return mean, np.sqrt(np.maximum(counts @ values**2 / pixels - mean**2, 1e-6))

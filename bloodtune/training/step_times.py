@@ -1,0 +1,180 @@
+"""Training steps timed in every precision, once per machine: what the choice of a search's numerics rests on.
+
+Flags say what a chip can do, not what it does well: some compute bfloat16 at half the speed of float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+
+from bloodtune import __version__
+from bloodtune.space.configuration import Configuration
+from bloodtune.training.numerics import AUTO, PLAIN, Numerics, StepTimes, supported_precisions
+from bloodtune.training.splits import DeviceSplits
+from bloodtune.training.trainer import Training
+
+# Seconds that a timed step should take on a CPU: as many images as that allows, a power of two. 16 give the ratios of
+# 128 within a few per cent, but for an MLNN, whose weights take a share of each step.
+CPU_STEP = 0.03
+CPU_IMAGES = (64, 32, 16)
+
+# Steps per timed round on a GPU, of full batches: three run as they are, then one is recorded and replayed.
+GPU_STEPS = 8
+
+# Timed rounds, of which the fastest counts. In each round all variants take turns. The larger number is for families
+# whose first rounds say that PyTorch's own layers are faster than ours, which is rarely more than noise.
+ROUNDS, DOUBTFUL_ROUNDS = 2, 6
+
+# A precision is dropped without timing if a step on few images takes this many times longer than in float32.
+HOPELESS, FEW = 2.0, 8
+
+_CACHE_FILE = "step_times.json"
+
+
+def one_per_family(configurations: Iterable[Configuration]) -> list[Configuration]:
+    """Return the first configuration of each family; MLNNs last, as they cannot rule a slow precision out quickly."""
+    first: dict[str, Configuration] = {}
+    for configuration in configurations:
+        first.setdefault(configuration.family, configuration)
+    return sorted(first.values(), key=lambda one: one.family == "mlnn")
+
+
+def measure_steps(splits: DeviceSplits, configurations: Sequence[Configuration], asked: str = AUTO) -> StepTimes:
+    """Time training steps of each configuration, one per family, in every precision of the device.
+
+    Steps that this machine has timed before come from the cache.
+
+    Args:
+        splits: on the device that trains; the first images of the training split are used.
+        configurations: one per family.
+        asked: a precision to time beside float32, or ``auto`` for all.
+
+    Returns:
+        The seconds by family and variant. A precision that is far slower than float32 is missing.
+    """
+    device = splits.device
+    precisions = [p for p in supported_precisions(device.type) if asked in (AUTO, p) or p == "float32"]
+    cache = _Cache()
+    times: dict[str, dict[str, float]] = {}
+    for configuration in configurations:
+        key = _key(splits, configuration, precisions)
+        found = cache.get(key)
+        if found is None:
+            found = _time_variants(splits, configuration, precisions)
+            cache.put(key, found)
+        times[configuration.family] = found
+        precisions = [p for p in precisions if p in found]  # what one family drops, the search cannot use
+    cache.save()
+    return times
+
+
+def describe_chip(device: torch.device | str = "cpu") -> str:
+    """Return the name of what ``device`` computes on, with the instructions that decide its speed."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name()
+    known = torch.cpu.get_capabilities()
+    wanted = ("amx_bf16", "avx512_bf16", "avx512_f", "avx2", "sve", "bf16")
+    flags = [name for name in wanted if known.get(name)]
+    name = str(known.get("cpu_name") or platform.processor() or platform.machine())
+    return f"{name} ({', '.join(flags) or 'no vector flags known'})"
+
+
+def _time_variants(splits: DeviceSplits, configuration: Configuration, precisions: Sequence[str]) -> dict[str, float]:
+    variants = {name: Numerics(name) for name in precisions}
+    if splits.device.type == "cuda":
+        images = GPU_STEPS * configuration.batch_size
+    else:
+        few = {name: _first_seconds(make_step(splits, configuration, one, FEW)) for name, one in variants.items()}
+        variants = {name: one for name, one in variants.items() if few[name] <= HOPELESS * few["float32"]}
+        variants[PLAIN] = Numerics(plain_layers=(configuration.family,))
+        fitting = (count for count in CPU_IMAGES if few["float32"] * count / FEW <= CPU_STEP)
+        images = next(fitting, CPU_IMAGES[-1])
+    steps = {name: make_step(splits, configuration, one, images) for name, one in variants.items()}
+    best = dict.fromkeys(steps, math.inf)
+    for done in range(1 + DOUBTFUL_ROUNDS):  # in the first one libraries set themselves up
+        if done > ROUNDS and best["float32"] <= best.get(PLAIN, math.inf):
+            break
+        for name, step in steps.items():
+            best[name] = min(best[name], _seconds(step))
+    return best
+
+
+def make_step(
+    splits: DeviceSplits, configuration: Configuration, numerics: Numerics, images: int
+) -> Callable[[], float]:
+    """Return a function that trains for an epoch of the first ``images``, at a rate at which nothing diverges."""
+    part = dataclasses.replace(
+        splits, train_images=splits.train_images[:images], train_labels=splits.train_labels[:images]
+    )
+    slow = dataclasses.replace(configuration, learning_rate=1e-6)
+    return Training(slow, part, max_epochs=10**6, seed=0, numerics=numerics).train_epoch
+
+
+def _first_seconds(step: Callable[[], float]) -> float:
+    step()
+    return _seconds(step)
+
+
+def _seconds(step: Callable[[], float]) -> float:
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started
+
+
+def _key(splits: DeviceSplits, configuration: Configuration, precisions: Sequence[str]) -> str:
+    values = configuration.to_mapping()
+    what: list[Any] = [torch.__version__, __version__, describe_chip(splits.device), os.cpu_count(), _layers_digest()]
+    what += [values, list(splits.train_images.shape[1:]), list(precisions), torch.get_num_threads()]
+    return hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()[:16]
+
+
+def _layers_digest() -> str:
+    folder = Path(__file__).parent / "models"
+    files = sorted(folder.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+class _Cache:
+    """Step times on disk. A file that cannot be read is measured anew; one that cannot be written is left."""
+
+    def __init__(self) -> None:
+        self._file = Path(platformdirs.user_cache_dir("bloodtune")) / _CACHE_FILE
+        self._new = False
+        try:
+            content = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            content = {}
+        self._content: dict[str, Any] = content if isinstance(content, dict) else {}
+
+    def get(self, key: str) -> dict[str, float] | None:
+        found = self._content.get(key)
+        if not isinstance(found, dict) or "float32" not in found:
+            return None
+        is_whole = all(isinstance(s, (int, float)) and 0 < s < math.inf for s in found.values())
+        return found if is_whole else None
+
+    def put(self, key: str, seconds: dict[str, float]) -> None:
+        self._content[key] = {name: round(value, 6) for name, value in seconds.items()}
+        self._new = True
+
+    def save(self) -> None:
+        if not self._new:
+            return
+        temporary = self._file.with_name(f".{_CACHE_FILE}-{os.getpid()}")
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(self._content, indent=1), encoding="utf-8")
+            temporary.replace(self._file)

@@ -1,0 +1,221 @@
+"""One configuration trained on one device, an epoch at a time; no Ray and no Optuna."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.optim.swa_utils import update_bn
+
+from bloodtune.run.records import EpochRecord
+from bloodtune.space.configuration import Configuration
+from bloodtune.training import metrics
+from bloodtune.training.augmentation import draw_batch, validation_views
+from bloodtune.training.cuda_graphs import Recorder
+from bloodtune.training.losses import build_loss
+from bloodtune.training.models import build_network
+from bloodtune.training.models.layers import lay_out
+from bloodtune.training.numerics import FLOAT32, Numerics
+from bloodtune.training.optimizers import WeightAverage, build_optimizer, schedule_factor
+from bloodtune.training.phase_timer import Stopwatch
+from bloodtune.training.prediction import predict
+from bloodtune.training.splits import DeviceSplits
+
+# Batches of training images over which batch norm's statistics are taken anew after an epoch (docs/experiments.md).
+NORM_BATCHES = 16
+
+
+class DivergedError(ArithmeticError):
+    """The loss is no longer finite; the message names the epoch."""
+
+
+class Training:
+    """The training of one configuration: ``run_epoch`` until ``max_epochs``, which also sets the schedule's end.
+
+    ``network`` is what is validated and kept: the weight average where the configuration asks for one. With
+    ``settle_norms`` a network without one has batch norm's statistics taken anew after each epoch, as running ones lag
+    behind weights that move at an undiminished rate. ``watch`` tells augmentation, steps and validation apart. On a
+    CPU the same seed, numerics and number of threads give the same records; a GPU may add in another order.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        splits: DeviceSplits,
+        *,
+        max_epochs: int,
+        seed: int,
+        numerics: Numerics = FLOAT32,
+        settle_norms: bool = False,
+        watch: Stopwatch | None = None,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.configuration = configuration
+        self.max_epochs = max_epochs
+        self.epoch = 0
+        self._splits = splits
+        self._generator = torch.Generator(splits.device).manual_seed(seed)
+        self._trained = build_network(
+            configuration,
+            size=splits.train_images.shape[1],
+            classes=len(splits.class_counts),
+            mean=splits.mean,
+            deviation=splits.deviation,
+        ).to(splits.device)
+        self._numerics = numerics
+        self._is_plain = numerics.is_plain(configuration.family)
+        lay_out(self._trained, plain=self._is_plain)
+        self._average = WeightAverage(self._trained, configuration.ema) if configuration.ema else None
+        self.network = self._average.network if self._average else self._trained
+        self._settles = settle_norms and self._average is None
+        self._optimizer = build_optimizer(configuration, self._trained, fused=not self._is_plain)
+        self._scaler = numerics.scaler(splits.device)
+        self._loss = build_loss(configuration, splits.class_counts)
+        self._batch_size = min(configuration.batch_size, len(splits.train_labels))
+        self._steps_per_epoch = math.ceil(len(splits.train_labels) / self._batch_size)
+        self._total_loss = torch.zeros((), device=splits.device)
+        self._watch = watch or Stopwatch()
+        # Where the parts of a step are timed, it is taken apart, as without a GPU.
+        is_recorded = splits.device.type == "cuda" and not self._watch.on
+        self._recorder = Recorder(self._generator) if is_recorded else None
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+        return sum(parameter.numel() for parameter in self._trained.parameters())
+
+    def save(self) -> bytes:
+        """Return the state after the last epoch, all that the next one depends on, as ``torch.save`` writes it."""
+        stream = io.BytesIO()
+        torch.save(
+            {
+                "epoch": self.epoch,
+                "parts": [part.state_dict() for part in self._parts],
+                "random": [source.get_state() for source in self._random],
+            },
+            stream,
+        )
+        return stream.getvalue()
+
+    def restore(self, state: bytes) -> None:
+        """Go on from what ``save`` returned for the same configuration; nothing in it is executed.
+
+        Raises:
+            Exception: of PyTorch, if it is damaged or that of another network; this training is of no more use then.
+        """
+        saved = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        for part, known in zip(self._parts, saved["parts"], strict=True):
+            part.load_state_dict(known)
+        for source, known in zip(self._random, saved["random"], strict=True):
+            source.set_state(known)
+        self.epoch = saved["epoch"]
+
+    @property
+    def _parts(self) -> list[Any]:
+        average = [self._average.network] if self._average else []
+        scaler = [self._scaler] if self._scaler.is_enabled() else []
+        return [self._trained, *average, self._optimizer, *scaler]
+
+    @property
+    def _random(self) -> list[torch.Generator]:
+        # Batches and augmentation draw from the one of our own, dropout from the default one of its device.
+        device = self._splits.device
+        default = torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else torch.default_generator
+        return [self._generator, default]
+
+    def run_epoch(self) -> EpochRecord:
+        """Train for one pass over the training split and validate.
+
+        Raises:
+            DivergedError: the training or validation loss is not finite.
+        """
+        started = time.perf_counter()
+        train_loss = self.train_epoch()
+        self._watch.enter("validate")
+        if self._settles:
+            self._settle_norms()
+        probabilities = predict(
+            self.network, self._splits.val_images, self.configuration, validation_views, self._numerics
+        )
+        labels = self._splits.val_labels
+        val_loss = functional.nll_loss(probabilities.clamp_min(1e-12).log(), labels).item()
+        if not math.isfinite(val_loss):
+            raise DivergedError(f"validation loss is {val_loss} in epoch {self.epoch}")
+        matrix = metrics.confusion_matrix(
+            labels.cpu().numpy(), probabilities.argmax(1).cpu().numpy(), len(self._splits.class_counts)
+        )
+        return EpochRecord(
+            epoch=self.epoch,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            val_accuracy=float(metrics.accuracy(matrix)),
+            val_macro_f1=float(metrics.macro_f1(matrix)),
+            seconds=time.perf_counter() - started,
+        )
+
+    def train_epoch(self) -> float:
+        """Train for one pass over the training split, without a validation; return the mean loss.
+
+        Raises:
+            DivergedError: the loss is not finite.
+        """
+        assert self.epoch < self.max_epochs, "the schedule has ended"
+        self.epoch += 1
+        count = len(self._splits.train_labels)
+        self._trained.train()
+        self._total_loss.zero_()
+        order = torch.randperm(count, generator=self._generator, device=self._splits.device)
+        for rows, plan in zip(torch.split(order, self._batch_size), self._plan_epoch(), strict=True):
+            if self._recorder:
+                self._recorder.run(self._step, rows, plan)
+            else:
+                self._step(rows, plan)
+        loss = float(self._total_loss) / count
+        if not math.isfinite(loss):
+            raise DivergedError(f"training loss is {loss} in epoch {self.epoch}")
+        return loss
+
+    def _plan_epoch(self) -> Sequence[Any]:
+        # Of each step the learning rate, and the share of the new weights in their average.
+        first = (self.epoch - 1) * self._steps_per_epoch
+        last = self.max_epochs * self._steps_per_epoch
+        plan = []
+        for step in range(first, first + self._steps_per_epoch):
+            factor = schedule_factor(self.configuration.schedule, step / last)
+            share = self._average.share(step + 1) if self._average else 0.0
+            plan.append((factor * self.configuration.learning_rate, share))
+        # A recorded step reads them on the GPU.
+        return torch.tensor(plan, device=self._splits.device).unbind() if self._recorder else plan
+
+    def _step(self, rows: torch.Tensor, plan: Any) -> None:
+        # All on the device, and nothing that waits for it: a GPU records it once and replays it.
+        splits = self._splits
+        self._watch.enter("augment")
+        images = draw_batch(splits.train_images, rows, self.configuration, self._generator)
+        if self._is_plain:
+            images = images.contiguous()  # NCHW: convolutions follow the order of their input
+        self._watch.enter("forward and backward")
+        with self._numerics.autocast(splits.device):
+            logits = self._trained(images)
+        loss = self._loss(logits.float(), splits.train_labels[rows])
+        self._optimizer.zero_grad()
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        for group in self._optimizer.param_groups:
+            group["lr"] = plan[0]
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        if self._average:
+            self._average.update(plan[1])
+        self._total_loss += loss.detach() * len(rows)
+
+    def _settle_norms(self) -> None:
+        images, device = self._splits.train_images, self._splits.device
+        rows = torch.randperm(len(images), generator=torch.Generator(device).manual_seed(0), device=device)
+        batches = torch.split(rows, self._batch_size)[:NORM_BATCHES]
+        with self._numerics.autocast(device):
+            update_bn((images[batch].permute(0, 3, 1, 2) for batch in batches), self.network)

@@ -1,0 +1,1 @@
+"""The search itself: Ray Tune and Optuna; Ray is imported here alone."""

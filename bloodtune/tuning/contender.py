@@ -1,0 +1,73 @@
+"""Configurations retrained over seeds, and their predictions on the test split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bloodtune.space.configuration import Configuration
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One configuration trained anew with one seed; the weights kept are those of the best validation epoch.
+
+    ``curve`` has the columns of ``curves.csv`` but ``trial``, validated as in a search; ``val_*`` are those of the
+    weights kept, used as the model will be (over several views of an image where it was trained with such).
+    """
+
+    seed: int
+    epochs: int
+    best_epoch: int
+    val_macro_f1: float
+    val_accuracy: float
+    train_seconds: float
+    parameters: int
+    curve: pd.DataFrame
+    model: Path
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A configuration with its retrainings: a published one (``label`` as in papers.toml) or one the search found.
+
+    ``max_epochs`` is the most that a retraining may take, which also sets its schedule's end.
+    ``search_val_macro_f1`` is the best value that the search itself saw; None for a published configuration
+    that the search did not run.
+    """
+
+    label: str
+    origin: str
+    configuration: Configuration
+    max_epochs: int
+    retrainings: tuple[Retraining, ...]
+    search_val_macro_f1: float | None = None
+
+    @property
+    def mean_val_macro_f1(self) -> float:
+        """Mean over the seeds: the number that configurations are chosen by."""
+        return float(np.mean([r.val_macro_f1 for r in self.retrainings]))
+
+    @property
+    def median(self) -> int:
+        """Index of the retraining that is median on validation (the lower one of two)."""
+        order = np.argsort([r.val_macro_f1 for r in self.retrainings], kind="stable")
+        return int(order[(len(order) - 1) // 2])
+
+
+@dataclass(frozen=True)
+class TestedContender:
+    """A contender with the class probabilities of each retraining on the test split, (seeds, images, classes)."""
+
+    __test__ = False  # pytest would take the class for a test by its name
+
+    contender: Contender
+    probabilities: np.ndarray
+
+    @property
+    def median_probabilities(self) -> np.ndarray:
+        """Probabilities (images, classes) of the seed that is median on validation."""
+        return np.asarray(self.probabilities[self.contender.median])

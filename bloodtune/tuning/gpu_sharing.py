@@ -1,0 +1,204 @@
+"""How many trials share a GPU: trainings run side by side for a moment, as many more as they gain by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from bloodtune.errors import InputError, describe
+from bloodtune.space.configuration import Configuration
+from bloodtune.space.parameter import combinations
+from bloodtune.space.recipe import Recipe
+from bloodtune.training.numerics import FLOAT32, Numerics
+
+if TYPE_CHECKING:
+    from bloodtune.data.dataset import Dataset
+    from bloodtune.data.npz import Split
+    from bloodtune.training.splits import DeviceSplits
+
+# Of a measurement, and the largest number of trials on a GPU that one is made for.
+SECONDS = 1.0
+MOST = 16
+
+# Twice the trials must train by this factor more images a second, and leave this share of the memory free.
+GAIN = 1.05
+FREE = 0.1
+
+# Enough for an epoch to be one of training, little enough for several in a measurement.
+# With a smaller last batch, as data sets have.
+_IMAGES = 8192 + 55
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Images a second of all trials together, by how many shared the GPU, and how many are to share it."""
+
+    rates: dict[int, float]
+    trials: int
+
+    def __str__(self) -> str:
+        """Return it in one line for people."""
+        counts, rates = ", ".join(map(str, self.rates)), ", ".join(f"{rate:,.0f}" for rate in self.rates.values())
+        return f"{counts} trainings side by side on a GPU: {rates} images/s; {self.trials} share one"
+
+
+def calibrate(
+    dataset: Dataset, recipe: Recipe, *, most: int, device: str = "cuda", numerics: Numerics = FLOAT32
+) -> Calibration:
+    """Train 1, 2, 4 ... up to ``most`` times side by side on one device, while that pays and fits its memory.
+
+    Each trains the configuration of the recipe that needs most memory. To be called on the Ray that is connected.
+    """
+    rates: dict[int, float] = {}
+    for count, rate in measure(dataset, heaviest(recipe), most=min(most, MOST), device=device, numerics=numerics):
+        rates[count] = rate
+        if choose(rates) < count:
+            break
+    return Calibration(rates, choose(rates))
+
+
+def choose(rates: dict[int, float]) -> int:
+    """Return the number of trials up to which each doubling gained enough; 1 where none could be measured."""
+    chosen = 1
+    for count, rate in rates.items():
+        if count > chosen and rate < GAIN * rates[chosen]:
+            break
+        chosen = count
+    return chosen
+
+
+def measure(
+    dataset: Dataset,
+    candidates: Sequence[Configuration],
+    *,
+    most: int,
+    device: str = "cuda",
+    numerics: Numerics = FLOAT32,
+) -> Iterator[tuple[int, float]]:
+    """Give, for 1, 2, 4 ... up to ``most`` trainings side by side, the images a second of all of them.
+
+    Ends where no more will train. Each process trains the one of the candidates that needs most memory.
+
+    Raises:
+        InputError: not one of them trains, for another reason than its memory.
+    """
+    unit = "GPU" if device == "cuda" else "CPU"
+    group = placement_group([{unit: 1}])  # of one host and one GPU
+    ray.get(group.ready())
+    # On a CPU a core for all of them is what a GPU is: a place to be shared.
+    share: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1 / most} if unit == "GPU" else {"num_cpus": 1 / most}
+    probe = ray.remote(**share, scheduling_strategy=PlacementGroupSchedulingStrategy(group))(_Probe)
+    try:
+        splits = (ray.put(dataset.train), ray.put(dataset.val))
+        # All at once: most of their start is importing torch, on cores of their own.
+        probes = [probe.remote(device, *splits, numerics) for _ in range(most)]
+        ready, count = 0, 1
+        while count <= most:
+            try:
+                ray.get([one.prepare.remote(list(candidates)) for one in probes[ready:count]])
+                if ray.get(probes[0].free_share.remote()) < FREE:
+                    return
+                rate = sum(ray.get([one.run.remote(SECONDS) for one in probes[:count]]))
+            except ray.exceptions.RayError as error:
+                reason = describe(getattr(error, "cause", None) or error)
+                if count == 1 and "out of memory" not in reason:
+                    advice = "--gpus-per-trial 0 trains on CPUs"
+                    raise InputError(f"the {unit} cannot be used: {reason}; {advice}") from None
+                return
+            yield count, rate
+            ready, count = count, 2 * count
+    finally:
+        remove_placement_group(group)  # ends the processes in it
+
+
+def heaviest(recipe: Recipe) -> list[Configuration]:
+    """Return what a recipe asks most with: the enqueued ones, and of each sampled family the largest."""
+    found = [entry.configuration for entry in recipe.enqueued]
+    if recipe.sampler != "enqueued":
+        sampled = {values["family"]: values for values in combinations(recipe.parameters)}
+        found += [Configuration.from_mapping(values) for values in sampled.values()]
+    return found
+
+
+def activations(configuration: Configuration, splits: DeviceSplits) -> int:
+    """Return how many numbers the layers of a configuration's network put out for one image."""
+    import torch
+
+    from bloodtune.training.models import build_network
+
+    network = build_network(
+        configuration,
+        size=splits.train_images.shape[1],
+        classes=len(splits.class_counts),
+        mean=splits.mean,
+        deviation=splits.deviation,
+    ).to(splits.device)
+    total = 0
+
+    def count(module: Any, inputs: Any, output: torch.Tensor) -> None:
+        nonlocal total
+        total += output.numel()
+
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(count)
+    network.eval()
+    with torch.no_grad():
+        network(splits.train_images[:1].permute(0, 3, 1, 2))
+    return total
+
+
+class _Probe:
+    """A Ray actor that trains for a moment, as a worker of the search would."""
+
+    def __init__(self, device: str, train: Split, val: Split, numerics: Numerics = FLOAT32) -> None:
+        import torch  # noqa: F401, the longest part of the start
+
+        self._device, self._train, self._val, self._numerics = device, train, val, numerics
+
+    def prepare(self, candidates: Sequence[Configuration]) -> None:
+        """Put the data on the device, and train the candidate with the largest activations for an epoch."""
+        from bloodtune.training.process import use_one_core
+        from bloodtune.training.splits import DeviceSplits
+        from bloodtune.training.trainer import Training
+
+        if self._device == "cpu":
+            use_one_core()
+        whole = DeviceSplits.load(self._train, self._val, self._device)
+        splits = dataclasses.replace(
+            whole,
+            train_images=whole.train_images[:_IMAGES],
+            train_labels=whole.train_labels[:_IMAGES],
+            val_images=whole.val_images[: _IMAGES // 8],
+            val_labels=whole.val_labels[: _IMAGES // 8],
+        )
+        chosen = max(candidates, key=lambda one: one.batch_size * activations(one, splits))
+        # At a rate at which none diverges.
+        chosen = dataclasses.replace(chosen, learning_rate=1e-4)
+        self._training = Training(chosen, splits, max_epochs=10**6, seed=0, numerics=self._numerics)
+        self._training.run_epoch()
+        self._resident = whole  # as in a search
+
+    def run(self, seconds: float) -> float:
+        """Train for about that long; return images a second."""
+        started, epochs = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds:
+            self._training.run_epoch()
+            epochs += 1
+        return epochs * min(len(self._train.labels), _IMAGES) / (time.perf_counter() - started)
+
+    def free_share(self) -> float:
+        """Return the share of the device's memory that no process has."""
+        import torch
+
+        if self._device == "cpu":
+            return 1.0
+        free, total = torch.cuda.mem_get_info()
+        return free / total

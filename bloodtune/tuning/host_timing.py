@@ -1,0 +1,170 @@
+"""Precision and number of workers, chosen by timing training steps on the hosts that train."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from bloodtune.errors import InputError, describe
+from bloodtune.space.configuration import Configuration
+from bloodtune.training.numerics import AUTO, Numerics, StepTimes, check_precision, choose_numerics, describe_times
+
+if TYPE_CHECKING:
+    from bloodtune.data.dataset import Dataset
+    from bloodtune.data.npz import Split
+
+# Images that the timed steps are taken from: a round on a GPU, with batches of up to 512.
+IMAGES = 4096
+
+# Two threads of a core must train by this factor more than one, or each core gets one worker.
+THREAD_GAIN = 1.05
+THREAD_SECONDS = 0.25
+
+_CPUS = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True)
+class HostTiming:
+    """What the hosts' steps came to: the numerics, and one line that says why."""
+
+    numerics: Numerics
+    reason: str
+
+
+def time_hosts(dataset: Dataset, configurations: Sequence[Configuration], *, device: str, asked: str) -> HostTiming:
+    """Choose the numerics of a search on the Ray that is connected; a host that was timed before answers at once.
+
+    Args:
+        dataset: whose images the steps train on.
+        configurations: of which the first of each family is timed.
+        device: ``cpu`` or ``cuda``, where the trials will train.
+        asked: a precision, which is then taken, or ``auto``.
+
+    Raises:
+        InputError: a device has no such precision, or cannot be used.
+    """
+    if asked not in (AUTO, "float32") and device == "cpu":
+        check_precision(asked, device)
+        return HostTiming(Numerics(asked), "as asked for")
+    small = _first_images(dataset.train), _first_images(dataset.val)
+    hosts = _training_hosts("GPU" if device == "cuda" else "CPU")
+    resources: dict[str, Any] = {"num_gpus": 1} if device == "cuda" else {"num_cpus": 1}
+    tasks = []
+    for host, _ in hosts:
+        place = NodeAffinitySchedulingStrategy(host, soft=True) if host else "DEFAULT"
+        task = ray.remote(**resources, scheduling_strategy=place)(_measure)
+        tasks.append(task.remote(*small, list(configurations), device, asked))
+    try:
+        found: list[tuple[str, StepTimes]] = ray.get(tasks)
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None) or error
+        if isinstance(cause, InputError):
+            raise cause from None
+        advice = "; --gpus-per-trial 0 trains on CPUs" if device == "cuda" else ""
+        raise InputError(f"no training step can be timed: {describe(cause)}{advice}") from None
+    numerics = choose_numerics([times for _, times in found], [weight for _, weight in hosts], asked)
+    reason = "; ".join(dict.fromkeys(f"{chip}, {describe_times(times)}" for chip, times in found))
+    if numerics.plain_layers:
+        reason += f"; PyTorch's own layers for {', '.join(numerics.plain_layers)}"
+    return HostTiming(numerics, reason if asked == AUTO else f"as asked for; {reason}")
+
+
+def choose_threads(
+    dataset: Dataset, configurations: Sequence[Configuration], numerics: Numerics, *, fitting: int
+) -> tuple[int, str]:
+    """Return the workers for this machine's CPU, and why: one per core, or per thread if a core's second one gains.
+
+    On the Ray of this machine that is connected, which has ``fitting`` CPUs. Where as many cores are there, or the
+    system does not say, nothing is measured and the reason is an empty string.
+    """
+    siblings = shared_cores(_CPUS)
+    cores = len(_usable_cpus()) - sum(len(group) - 1 for group in siblings)
+    if not siblings or cores >= fitting:
+        return fitting, ""
+    first, second = siblings[0][:2]
+    train = ray.remote(num_cpus=1)(_train_pinned)
+    small = _first_images(dataset.train), _first_images(dataset.val)
+    configuration = configurations[0]
+    ray.get([train.remote(*small, configuration, numerics, cpu, 0.0) for cpu in (first, second)])  # both are up
+    alone = ray.get(train.remote(*small, configuration, numerics, first, THREAD_SECONDS))
+    both = sum(ray.get([train.remote(*small, configuration, numerics, c, THREAD_SECONDS) for c in (first, second)]))
+    return decide_threads(fitting, cores, both / alone)
+
+
+def decide_threads(threads: int, cores: int, gain: float) -> tuple[int, str]:
+    """Return the number of workers and the reason, if two threads of a core train ``gain`` times as much as one."""
+    share = f"two threads of a core train {gain:.2f} times as much as one"
+    return (threads, f"one per thread: {share}") if gain >= THREAD_GAIN else (cores, f"one per core: {share}")
+
+
+def shared_cores(cpus: Path) -> list[list[int]]:
+    """Return the CPUs that this process may use and that share a core with another such one, by core.
+
+    ``cpus`` is Linux's folder of them; empty on other systems.
+    """
+    groups: dict[str, list[int]] = {}
+    for cpu in sorted(_usable_cpus()):
+        file = cpus / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+        try:
+            text = file.read_text()
+        except OSError:
+            return []
+        groups[text] = [*groups.get(text, []), cpu]
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _usable_cpus() -> set[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+
+def _training_hosts(resource: str) -> list[tuple[str, float]]:
+    # Ray's id and the trainings at a time of each host; where none is there yet, one that is waited for.
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get(resource, 0) >= 1]
+    return [(node["NodeID"], node["Resources"][resource]) for node in nodes] or [("", 1.0)]
+
+
+def _first_images(split: Split) -> Split:
+    return type(split)(split.images[:IMAGES].copy(), split.labels[:IMAGES].copy())
+
+
+def _measure(
+    train: Split, val: Split, configurations: Sequence[Configuration], device: str, asked: str
+) -> tuple[str, StepTimes]:
+    from bloodtune.training.process import use_one_core
+    from bloodtune.training.splits import DeviceSplits
+    from bloodtune.training.step_times import describe_chip, measure_steps, one_per_family
+
+    if device == "cpu":
+        use_one_core()
+    check_precision(asked if asked != AUTO else "float32", device)
+    splits = DeviceSplits.load(train, val, device)
+    return describe_chip(splits.device), measure_steps(splits, one_per_family(configurations), asked)
+
+
+def _train_pinned(
+    train: Split, val: Split, configuration: Configuration, numerics: Numerics, cpu: int, seconds: float
+) -> float:
+    from bloodtune.training.process import use_one_core
+    from bloodtune.training.splits import DeviceSplits
+    from bloodtune.training.step_times import make_step
+
+    use_one_core()
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        step = make_step(DeviceSplits.load(train, val), configuration, numerics, images=16)
+        step()
+        started, steps = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds:
+            step()
+            steps += 1
+        return steps / (time.perf_counter() - started)
+    finally:
+        os.sched_setaffinity(0, before)

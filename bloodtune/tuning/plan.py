@@ -1,0 +1,134 @@
+"""A planned search: what was asked for, held against what is there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bloodtune.data.dataset import Dataset
+from bloodtune.errors import InputError
+from bloodtune.space.recipe import Recipe
+from bloodtune.training.numerics import Numerics
+
+EPOCH_LIMIT = 1800.0
+CHECKPOINT_EVERY = 30.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a search needs to know before it starts.
+
+    ``time_budget`` is in seconds, None for no end; so are ``epoch_limit``, after which a trial is failed, and
+    ``checkpoint_every``, which a trial trains from one checkpoint to the next. ``place`` has the flags that said where
+    to run, ``track`` names what follows it beside the run directory; with ``profile`` the workers say where their
+    time went. ``numerics`` are those of every trial; ``reasons`` say why ``workers`` and ``precision`` were chosen.
+    """
+
+    recipe: Recipe
+    budget: int
+    seed: int
+    dataset: Dataset
+    workers: int
+    gpus_per_trial: float
+    time_budget: float | None
+    numerics: Numerics = dataclasses.field(default_factory=Numerics)
+    reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    epoch_limit: float = EPOCH_LIMIT
+    checkpoint_every: float = CHECKPOINT_EVERY
+    place: tuple[str, ...] = ()
+    track: tuple[str, ...] = ()
+    profile: bool = False
+
+    @property
+    def resources_per_trial(self) -> dict[str, float]:
+        """What Ray reserves for one trial."""
+        return {"cpu": 1, "gpu": self.gpus_per_trial} if self.gpus_per_trial else {"cpu": 1}
+
+    def corrections(self, asked_workers: int | None) -> list[str]:
+        """Return, a line each, what was asked for and is done otherwise."""
+        lines = []
+        if asked_workers and asked_workers > self.workers:
+            lines.append(f"--workers {asked_workers}: {self.workers} at a time fit here, so it is {self.workers}")
+        images = len(self.dataset.train.labels)
+        if self._largest_batch > images:
+            lines.append(f"batches of up to {self._largest_batch} are in the recipe: of {images}, all that there are")
+        return lines
+
+    @property
+    def choices(self) -> list[tuple[str, object]]:
+        """What was chosen by measurement, by the name of its reason."""
+        return [("workers", self.workers), ("precision", self.numerics.precision)]
+
+    def reason(self, line: str) -> str:
+        """Return why ``workers`` or ``precision`` are what they are, behind a colon; empty if nothing was measured."""
+        return f": {self.reasons[line]}" if self.reasons.get(line) else ""
+
+    @property
+    def _largest_batch(self) -> int:
+        enqueued = [entry.configuration.batch_size for entry in self.recipe.enqueued]
+        searched = [p for p in self.recipe.parameters if p.field == "batch_size" and self.recipe.sampler != "enqueued"]
+        return max([*enqueued, *(int(max(p.choices or (p.high or 0,))) for p in searched)], default=0)
+
+    def __str__(self) -> str:
+        """Return the plan as a person reads it."""
+        asha, recipe = self.recipe.asha, self.recipe
+        sizes = ", ".join(f"{count:,} {split}" for split, count in self.dataset.split_sizes.items())
+        lines = [
+            f"recipe    {recipe.description}",
+            f"data      {self.dataset.title}: {sizes}",
+            f"budget    {self.budget} configurations, {min(len(recipe.enqueued), self.budget)} of them enqueued",
+            f"sampler   {recipe.sampler}, seed {self.seed}",
+            f"ASHA      at most {asha.max_epochs} epochs, rungs at {', '.join(map(str, asha.rungs)) or 'none'}",
+            f"expected  about {recipe.expected_epochs(self.budget):,} epochs, more where ASHA does not wait",
+            f"workers   {self.workers}, each with {_amounts(self.resources_per_trial)}{self.reason('workers')}",
+            f"precision {self.numerics.precision}{self.reason('precision')}",
+            "space",
+        ]
+        column = max(len(parameter.name) for parameter in recipe.parameters)
+        for parameter in recipe.parameters:
+            when = " and ".join(f"{field} = {'|'.join(map(str, v))}" for field, v in parameter.when.items())
+            span = (
+                ", ".join(map(str, parameter.choices))
+                if parameter.choices is not None
+                else f"{parameter.low} to {parameter.high}{', log' if parameter.log else ''}"
+            )
+            lines.append(f"  {parameter.name:<{column}} {span}{f'   if {when}' if when else ''}")
+        return "\n".join(lines)
+
+
+def fitting_trials(resources: dict[str, float], gpus_per_trial: float) -> int:
+    """Return how many trials, of one CPU and a share of a GPU each, run at a time; at least 1."""
+    cpus, gpus = int(resources.get("CPU", 1)), resources.get("GPU", 0.0)
+    if not gpus_per_trial or not gpus:
+        return max(1, cpus)
+    # A share of .4 fits twice on one GPU, not five times on two.
+    return max(1, min(cpus, int(gpus) * int(1 / gpus_per_trial + 1e-9)))
+
+
+def choose_workers(asked: int | None, resources: dict[str, float], gpus_per_trial: float, *, is_local: bool) -> int:
+    """Return how many trials run at a time: what was asked for, else what fits; never more than fit on one machine.
+
+    A cluster may grow into what was asked for.
+    """
+    fitting = fitting_trials(resources, gpus_per_trial)
+    return min(asked or fitting, fitting) if is_local else asked or fitting
+
+
+def choose_gpu_share(asked: float | None, resources: dict[str, float], *, is_local: bool) -> float:
+    """Return the GPUs of one trial: what was asked for, else 1 where there are GPUs, which ``sharing`` may divide.
+
+    Raises:
+        InputError: this machine has not as many, and no cluster is joined that could add some.
+    """
+    gpus = resources.get("GPU", 0.0)
+    if asked is None:
+        return 1.0 if gpus else 0.0
+    if asked > gpus and is_local:
+        raise InputError(f"--gpus-per-trial {asked:g}: this machine has {gpus:g} GPUs; leave it out, or use 0")
+    return asked
+
+
+def _amounts(resources: dict[str, float]) -> str:
+    names = {"cpu": "CPU", "gpu": "GPU"}
+    return " and ".join(f"{amount:g} {names[name]}" for name, amount in resources.items())

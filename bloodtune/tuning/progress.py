@@ -1,0 +1,120 @@
+"""What a person sees while a search runs: one live screen, or a plain line a minute."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray
+from ray.tune import Callback
+from rich.console import Console
+from rich.live import Live
+
+from bloodtune.monitoring.live_view import Running, View
+from bloodtune.run.records import COMPLETE, FAILED, PRUNED, best_so_far
+from bloodtune.tuning.searcher import StudySearcher
+from bloodtune.tuning.stopper import Interrupt
+
+LINE_SECONDS = 60.0
+_HOSTS_SECONDS = 10.0  # between two looks at the cluster
+
+
+class Progress(Callback):  # type: ignore[misc]
+    """Follow a searcher's trials, on stderr: a live screen where that is a terminal, else lines."""
+
+    def __init__(
+        self,
+        searcher: StudySearcher,
+        interrupt: Interrupt,
+        needed: Callable[[], Mapping[int, float]],
+        *,
+        title: str,
+        workers: int,
+        train_images: int,
+    ) -> None:
+        """``needed`` says what a trial has to reach at each rung, of which something is known, to go on."""
+        self._searcher = searcher
+        self._interrupt = interrupt
+        self._needed = needed
+        self._title = title
+        self._workers = workers
+        self._train_images = train_images
+        self._finished_before = len(searcher.finished)
+        self._started = time.monotonic()
+        self._next_line = self._next_look = 0.0
+        self._hosts = 1
+        self._console = Console(stderr=True)
+        self._live = (
+            Live(get_renderable=self._screen, console=self._console, refresh_per_second=2, transient=True)
+            if self._console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+        else:
+            self._print_line()
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Print the next plain line when it is due; the live screen refreshes itself."""
+        now = time.monotonic()
+        if self._live and now >= self._next_look:
+            self._next_look = now + _HOSTS_SECONDS
+            self._hosts = sum(node["Alive"] for node in ray.nodes())
+        if self._live is None and now >= self._next_line:
+            self._next_line = now + LINE_SECONDS
+            self._print_line()
+
+    def view(self) -> View:
+        """Return the search as it is now."""
+        searcher, live = self._searcher, list(self._searcher.live.values())
+        finished, asha = list(searcher.finished), searcher.recipe.asha
+        states = [record.state for record in finished]
+        new = finished[self._finished_before :]
+        elapsed = time.monotonic() - self._started
+        epochs = sum(record.epochs for record in new) + sum(len(trial.epochs) for trial in live)
+        trained = max(0, epochs - searcher.epochs_before)
+        waiting = searcher.budget - len(finished)
+        left = waiting * elapsed / len(new) if new else math.inf
+        busy = f"{len(live)} of {self._workers} workers busy"
+        cores = len(os.sched_getaffinity(0))
+        here = f"load {os.getloadavg()[0]:.1f} on {cores} cores"
+        return View(
+            title=self._title,
+            budget=searcher.budget,
+            counts={
+                "done": states.count(COMPLETE),
+                "running": len(live),
+                "pruned": states.count(PRUNED),
+                "failed": states.count(FAILED),
+            },
+            epochs=sum(record.epochs for record in finished) + sum(len(trial.epochs) for trial in live),
+            saved=sum(asha.max_epochs - record.epochs for record in finished if record.state == PRUNED),
+            images_per_second=trained * self._train_images / max(elapsed, 1e-3),
+            elapsed=elapsed,
+            left=min(left, self._interrupt.seconds_left),
+            load=f"{busy}, {here}" if self._hosts == 1 else f"{busy} on {self._hosts} hosts",
+            best=searcher.best(),
+            bests=best_so_far(finished),
+            running=[Running(t.proposal.trial, t.proposal.label, t.proposal.configuration, t.epochs) for t in live],
+            rungs=asha.rungs,
+            max_epochs=asha.max_epochs,
+            needed=self._needed(),
+            stopping=self._interrupt.reason,
+        )
+
+    def _print_line(self) -> None:
+        print(self.view().line(), file=sys.stderr, flush=True)
+
+    def _screen(self) -> Any:
+        return self.view().screen(self._console.width)

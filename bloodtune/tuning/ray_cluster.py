@@ -1,0 +1,121 @@
+"""The Ray that work is done on: one of our own on this machine, or a cluster that we were told of."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bloodtune.errors import InputError
+
+LOCAL = "local"
+
+CONNECT_SECONDS = 10.0
+
+# How often it is looked whether the raylet, Ray's process on each host, still lives.
+RAYLET_SECONDS = 2.0
+
+# Ray writes this file on the head of a cluster that `ray up` made.
+_CLUSTER_HEAD = Path("~/ray_bootstrap_config.yaml")
+
+# Ray reads these at import or start. Tune's own loggers, checkpoints and signal handlers do what the run directory
+# and our modules do, and its notices about them are not the user's concern.
+_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def resolve_address(asked: str | None) -> str:
+    """Return the address to connect to: the one asked for, ``RAY_ADDRESS``, that of a `ray up` head, or "local".
+
+    Ray alone would join whatever cluster was started last on this machine; "local" never does.
+    """
+    told = asked or os.environ.get("RAY_ADDRESS")
+    return told or ("auto" if _CLUSTER_HEAD.expanduser().exists() else LOCAL)
+
+
+@contextlib.contextmanager
+def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[dict[str, float]]:
+    """Connect to Ray, or start it here, for as long as the context lasts; gives the resources of all hosts.
+
+    Args:
+        address: from ``resolve_address``.
+        workers: CPUs of a Ray that is started here; at most, and for None, all that this process may use, at least 1:
+            by its affinity, which Ray alone does not count, and its container's share.
+        image_bytes: size of the images to keep in the object store of a Ray that is started here.
+
+    Raises:
+        InputError: no cluster answers at the address.
+    """
+    if address.startswith("ray://"):
+        raise InputError(f"{address}: Ray's client protocol cannot be used; run this on a host of the cluster")
+    _check_answers(address)
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import joblib
+    import ray
+
+    from bloodtune.tuning.ray_start import start_ray
+
+    # What Ray and Tune call errors, such as a trial whose worker was killed, we deal with and tell of ourselves.
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    try:
+        if address == LOCAL:
+            cores = joblib.cpu_count()
+            start_ray(num_cpus=min(workers or cores, cores), object_store_memory=2 * image_bytes + 200 * 2**20, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, ValueError) as error:
+        raise InputError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+    try:
+        with _ending_without(ray._private.worker.global_worker.node.raylet_socket_name):
+            yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    # Ray alone asks for minutes, and its logs go to the terminal.
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(f"no Ray cluster answers at {address}: {error}") from None
+
+
+@contextlib.contextmanager
+def _ending_without(raylet: str) -> Iterator[None]:
+    # A driver whose raylet has died waits for it for ever, deep in Ray; all that it knows is on disk.
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(RAYLET_SECONDS):
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(raylet) and not ended.is_set():
+                    print("bloodtune: Ray has died on this machine; --resume goes on", file=sys.stderr, flush=True)
+                    os._exit(1)
+
+    thread = threading.Thread(target=watch, name="raylet", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -1,0 +1,89 @@
+"""A search that goes on from a run: resume, warm start, and the command to type next."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bloodtune.errors import InputError
+from bloodtune.files import check_writable
+from bloodtune.run.directory import PROVENANCE, RECIPE, RunDirectory
+from bloodtune.run.records import best_records
+from bloodtune.space.parameter import reach
+from bloodtune.space.recipe import Enqueued, Recipe, enqueue_first
+from bloodtune.space.recipe_file import BOOK, load_recipe
+from bloodtune.training.numerics import AUTO
+from bloodtune.tuning.flags import WARM_START
+from bloodtune.tuning.plan import Plan
+
+if TYPE_CHECKING:
+    from bloodtune.run.mirror import Storage
+
+
+def open_resumed(arguments: argparse.Namespace, out: Path, storage: Storage | None) -> RunDirectory:
+    """Open the run that ``--resume`` names, from the storage where it is not here.
+
+    Raises:
+        InputError: there is no such run, or a flag contradicts it.
+    """
+    if not arguments.resume:
+        raise InputError("--resume: the name of a run is empty")
+    if storage and not (out / arguments.resume).exists():
+        check_writable(out)
+        storage.fetch(arguments.resume, out)
+    run = RunDirectory.open(out / arguments.resume)
+    before = run.read_json(PROVENANCE)
+    if not before:
+        raise InputError(f"run {run.name} has no {PROVENANCE}: it cannot be told what it was; start it anew")
+    for flag in ("recipe", "name", "max_epochs", "warm_start"):
+        if getattr(arguments, flag) is not None:
+            raise InputError(f"--{flag.replace('_', '-')} cannot be given with --resume: the run keeps its own")
+    if arguments.seed not in (None, before["seed"]):
+        raise InputError(f"--seed {arguments.seed}: run {run.name} has seed {before['seed']} and keeps it")
+    known = before.get("precision", arguments.precision)
+    if arguments.precision not in (None, AUTO, known):
+        raise InputError(f"--precision {arguments.precision}: run {run.name} trains in {known} and keeps it")
+    return run
+
+
+def warm_start(recipe: Recipe, out: Path, name: str) -> Recipe:
+    """Return the recipe with the best configurations of the run ``name`` enqueued first.
+
+    Raises:
+        InputError: there is no such run, or nothing of it can be tried.
+    """
+    if not name:
+        raise InputError("--warm-start: the name of a run is empty")
+    run = RunDirectory.open(out / name)
+    known = {entry.configuration for entry in recipe.enqueued}
+    candidates, reason = {}, "it has no other trial with a score than those of the recipe"
+    for record in run.trials():
+        if record.configuration in known:
+            continue  # tried here anyway
+        try:
+            reach(record.configuration, recipe.parameters)
+            candidates[record.configuration] = record
+        except InputError as error:
+            reason = f"trial {record.trial}: {error}"
+    rungs = load_recipe(str(run.path / RECIPE)).asha.rungs
+    best = best_records(candidates.values(), rungs, WARM_START)
+    if not best:
+        raise InputError(f"--warm-start {name}: nothing of that run can be tried here: {reason}")
+    source = f"warm start from {run.name}"
+    return enqueue_first(recipe, [Enqueued(f"{run.name} trial {r.trial}", source, r.configuration) for r in best])
+
+
+def next_command(run: RunDirectory, plan: Plan, finished: int) -> str:
+    """Return the command to type next: the summary of a finished search, else the one that resumes it."""
+    # As it is typed where the search was started: without an activated environment, with the path of its Python.
+    found = shutil.which("python")
+    python = "python" if found and Path(found).absolute() == Path(sys.executable) else os.path.relpath(sys.executable)
+    if finished == plan.budget:
+        return shlex.join([python, os.path.relpath(BOOK.parent / "analysis" / "summarize.py"), str(run.path)])
+    out = [] if run.path.parent == Path("runs") else ["--out", str(run.path.parent)]
+    return shlex.join([python, "-m", "bloodtune.search", "--resume", run.name, *out, *plan.place])

@@ -1,0 +1,167 @@
+"""The warm worker that Ray Tune drives: it keeps torch and the data from one trial to the next."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+
+from bloodtune.errors import describe
+from bloodtune.run.checkpoints import Checkpoint
+from bloodtune.space.recipe import Asha
+from bloodtune.training.numerics import FLOAT32, Numerics
+from bloodtune.training.phase_timer import Stopwatch
+
+if TYPE_CHECKING:
+    from bloodtune.data.npz import Split
+    from bloodtune.training.trainer import Training
+
+# A worker reports at every rung, and otherwise no more often than this.
+REPORT_SECONDS = 2.0
+
+
+class WarmWorker(tune.Trainable):  # type: ignore[misc]
+    """Train one configuration after another; a report carries the epochs since the last one, at times a checkpoint.
+
+    A loss that is not finite, or an exception, ends the trial with the key ``failure`` in its last report, and the
+    worker lives on (``max_failures`` would train the same again); on a GPU an exception ends it with the next trial.
+    """
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        *,
+        train: Split,
+        val: Split,
+        asha: Asha,
+        device: str,
+        checkpoint_every: float,
+        numerics: Numerics = FLOAT32,
+        profile: bool = False,
+    ) -> None:
+        """Put the splits on ``device`` and start on the first configuration.
+
+        A report has a checkpoint after ``checkpoint_every`` seconds of a trial; with ``profile`` it has ``parts``.
+        """
+        self._watch = Stopwatch(on=profile)
+        self._watch.enter("load")
+        self._asha = asha
+        self._device = device
+        self._numerics = numerics
+        self._checkpoint_every = checkpoint_every
+        self._broken = ""
+        self._is_lost = False
+        try:
+            # torch is imported here and not above, so that the driver never loads it.
+            import torch
+
+            from bloodtune.training.process import use_one_core
+            from bloodtune.training.splits import DeviceSplits
+
+            if device == "cpu":
+                use_one_core()
+            self._splits = DeviceSplits.load(train, val, device)
+            if device != "cpu":
+                self._watch.wait = torch.cuda.synchronize
+        except Exception as error:
+            # Told in the first report: Tune would start another worker for each trial, and fail each of them.
+            self._broken = describe(error)
+        self._training: Training | None = None
+        self._watch.enter("start")
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start on the next configuration in the same process."""
+        if self._is_lost:
+            raise RuntimeError("the GPU's error in the trial before ended this process")  # another worker has this one
+        self._watch.rename("start")
+        self._begin(new_config)
+        if self._device == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()  # else the next trial warms up beside the record of the one before
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train on to the next rung, to the last epoch, or for two seconds."""
+        if self._broken:
+            return {"done": True, "broken": self._broken}
+        report = self._train()
+        # Whether the driver lets the trial go on, or what is waited for is the start of another one, is known later.
+        self._watch.enter("report")
+        return report | {"parts": self._watch.take()} if self._watch.on else report
+
+    def _train(self) -> dict[str, Any]:
+        from bloodtune.training.trainer import DivergedError
+
+        epochs = []
+        try:
+            if self._training is None:
+                self._training = self._start()
+            started = time.perf_counter()
+            while True:
+                epochs.append(self._training.run_epoch())
+                epoch = epochs[-1].epoch
+                if epoch >= self._asha.max_epochs or epoch in self._asha.rungs:
+                    break
+                if time.perf_counter() - started >= REPORT_SECONDS:
+                    break
+        except DivergedError as error:
+            return self._report(epochs, failure=str(error))
+        except Exception as error:
+            return self._report(epochs, failure=self._explain(error))
+        return self._report(epochs)
+
+    def _explain(self, error: Exception) -> str:
+        text = describe(error)
+        if self._device == "cuda":
+            if "out of memory" in text:
+                return f"{text}; a larger --gpus-per-trial leaves a trial more"
+            # It may have been CUDA's, after which the process is of no more use.
+            self._is_lost = True
+        return text
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._configuration = config["configuration"]
+        self._seed = config["seed"]
+        self._checkpoint = config["checkpoint"]
+        self._saved = time.monotonic()
+        self._training = None
+
+    def _start(self) -> Training:
+        training = self._make()
+        if self._checkpoint is None:
+            return training
+        try:
+            training.restore(self._checkpoint.state)
+        except Exception:  # damage that its checksums let pass: from the first epoch again, of which none counts twice
+            training = self._make()
+        self._checkpoint = None
+        return training
+
+    def _make(self) -> Training:
+        from bloodtune.training.trainer import Training
+
+        epochs = self._asha.max_epochs
+        return Training(
+            self._configuration,
+            self._splits,
+            max_epochs=epochs,
+            seed=self._seed,
+            numerics=self._numerics,
+            watch=self._watch,
+        )
+
+    def _report(self, epochs: list[Any], failure: str | None = None) -> dict[str, Any]:
+        report: dict[str, Any] = {"epochs": epochs, "done": failure is not None, "failure": failure}
+        if self._training is not None:
+            report["parameters"] = self._training.parameters
+        if epochs and not failure:
+            report |= {"epoch": epochs[-1].epoch, "val_macro_f1": epochs[-1].val_macro_f1}
+            report["done"] = epochs[-1].epoch >= self._asha.max_epochs
+        is_due = time.monotonic() - self._saved >= self._checkpoint_every
+        if is_due and self._training is not None and not report["done"]:
+            report["checkpoint"] = Checkpoint(self._training.epoch, self._training.save())
+            self._saved = time.monotonic()
+        return report

@@ -1,0 +1,27 @@
+"""What the models are called where they stand side by side."""
+
+import dataclasses
+
+import pytest
+
+from figures.collection import roles_of
+from selection import Choices
+
+PUBLISHED = {"mlnn": "MLNN config 3", "cnn": "CNN config 2"}
+CHOICES = Choices("search #12", "search #12", {}, PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("best", "found", "names"),
+    [
+        ("search #12", "search #12", ["MLNN", "CNN", "chosen model"]),
+        ("CNN config 2", "search #12", ["MLNN", "CNN\n(chosen)", "found model"]),
+        ("CNN config 2", None, ["MLNN", "CNN\n(chosen)"]),
+    ],
+)
+def test_each_model_is_named_after_its_part(best: str, found: str | None, names: list[str]) -> None:
+    choices = dataclasses.replace(CHOICES, best=best, found=found)
+
+    roles = roles_of(choices)
+
+    assert [roles[label] for label in choices.compared()] == names

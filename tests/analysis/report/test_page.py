@@ -1,0 +1,99 @@
+"""analysis/report/page.py: the report as one file that needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bloodtune.data.npz import Split
+from bloodtune.tuning.contender import TestedContender
+from report.text import Material
+from report_fixtures import write
+
+VOID = {"meta", "link", "img", "br", "input", "hr"}
+
+
+class Checker(HTMLParser):
+    """Notes elements that are not closed, ids that are there twice, and links that lead nowhere or elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [str(value) for name, value in attributes if name == "id"]
+        self.targets += [str(value) for name, value in attributes if name in ("href", "src", "xlink:href")]
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Material, TestedContender, Split]:
+    return write(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def page(written: tuple[str, Material, TestedContender, Split]) -> str:
+    return written[0]
+
+
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere(page: str) -> None:
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+    sections = [name for name in checker.ids if re.fullmatch(r"s\d+", name)]
+    assert len(sections) == len(set(sections)) == 9
+    outside = [t for t in checker.targets if not t.startswith(("data:", "#"))]
+    assert outside == []
+    assert set(re.findall(r'href="#(s\d+)"', page)) == set(sections)
+
+
+def test_the_story_is_that_of_the_report(page: str, written: tuple[str, Material, TestedContender, Split]) -> None:
+    from report.text import sections
+
+    titles = re.findall(r'<h2 id="s\d+">(.*?)</h2>', page)
+    assert titles == list(sections(written[1]))
+    assert page.count("<figure>") == 2 and "A &lt;b&gt; &amp; c." in page
+    assert page.count("<table>") == page.count('<div class="scroll"><table>') > 10
+    assert "![" not in page and "figures/" not in page
+
+
+def test_each_trial_says_what_it_is_under_the_pointer(
+    page: str, written: tuple[str, Material, TestedContender, Split]
+) -> None:
+    run = written[1].run
+    titles = re.findall(r'<g class="trial"><title>trial (\d+), ', page)
+    assert set(map(int, titles)) == set(run.curves().trial)
+
+
+def test_every_mistake_is_a_picture_the_surest_first(
+    page: str, written: tuple[str, Material, TestedContender, Split]
+) -> None:
+    _, _, best, test = written
+    probabilities = best.median_probabilities
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != test.labels)
+    rows = [int(row) for row in re.findall(r'alt="test image (\d+)"', page)]
+    assert sorted(rows) == wrong.tolist()[: len(rows)] and len(rows) == min(len(wrong), 240)
+    confidence = probabilities[rows].max(axis=1)
+    assert (np.diff(confidence) <= 0).all()
+    assert f"<p>{len(wrong):,} images" in page
+
+
+def test_synthetic_data_is_named_at_the_top_and_other_classes_do_without_papers(tmp_path: Path) -> None:
+    page, *_ = write(tmp_path, synthetic=True, classes=2)
+    assert "<strong>Synthetic data:</strong>" in page
+    assert "on synthetic data</h1>" in page

@@ -1,0 +1,140 @@
+"""analysis/report/text.py: what the page says, and that it stands with little."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from report.text import report, write_report
+from report_fixtures import make_material
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return report(make_material(tmp_path_factory.mktemp("runs")))
+
+
+def section(page: str, title: str) -> str:
+    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_report_leads_through_all_of_it(page: str) -> None:
+    assert re.findall(r"^#+ (.*)$", page, re.MULTILINE) == [
+        "Bloodtune, run a_run",
+        "Result",
+        "Data",
+        "Search",
+        "Reproduction of the published configurations",
+        "The models side by side",
+        "Errors",
+        "Cost and gain",
+        "Provenance",
+        "How to cite",
+        "Further figures",
+    ]
+    for number in ("1", "2", "2b", "3", "4", "5", "6", "7"):
+        assert page.count(f"**Table {number}.**") == 1
+    assert "synthetic" not in page
+    assert not re.search(r"\bnan\b", page, re.IGNORECASE)
+
+
+def test_report_states_what_a_reader_must_know(page: str) -> None:
+    reproduction = section(page, "Reproduction of the published configurations")
+    assert "are the same function" in reproduction
+    assert "trained once and shown twice" in reproduction
+    assert "seed noise" in reproduction
+    assert "16, 16, 64, 64 and 64 channels with a 128-128 head" in reproduction
+    assert "SGD with a learning rate of 0.01 and momentum 0.9" in reproduction, "as in papers.toml"
+    data = section(page, "Data")
+    assert "gives 1,721 validation and 3,412 test images" in data
+    assert "has 1,712 and 3,421, and" in data
+    assert "2 of test also in train" in data
+    assert "not the official choice" in data
+    assert "Only after every choice was frozen was the test split opened, once" in page
+    assert "Optimism." in section(page, "Cost and gain")
+    assert "| processor Some CPU, cpus 2, gpus 0 " in section(page, "Provenance")
+
+
+def test_report_gives_the_chosen_model(page: str) -> None:
+    result = section(page, "Result")
+    assert "**search #12** (residual network, 489,000 parameters), the best of 11 configurations" in result
+    assert "The best published configuration, trained and judged in the same way, is lightweight CNN" in result
+
+
+def test_report_says_that_it_is_a_quick_look(tmp_path: Path) -> None:
+    material = make_material(tmp_path)
+    assert "quick look" not in report(material)
+    short = [
+        dataclasses.replace(one, contender=dataclasses.replace(one.contender, max_epochs=4)) for one in material.tested
+    ]
+    page = report(dataclasses.replace(material, tested=short))
+    assert "**This is a quick look: 3 seeds of at most 4 epochs each, where the search trained for up to 27." in page
+
+
+def test_a_paper_of_few_epochs_is_no_quick_look(tmp_path: Path) -> None:
+    material = make_material(tmp_path)
+    one, *rest = material.tested
+    short = dataclasses.replace(one, contender=dataclasses.replace(one.contender, max_epochs=10))
+    choices = dataclasses.replace(material.choices, best=one.contender.label)
+    assert "quick look" not in report(dataclasses.replace(material, tested=[short, *rest], choices=choices))
+
+
+def test_report_says_what_was_trained_for_longer_than_the_search_does(tmp_path: Path) -> None:
+    material = make_material(tmp_path)
+    sentence = "search #12, 54 epochs: the best found one once more, over more epochs than the search affords."
+    assert sentence not in report(material)
+    one = next(one for one in material.tested if one.contender.label == "search #12")
+    longer = dataclasses.replace(one.contender, label="search #12, 54 epochs", search_val_macro_f1=None)
+    tested = [*material.tested, dataclasses.replace(one, contender=longer)]
+    measured = {**material.measured, longer.label: material.measured[one.contender.label]}
+    assert sentence in report(dataclasses.replace(material, tested=tested, measured=measured))
+
+
+def test_report_puts_figures_in_their_sections(page: str) -> None:
+    assert "![first samples](figures/first_samples.png)\n\nThe first ten \\* images." in section(page, "Data")
+    assert "(figures/best_so_far.png)" in section(page, "Search")
+    assert "(figures/confusion_lightweight.png)" in section(page, "Errors")
+    assert section(page, "Further figures").count("![") == 1
+
+
+def test_report_tables_have_equal_cells_in_each_row(page: str) -> None:
+    for block in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+
+
+def test_report_says_synthetic(tmp_path: Path) -> None:
+    page = report(make_material(tmp_path, synthetic=True))
+    assert page.startswith("# Bloodtune, run a_run on synthetic data\n")
+    assert "**These images are synthetic.**" in section(page, "Data")
+    assert "Acevedo" not in page
+
+
+def test_report_of_other_data_shows_no_published_value(tmp_path: Path) -> None:
+    page = report(make_material(tmp_path, classes=2))
+    assert "The published values are for BloodMNIST and say nothing about these classes" in page
+    assert "1,721" not in page
+    assert "88.5" not in page
+    assert re.search(r"^\| class 0 +\| +1 \| +3 \| +5 \|$", page, re.MULTILINE)
+
+
+def test_report_does_without_found_ones_and_without_figures(tmp_path: Path) -> None:
+    page = report(make_material(tmp_path, keep="CNN config [12]", figures={}))
+    assert "the search found nothing better" in page
+    assert "![" not in page
+    assert "Further figures" not in page
+
+
+def test_report_does_without_published_ones(tmp_path: Path) -> None:
+    page = report(make_material(tmp_path, keep="search"))
+    assert "best published configuration, trained" not in page
+    assert "Mean weighted F1" not in page
+
+
+def test_write_report_writes_one_file(tmp_path: Path) -> None:
+    material = make_material(tmp_path)
+    file = write_report(material, tmp_path / "results")
+    assert file == tmp_path / "results" / "report.md"
+    assert file.read_text(encoding="utf-8") == report(material)

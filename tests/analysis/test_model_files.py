@@ -1,0 +1,42 @@
+"""The threshold below which a model is unsure, and what a summary says of its models."""
+
+import numpy as np
+import pytest
+
+from bloodtune.data.npz import Split
+from model_files import as_used, keep_threshold
+from model_fixtures import draw_tiles, make_classifier
+
+
+def probabilities(confidence: list[float], right: list[bool]) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of two classes, of which the first is predicted, and labels."""
+    return np.array([[c, 1 - c] for c in confidence]), np.array([0 if one else 1 for one in right])
+
+
+def test_the_threshold_keeps_as_many_images_as_it_can() -> None:
+    found, labels = probabilities([0.99, 0.9, 0.8, 0.7, 0.6], [True, True, False, True, True])
+    assert keep_threshold(found, labels, 1.0) == 0.9
+    assert keep_threshold(found, labels, 0.75) == 0.6  # 4 of 5, though only 2 of 3 at .8
+    assert keep_threshold(found, labels, 0.85) == 0.9
+
+
+def test_images_of_equal_confidence_are_kept_or_left_together() -> None:
+    found, labels = probabilities([0.9, 0.8, 0.8], [True, True, False])
+    assert keep_threshold(found, labels, 1.0) == 0.9
+
+
+def test_nothing_is_kept_where_not_even_the_surest_are_right() -> None:
+    found, labels = probabilities([0.9, 0.8], [False, False])
+    assert keep_threshold(found, labels, 0.99) > 1
+    assert keep_threshold(*probabilities([1.0, 1.0], [True, False]), 0.99) > 1, "as sure as can be, and wrong"
+
+
+def test_a_model_is_described_as_it_is_used() -> None:
+    classifier, images = make_classifier(), draw_tiles(200)
+    predicted = classifier.predict(images).argmax(1)
+    noisy = np.where(np.arange(200) < 10, (predicted + 1) % 8, predicted)  # ten wrong ones
+    used = as_used(classifier, Split(images, noisy), Split(images[:50], predicted[:50]))
+    assert used["used_val"]["accuracy"] == pytest.approx(0.95, abs=0.01)
+    assert used["used_val"]["kept_accuracy"] >= 0.99
+    assert 0 < used["used_val"]["kept"] < 0.95
+    assert used["used_test"]["accuracy"] == pytest.approx(1, abs=0.02)

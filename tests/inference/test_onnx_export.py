@@ -1,0 +1,58 @@
+"""The exported model says what ours does, and its card what it is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bloodtune.inference.onnx_export import export_onnx, model_card
+from bloodtune.inference.predictor import Predictor
+from bloodtune.space.configuration import FAMILIES
+from error_fixtures import refusal
+from model_fixtures import BLOOD, draw_tiles, make_model
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_exported_model_gives_the_same_probabilities_of_any_number_of_images(family: str, tmp_path: Path) -> None:
+    predictor = Predictor.load(make_model(tmp_path / "best", family=family))
+    model, card = export_onnx(predictor, tmp_path / "out")
+    session = onnxruntime.InferenceSession(model)
+    for count in (1, 7):
+        images = draw_tiles(count)
+        (found,) = session.run(None, {"images": images})
+        np.testing.assert_allclose(found, predictor.network.predict(images), atol=1e-4)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata["class_names"] == str(list(BLOOD)).replace("'", '"')
+    assert float(metadata["threshold"]) == 0.5
+    assert "0123456789ab" in card.read_text()
+
+
+def test_a_model_that_does_not_say_what_it_is_gets_no_card(tmp_path: Path) -> None:
+    predictor = Predictor.load(make_model(tmp_path / "best", parameters=None, used_test={"accuracy": 1.0}))
+    message = refusal(lambda: export_onnx(predictor, tmp_path / "out"))
+    assert message.startswith("model.json does not say enough for a card: ")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "present", "absent"),
+    [
+        ({}, ["97.50 %", "98.80 %", "11,959 training", "healthy donors", "not for diagnosis"], ["synthetic"]),
+        ({"data": {"title": "s", "md5": "", "synthetic": True, "split_sizes": {"train": 1, "val": 1, "test": 1}}},
+         ["synthetic images"], ["Acevedo"]),
+        ({"class_names": ("benign", "malignant"), "data": None}, ["pictures in 2 classes"], ["blood", "neutrophils"]),
+        ({"used_test": None, "data": None, "run": None}, ["Intended use"], ["## Scores", "## Data", "None"]),
+    ],
+)  # fmt: skip
+def test_the_card_says_what_the_model_is(
+    changes: dict[str, Any], present: list[str], absent: list[str], tmp_path: Path
+) -> None:
+    card = model_card(Predictor.load(make_model(tmp_path, **changes)))
+    for text in present:
+        assert text in card
+    for text in absent:
+        assert text not in card
+    assert card.endswith("\n")

@@ -1,0 +1,129 @@
+"""Photographs in every form, and what is none."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bloodtune.inference.photographs import find_photographs, read_tile, tile_picture
+from error_fixtures import refusal
+from model_fixtures import draw_tiles, photograph
+from photograph_fixtures import bomb
+
+RED, BLUE = (200, 30, 40), (20, 40, 220)
+
+
+def save(image: Image.Image, kind: str = "PNG", **keywords: object) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, kind, **keywords)
+    file.seek(0)
+    return file
+
+
+def tile(image: Image.Image, kind: str = "PNG", channels: int = 3, crop: int | None = None) -> np.ndarray:
+    return read_tile(save(image, kind), size=28, channels=channels, crop=crop)[0]
+
+
+def test_a_tile_of_the_models_size_is_taken_as_it_is() -> None:
+    pixels = draw_tiles(1)[0]
+    for kind in ("PNG", "BMP", "TIFF"):
+        np.testing.assert_array_equal(tile(Image.fromarray(pixels), kind), pixels)
+
+
+def test_of_a_smear_crop_the_middle_200_pixels_are_taken_as_torchvision_rounds() -> None:
+    def photo(top: int) -> Image.Image:
+        image = Image.new("RGB", (360, 363), BLUE)
+        image.paste(RED, (80, top, 280, top + 200))
+        return image
+
+    plain = tile(Image.new("RGB", (360, 363), RED))
+    assert np.abs(plain.astype(int) - RED).max() <= 3  # what JPEG does to a plain picture
+    np.testing.assert_array_equal(tile(photo(82)), plain)
+    assert (tile(photo(81)) != plain).any()
+
+
+def test_another_crop_is_cut_out_of_any_size() -> None:
+    photo = Image.new("RGB", (1000, 500), BLUE)
+    photo.paste(RED, (350, 100, 650, 400))
+    assert np.abs(tile(photo, crop=300).astype(int) - RED).max() <= 3
+    allowed = "allowed: tiles of 28 x 28, smear crops of about 360 x 363, and any size with --crop"
+    assert refusal(lambda: tile(photo)) == f"1000 x 500 pixels; {allowed}"
+    assert "no square of 501 x 501" in refusal(lambda: tile(photo, crop=501))
+
+
+def test_pictures_of_every_mode_become_colour_or_grey_of_8_bits() -> None:
+    grey = Image.new("L", (28, 28), 77)
+    assert set(tile(grey).ravel()) == {77}
+    assert tile(grey, channels=1).shape == (28, 28, 1)
+    assert set(tile(Image.fromarray(np.full((28, 28), 77 * 257, np.uint16)), "TIFF").ravel()) == {77}
+    assert set(tile(Image.new("1", (28, 28), 1)).ravel()) == {255}
+    assert tuple(tile(Image.new("RGB", (28, 28), RED).quantize(4))[0, 0]) == RED
+    assert tuple(tile(Image.new("CMYK", (28, 28), (0, 255, 255, 0)), "TIFF")[0, 0]) == (255, 0, 0)
+    assert tuple(tile(Image.new("RGB", (28, 28), RED), channels=1).shape) == (28, 28, 1)
+
+
+def test_16_bits_of_which_12_are_used_are_refused_not_shown_black() -> None:
+    dark = Image.fromarray(np.full((28, 28), 4000, np.uint16))
+    assert "uses 12 of them at most" in refusal(lambda: tile(dark, "TIFF"))
+
+
+def test_what_is_transparent_is_white() -> None:
+    image = Image.new("RGBA", (28, 28), (*RED, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 14, 28))
+    found = tile(image)
+    assert (tuple(found[0, 0]), tuple(found[0, 20])) == ((255, 255, 255), RED)
+
+
+def test_a_photograph_that_lies_on_its_side_is_turned() -> None:
+    image = Image.fromarray(draw_tiles(1)[0])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    turned, _ = read_tile(save(image, exif=exif.tobytes()), size=28, channels=3)
+    np.testing.assert_array_equal(turned, np.asarray(image.transpose(Image.Transpose.ROTATE_270)))
+
+
+def test_a_picture_for_people_comes_with_the_tile_where_asked_for(tmp_path: Path) -> None:
+    file = photograph(tmp_path / "a.jpg")
+    _, none = read_tile(file, size=28, channels=3)
+    _, shown = read_tile(file, size=28, channels=3, preview=96)
+    assert none == b""
+    assert Image.open(io.BytesIO(shown)).size == (96, 96)
+    assert Image.open(io.BytesIO(tile_picture(draw_tiles(1)[0]))).size == (28, 28)
+    assert Image.open(io.BytesIO(tile_picture(draw_tiles(1)[0][..., :1]))).mode == "L"
+
+
+@pytest.mark.parametrize("side", [30_000, 8_001])
+def test_a_picture_that_would_fill_the_memory_is_refused(side: int) -> None:
+    assert "too large; allowed: up to 64 million pixels" in refusal(
+        lambda: read_tile(bomb(side, side), size=28, channels=3, crop=9)
+    )
+
+
+def test_what_is_no_photograph_is_refused_in_a_line(tmp_path: Path) -> None:
+    def read(content: bytes) -> str:
+        return refusal(lambda: read_tile(io.BytesIO(content), size=28, channels=3))
+
+    whole = photograph(tmp_path / "a.jpg").read_bytes()
+    assert read(b"hello") == read(b"") == "not a JPEG, PNG, TIFF or BMP picture"
+    assert read(save(Image.new("RGB", (28, 28)), "GIF").getvalue()) == "not a JPEG, PNG, TIFF or BMP picture"
+    assert "cannot be read: image file is truncated" in read(whole[:3000])
+    assert "cannot be read" in read(bomb(28, 28).getvalue())
+    assert "32 bits" in read(save(Image.new("F", (28, 28)), "TIFF").getvalue())
+    assert "No such file" in refusal(lambda: read_tile(tmp_path / "none.jpg", size=28, channels=3))
+
+
+def test_photographs_are_found_by_name_in_and_below_a_folder(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a b/ü.jpg", "a b/c.tiff", ".hidden.jpg", ".thumbs/d.jpg", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    found = [file.relative_to(tmp_path).as_posix() for file in find_photographs([tmp_path, tmp_path / "notes.txt"])]
+    assert found == ["b.PNG", "a b/c.tiff", "a b/ü.jpg", "notes.txt"]
+
+
+def test_an_empty_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    assert "no photograph in this folder (.jpg" in refusal(lambda: list(find_photographs([tmp_path])))
+    assert "no such file or folder" in refusal(lambda: list(find_photographs([tmp_path / "none"])))

@@ -1,0 +1,140 @@
+"""A trained model in use: what it computes, and in which order it says it."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bloodtune.inference import predictor as inference
+from bloodtune.inference.differential import Prediction, Unreadable
+from bloodtune.inference.predictor import Deployment, Image, Predictor, classify
+from bloodtune.space.configuration import FAMILIES
+from bloodtune.training.augmentation import dihedral_views
+from error_fixtures import refusal
+from model_fixtures import BLOOD, draw_tiles, make_classifier, make_model, photograph
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("models") / "best")
+
+
+@pytest.fixture(scope="module")
+def predictor(model: Path) -> Predictor:
+    return Predictor.load(model)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_deployment_is_the_mean_over_the_dihedral_group_in_float32(family: str) -> None:
+    classifier, images = make_classifier(family), draw_tiles(70)
+    network = classifier.network.eval()
+    with torch.inference_mode():
+        views = dihedral_views(torch.from_numpy(images).permute(0, 3, 1, 2))
+        expected = torch.stack([network(view).softmax(1) for view in views]).mean(0).numpy()
+    found = Deployment(classifier).predict(images)
+    assert (found.shape, found.dtype) == ((70, 8), np.float32)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found.std() > 0.02
+
+
+def test_a_deployment_leaves_the_classifier_as_it_was() -> None:
+    classifier, images = make_classifier(), draw_tiles(3)
+    before = classifier.predict(images)
+    Deployment(classifier)
+    np.testing.assert_array_equal(classifier.predict(images), before)
+
+
+def test_predictions_come_in_the_order_of_the_images(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "_CHUNK", 3)
+    tiles = draw_tiles(50)
+    median = float(np.median(Predictor.load(model).network.predict(tiles).max(axis=1)))
+    predictor = Predictor.load(model, median)
+    found = list(predictor.predict([Image(str(row), tile) for row, tile in enumerate(tiles)], workers=4))
+    assert [one.source for one in found] == [str(row) for row in range(50)]
+    expected = predictor.network.predict(tiles)
+    for one, probabilities in zip(found, expected, strict=True):
+        assert isinstance(one, Prediction)
+        np.testing.assert_allclose(one.probabilities, probabilities, atol=1e-6)
+        first, second = np.sort(probabilities)[:-3:-1]
+        assert one.label == BLOOD[probabilities.argmax()]
+        assert (one.probability, one.second_probability) == pytest.approx((first, second), abs=1e-6)
+        assert one.sure == (one.probability >= median)
+    assert {one.sure for one in found if isinstance(one, Prediction)} == {True, False}
+
+
+def test_only_so_many_images_are_held_at_a_time(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "_CHUNK", 2)
+    taken, tile = [], draw_tiles(1)[0]
+    images = (taken.append(row) or Image(str(row), tile) for row in range(1000))
+    predictions = predictor.predict(images, workers=1)
+    next(predictions)
+    predictions.close()  # type: ignore[attr-defined]
+    assert len(taken) == 6
+
+
+def test_photographs_folders_and_arrays_are_found(predictor: Predictor, tmp_path: Path) -> None:
+    photograph(tmp_path / "smears" / "a b" / "ü.jpg")
+    photograph(tmp_path / "one.png", size=(28, 28))
+    np.savez(tmp_path / "cells.npz", test_images=draw_tiles(2), test_labels=np.zeros(2))
+    found = predictor.predict(predictor.find([tmp_path / "smears", tmp_path / "one.png", tmp_path / "cells.npz"]))
+    names = [Path(one.source).name for one in found]
+    assert names == ["ü.jpg", "one.png", "cells.npz:test_images[0]", "cells.npz:test_images[1]"]
+
+
+def test_a_name_that_is_no_text_is_shown(predictor: Predictor, tmp_path: Path) -> None:
+    file = tmp_path / "caf\udce9.jpg"  # as a name in Latin-1 reaches Python
+    photograph(file)
+    (one,) = predictor.predict(predictor.find([file]))
+    assert one.source.endswith(r"caf\xe9.jpg")
+
+
+def test_arrays_of_another_size_or_kind_are_refused(predictor: Predictor, tmp_path: Path) -> None:
+    file = tmp_path / "cells.npz"
+    np.savez(file, images=np.zeros((2, 64, 64, 3), np.uint8))
+    assert "has images of (64, 64, 3); this model takes (28, 28, 3)" in refusal(lambda: list(predictor.find([file])))
+    np.savez(file, images=np.zeros((2, 28, 28, 3)))
+    assert "float64" in refusal(lambda: list(predictor.find([file])))
+    np.savez(file, pixels=np.zeros((2, 28, 28, 3), np.uint8))
+    assert "no array of images; found pixels" in refusal(lambda: list(predictor.find([file])))
+    file.write_text("hello")
+    assert "not an .npz file" in refusal(lambda: list(predictor.find([file])))
+    assert "no such file" in refusal(lambda: list(predictor.find([tmp_path / "none.npz"])))
+
+
+def test_a_file_that_is_no_photograph_is_one_line_among_the_others(predictor: Predictor, tmp_path: Path) -> None:
+    images = [Image("text", io.BytesIO(b"hello")), Image("tile", draw_tiles(1)[0])]
+    broken, whole = predictor.predict(images, preview=28)
+    assert broken == Unreadable("text", "not a JPEG, PNG, TIFF or BMP picture")
+    assert isinstance(whole, Prediction) and whole.picture
+
+
+def test_three_lines_classify_a_folder(model: Path, tmp_path: Path) -> None:
+    photograph(tmp_path / "a.jpg")
+    (one,) = classify(tmp_path, model, threshold=0)
+    assert isinstance(one, Prediction) and one.sure
+    (one,) = classify([tmp_path / "a.jpg"], model, threshold=1)
+    assert isinstance(one, Prediction) and not one.sure
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold": float("nan")}, "has no threshold"),
+        ({"class_names": ("a", "a")}, "class_names ['a', 'a']; allowed: texts, each once"),
+        ({"data": "bloodmnist"}, "data is str; allowed: an object"),
+    ],
+)
+def test_a_model_of_a_stranger_is_refused_where_it_makes_no_sense(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    folder = make_model(tmp_path, **changes)
+    assert message in refusal(lambda: Predictor.load(folder))
+
+
+def test_a_model_without_a_threshold_needs_one(tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "old", threshold=None)
+    assert "has no threshold" in refusal(lambda: Predictor.load(folder))
+    assert Predictor.load(folder, 0.7).threshold == 0.7

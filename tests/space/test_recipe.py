@@ -1,0 +1,167 @@
+"""Recipe files: what they say and how they extend each other."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from bloodtune.space.recipe import Asha, Enqueued, enqueue_first
+from bloodtune.space.recipe_file import BOOK, load_recipe
+from recipe_fixtures import CONTENT, changed, write
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write(tmp_path / "recipe.toml", CONTENT)
+
+
+def test_every_field_arrives(file: Path) -> None:
+    recipe = load_recipe(str(file))
+    assert (recipe.description, recipe.sampler, recipe.startup_trials) == ("for tests", "tpe", 2)
+    assert recipe.asha == Asha(max_epochs=9, first_rung=1, reduction_factor=3)
+    assert [parameter.name for parameter in recipe.parameters] == list(CONTENT["space"])
+    size = recipe.parameters[2]
+    assert (size.field, size.low, size.high, size.step, size.log) == ("hidden_size", 16, 64, 16, False)
+    assert size.when == {"family": ("mlnn",)}
+    assert recipe.parameters[3].choices == (8, 16)
+    assert recipe.parameters[3].when == {"family": ("cnn", "lightweight")}
+    assert recipe.parameters[5].log
+    assert (recipe.parameters[6].name, recipe.parameters[6].field) == ("adamw_decay", "weight_decay")
+    one, two = recipe.enqueued
+    assert (one.label, one.epochs, one.configuration.width) == ("one", None, 8)
+    assert isinstance(two, Enqueued) and (two.label, two.epochs, two.configuration.hidden_size) == ("two", 10, 32)
+
+
+def test_a_recipe_is_found_by_path_by_path_in_the_checkout_and_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_path = load_recipe(str(BOOK / "smoke.toml"))
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("search/smoke.toml") == by_path
+    assert load_recipe("smoke") == by_path
+    write(tmp_path / "mine.toml", CONTENT)
+    assert load_recipe("mine.toml").description == "for tests"
+
+
+def test_extends_merges_tables_and_replaces_a_parameter_as_a_whole(file: Path) -> None:
+    child = {
+        "extends": file.name,
+        "description": "child",
+        "sampler": {"name": "random"},
+        "asha": {"max_epochs": 27},
+        "space": {"hidden_size": {"when": {"family": "mlnn"}, "choices": [32], "source": "child"}},
+    }
+    base, recipe = load_recipe(str(file)), load_recipe(str(write(file.with_name("child.toml"), child)))
+    assert (recipe.description, recipe.sampler, recipe.startup_trials) == ("child", "random", 2)
+    assert recipe.asha == Asha(max_epochs=27, first_rung=1, reduction_factor=3)
+    assert [parameter.name for parameter in recipe.parameters] == [parameter.name for parameter in base.parameters]
+    assert (recipe.parameters[2].choices, recipe.parameters[2].low) == ((32,), None)
+    assert recipe.parameters[3:] == base.parameters[3:]
+    assert recipe.enqueued == base.enqueued
+
+
+def test_extends_goes_through_several_files(file: Path) -> None:
+    write(file.with_name("child.toml"), {"extends": file.name, "asha": {"max_epochs": 27}})
+    grandchild = write(file.with_name("grandchild.toml"), {"extends": "child.toml", "asha": {"first_rung": 3}})
+    assert load_recipe(str(grandchild)).asha == Asha(max_epochs=27, first_rung=3, reduction_factor=3)
+
+
+def test_configurations_of_a_child_take_the_place_of_those_it_extends(file: Path) -> None:
+    none = write(file.with_name("none.toml"), {"extends": file.name, "configuration": []})
+    assert load_recipe(str(none)).enqueued == ()
+    one = write(file.with_name("one.toml"), {"extends": file.name, "configuration": [CONTENT["configuration"][1]]})
+    assert [entry.label for entry in load_recipe(str(one)).enqueued] == ["two"]
+
+
+def test_enqueue_adds_the_configurations_of_a_file(file: Path) -> None:
+    more = dict(CONTENT["configuration"][0], label="three")
+    write(file.with_name("more.toml"), {"configuration": [more]})
+    recipe = load_recipe(str(write(file, {"enqueue": "more.toml"} | CONTENT)))
+    assert [entry.label for entry in recipe.enqueued] == ["one", "two", "three"]
+
+
+def test_configurations_of_families_out_of_reach_are_left_out(file: Path) -> None:
+    recipe = load_recipe(str(write(file, changed("space.family.choices", ["mlnn"]))))
+    assert [entry.label for entry in recipe.enqueued] == ["two"]
+    assert "one" not in recipe.text
+
+
+def test_text_holds_all_that_was_extended_and_enqueued(file: Path, tmp_path: Path) -> None:
+    write(file.with_name("more.toml"), {"configuration": [dict(CONTENT["configuration"][0], label="three")]})
+    child = {"extends": file.name, "enqueue": "more.toml", "description": "Größe × 2"}
+    recipe = load_recipe(str(write(file.with_name("child.toml"), child)), max_epochs=27)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "recipe.toml").write_text(recipe.text, encoding="utf-8")
+    again = load_recipe(str(elsewhere / "recipe.toml"))
+    assert again == recipe
+    assert again.asha.max_epochs == 27
+    assert [entry.label for entry in again.enqueued] == ["one", "two", "three"]
+
+
+# ASHA's numbers
+
+
+@pytest.mark.parametrize(
+    ("asha", "rungs"),
+    [
+        ((27, 3, 3), (3, 9)),
+        ((27, 1, 3), (1, 3, 9)),
+        ((28, 1, 3), (1, 3, 9, 27)),
+        ((40, 40, 3), ()),
+        ((3, 1, 3), (1,)),
+        ((1, 1, 3), ()),
+        ((100, 5, 4), (5, 20, 80)),
+    ],
+)
+def test_rungs_lie_below_the_last_epoch(asha: tuple[int, int, int], rungs: tuple[int, ...]) -> None:
+    assert Asha(*asha).rungs == rungs
+
+
+@pytest.mark.parametrize(
+    ("asha", "budget", "epochs"),
+    [
+        # 64 trials to epoch 3, a third of them 6 further, a ninth 18 further: 192 + 128 + 128.
+        ((27, 3, 3), 64, 448),
+        # 27 to epoch 1, 9 two further, 3 six further, 1 eighteen further: 27 + 18 + 18 + 18.
+        ((27, 1, 3), 27, 81),
+        # Never less than one trial goes on.
+        ((27, 3, 3), 1, 27),
+        ((27, 3, 3), 2, 2 * 3 + 6 + 18),
+        ((40, 40, 3), 9, 360),
+    ],
+)
+def test_expected_epochs_by_hand(file: Path, asha: tuple[int, int, int], budget: int, epochs: int) -> None:
+    recipe = dataclasses.replace(load_recipe(str(file)), asha=Asha(*asha))
+    assert recipe.expected_epochs(budget) == epochs
+
+
+@pytest.mark.parametrize(
+    ("asha", "max_epochs", "expected"),
+    [
+        ((27, 3, 3), 9, (9, 3, 3)),
+        ((27, 3, 3), 81, (81, 3, 3)),
+        ((27, 3, 3), 2, (2, 2, 3)),
+        ((27, 3, 3), 1, (1, 1, 3)),
+        # Where no trial was stopped, none will be: a rung at epoch 40 of 60 would be ASHA by the back door.
+        ((40, 40, 3), 60, (60, 60, 3)),
+        ((40, 40, 3), 10, (10, 10, 3)),
+    ],
+)
+def test_max_epochs_takes_the_place_of_the_recipes_own(
+    file: Path, asha: tuple[int, int, int], max_epochs: int, expected: tuple[int, int, int]
+) -> None:
+    write(file, CONTENT | {"asha": dataclasses.asdict(Asha(*asha))})
+    recipe = load_recipe(str(file), max_epochs=max_epochs)
+    assert recipe.asha == Asha(*expected)
+    file.write_text(recipe.text, encoding="utf-8")
+    assert load_recipe(str(file)).asha == Asha(*expected)
+
+
+def test_enqueue_first_puts_configurations_ahead(file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(str(file))
+    new = Enqueued("new", "elsewhere", dataclasses.replace(recipe.enqueued[0].configuration, learning_rate=0.02))
+    changed = enqueue_first(recipe, [new])
+    assert changed.enqueued == (new, *recipe.enqueued)
+    (tmp_path / "used.toml").write_text(changed.text)
+    assert load_recipe(str(tmp_path / "used.toml")) == changed, "as a resumed run reads it"

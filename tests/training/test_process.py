@@ -1,0 +1,40 @@
+"""The compiler stays out of the processes that do not compile, and is there for those that do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+TRAIN = """
+import sys, torch
+from bloodtune.space.configuration import Configuration
+from bloodtune.training.optimizers import build_optimizer
+network = torch.nn.Linear(3, 2)
+values = {"family": "cnn", "width": 4, "learning_rate": 0.1, "batch_size": 4}
+for optimizer in ({"optimizer": "adam"}, {"optimizer": "sgd", "momentum": 0.9, "nesterov": False}):
+    build = build_optimizer(Configuration.from_mapping(values | optimizer), network)
+    network(torch.ones(1, 3)).sum().backward()
+    build.step()
+    build.zero_grad()
+"""
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_an_optimiser_does_not_import_the_compiler() -> None:
+    loaded = run(TRAIN + "print('torch._dynamo.symbolic_convert' in sys.modules, 'sympy' in sys.modules)")
+    assert loaded.split() == ["False", "False"]
+
+
+def test_what_compiles_later_finds_the_compiler() -> None:
+    code = TRAIN + (
+        "import inspect; inspect.getmodule(network)\n"
+        "print(type(sys.modules['torch._dynamo']).__name__)\n"
+        "double = torch.compile(lambda x: 2 * x, backend='eager')\n"
+        "print(double(torch.ones(1)).item())\n"
+        "import torch._dynamo.config\n"
+        "print(type(torch._dynamo).__name__, type(sys.modules['torch._dynamo']).__name__)"
+    )
+    assert run(code).split() == ["_Deferred", "2.0", "module", "module"]

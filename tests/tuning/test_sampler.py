@@ -1,0 +1,147 @@
+"""From a recipe to Optuna's suggestions and back, over the space of the default recipe."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from bloodtune.errors import InputError
+from bloodtune.space.configuration import FAMILIES, LOSSES, OPTIMIZERS, SCHEDULES, Configuration
+from bloodtune.space.parameter import Parameter
+from bloodtune.space.recipe import Recipe
+from bloodtune.space.recipe_file import load_recipe
+from bloodtune.tuning.sampler import distribution, parameters_of, suggest
+from engine_fixtures import make_configuration
+
+DRAWS = 400
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return load_recipe("default")
+
+
+@pytest.fixture(scope="module")
+def drawn(recipe: Recipe) -> list[tuple[Configuration, dict[str, Any]]]:
+    """Draw configurations at random, each with the study's parameters."""
+    study = quiet_study()
+    trials = [study.ask() for _ in range(DRAWS)]
+    return [(suggest(trial, recipe), trial.params) for trial in trials]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def quiet_study() -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+
+
+def test_random_draws_reach_all_of_the_space(drawn: list[tuple[Configuration, dict[str, Any]]]) -> None:
+    configurations = [configuration for configuration, _ in drawn]
+    assert {c.family for c in configurations} == set(FAMILIES)
+    assert {c.loss for c in configurations} == set(LOSSES)
+    assert {c.optimizer for c in configurations} == set(OPTIMIZERS)
+    assert {c.schedule for c in configurations} == set(SCHEDULES)
+    assert {c.shift for c in configurations} == {0, 1, 2, 3}
+    assert {c.width for c in configurations if c.family == "residual"} == {16, 32}
+    assert {c.nesterov for c in configurations if c.optimizer == "sgd"} == {False, True}
+    assert len(set(configurations)) == DRAWS
+
+
+def test_a_parameter_is_drawn_only_where_it_applies(drawn: list[tuple[Configuration, dict[str, Any]]]) -> None:
+    for configuration, parameters in drawn:
+        family, optimizer = configuration.family, configuration.optimizer
+        own = "residual_" if family == "residual" else ""
+        names = {"hidden_layers", "hidden_size"} if family == "mlnn" else {f"{family}_width"}
+        names |= {f"{own}{optimizer}_learning_rate", f"{optimizer}_weight_decay"}
+        names |= {"momentum", "nesterov"} if optimizer == "sgd" else set()
+        names |= {"label_smoothing"} & {configuration.loss}
+        names |= {"focal_gamma"} if configuration.loss == "focal" else set()
+        names |= {"constant_ema" if configuration.schedule == "constant" else "falling_ema"}
+        names |= {f"{own}{name}" for name in ("dropout", "loss", "optimizer", "batch_size", "schedule", "dihedral")}
+        names |= {"normalization", "stain", "cutout"} if family != "residual" else set()
+        always = {"family", "shift"}
+        assert set(parameters) == names | always
+        assert configuration.ema or configuration.schedule == "constant", (
+            "a falling rate is judged early by its average"
+        )
+        if family == "residual":  # what early rungs reward and the end does not is left out
+            assert configuration.dihedral and configuration.schedule != "constant" and optimizer != "adam"
+
+
+def test_parameters_of_is_the_inverse_of_suggest(
+    recipe: Recipe, drawn: list[tuple[Configuration, dict[str, Any]]]
+) -> None:
+    for configuration, drawn_parameters in drawn:
+        parameters, distributions = parameters_of(configuration, recipe)
+        assert parameters == drawn_parameters
+        assert suggest(optuna.trial.FixedTrial(parameters), recipe) == configuration  # type: ignore[arg-type]
+        assert list(parameters) == list(distributions)
+
+
+def test_parameters_of_fit_a_trial_of_the_study(
+    recipe: Recipe, drawn: list[tuple[Configuration, dict[str, Any]]]
+) -> None:
+    study = quiet_study()
+    for configuration, _ in drawn[:50]:
+        parameters, distributions = parameters_of(configuration, recipe)
+        study.add_trial(optuna.create_trial(params=parameters, distributions=distributions, value=0.5))
+    # Optuna refuses distributions of one name that differ; those of fresh suggestions are the same.
+    known = {name: span for trial in study.trials for name, span in trial.distributions.items()}
+    assert set(known) == {parameter.name for parameter in recipe.parameters}
+    for _ in range(50):
+        fresh = study.ask()
+        suggest(fresh, recipe)
+        assert fresh.distributions == {name: known[name] for name in fresh.params}
+
+
+@pytest.mark.parametrize("name", ["default", "random", "mlnn", "cnn", "published", "smoke"])
+def test_an_enqueued_configuration_comes_back_from_the_study(name: str) -> None:
+    recipe, study = load_recipe(name), quiet_study()
+    for entry in recipe.enqueued:
+        parameters, _ = parameters_of(entry.configuration, recipe)
+        study.enqueue_trial(parameters)
+        assert suggest(study.ask(), recipe) == entry.configuration
+    assert len(study.trials) == len(recipe.enqueued) > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 128}, r"^width = 128 is outside space.cnn_width$"),
+        ({"width": 40}, r"^width = 40 is outside space.cnn_width$"),
+        ({"width": 32, "learning_rate": 0.2}, r"^learning_rate = 0.2 is outside space.adam_learning_rate$"),
+        ({"width": 32, "batch_size": 32}, r"^batch_size = 32 is outside space.batch_size$"),
+        ({"width": 32, "batch_size": 128, "shift": 5}, r"^shift = 5 is outside space.shift$"),
+    ],
+)
+def test_parameters_of_refuses_what_the_space_does_not_reach(
+    recipe: Recipe, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        parameters_of(make_configuration("cnn", **changes), recipe)
+
+
+@pytest.mark.parametrize(
+    ("field", "span", "expected"),
+    [
+        ("batch_size", {"choices": (64, 128)}, CategoricalDistribution((64, 128))),
+        ("shift", {"low": 0, "high": 3}, IntDistribution(0, 3)),
+        ("width", {"low": 16, "high": 64, "step": 16}, IntDistribution(16, 64, step=16)),
+        ("hidden_size", {"low": 256, "high": 1536, "log": True}, IntDistribution(256, 1536, log=True)),
+        ("learning_rate", {"low": 0.001, "high": 0.1, "log": True}, FloatDistribution(0.001, 0.1, log=True)),
+        ("dropout", {"low": 0, "high": 0.5, "step": 0.1}, FloatDistribution(0.0, 0.5, step=0.1)),
+        # A range of floats stays one where both its ends are written as whole numbers.
+        ("focal_gamma", {"low": 1, "high": 3}, FloatDistribution(1.0, 3.0)),
+    ],
+)
+def test_distribution_follows_the_parameter(field: str, span: dict[str, Any], expected: object) -> None:
+    assert distribution(Parameter(field, field, "test", **span)) == expected

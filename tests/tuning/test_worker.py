@@ -1,0 +1,180 @@
+"""The warm worker, driven as Tune drives it but without Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bloodtune.data.npz import Split
+from bloodtune.run.checkpoints import Checkpoint
+from bloodtune.run.records import EpochRecord
+from bloodtune.space.configuration import Configuration
+from bloodtune.space.recipe import Asha
+from bloodtune.training.splits import DeviceSplits
+from bloodtune.training.trainer import Training
+from bloodtune.tuning import worker as trainable
+from bloodtune.tuning.worker import WarmWorker
+from engine_fixtures import make_split
+
+ASHA = Asha(max_epochs=9, first_rung=2, reduction_factor=3)
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    configuration = {"family": "cnn", "width": 4, "optimizer": "adam", "learning_rate": 0.01, "batch_size": 16}
+    made = Configuration.from_mapping(configuration | changes)
+    return {"trial": 0, "seed": 1, "configuration": made, "checkpoint": None}
+
+
+def same(epoch: EpochRecord) -> EpochRecord:
+    """Return what does not depend on the clock."""
+    return dataclasses.replace(epoch, seconds=0.0)
+
+
+def training_of(**changes: Any) -> Training:
+    split = make_split(48, size=8)
+    configuration = config(**changes)["configuration"]
+    return Training(configuration, DeviceSplits.load(split, split), max_epochs=9, seed=1)
+
+
+def make_worker(*, profile: bool = False, device: str = "cpu") -> WarmWorker:
+    generator = np.random.default_rng(0)
+    labels = np.arange(48) % 3
+    images = generator.integers(0, 256, (48, 8, 8, 3)).astype(np.uint8)
+    split = Split(images, labels)
+    worker = WarmWorker.__new__(WarmWorker)  # Tune's own __init__ wants a Ray worker
+    worker.setup(config(), train=split, val=split, asha=ASHA, device=device, checkpoint_every=1e6, profile=profile)
+    return worker
+
+
+@pytest.fixture
+def worker() -> WarmWorker:
+    return make_worker()
+
+
+def test_step_reports_at_each_rung_and_at_the_end(worker: WarmWorker) -> None:
+    reports = [worker.step() for _ in range(3)]
+    assert [[epoch.epoch for epoch in report["epochs"]] for report in reports] == [
+        [1, 2],
+        [3, 4, 5, 6],
+        [7, 8, 9],
+    ]
+    assert [report["epoch"] for report in reports] == [2, 6, 9]
+    assert [report["done"] for report in reports] == [False, False, True]
+    assert reports[0]["val_macro_f1"] == reports[0]["epochs"][-1].val_macro_f1
+    assert reports[0]["parameters"] > 0
+
+
+def test_step_reports_between_rungs_when_epochs_take_long(worker: WarmWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainable, "REPORT_SECONDS", 0.0)
+    assert [worker.step()["epoch"] for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial_and_not_the_worker(worker: WarmWorker) -> None:
+    assert worker.reset_config(config(optimizer="sgd", momentum=0.9, nesterov=False, learning_rate=90.0))
+    report = worker.step()
+    assert report["done"]
+    assert "loss is" in report["failure"]
+    assert "val_macro_f1" not in report
+    assert worker.reset_config(config())
+    assert worker.step()["failure"] is None
+
+
+def test_an_exception_ends_the_trial_with_its_message_in_one_line(
+    worker: WarmWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object, **__: object) -> None:
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr("bloodtune.training.trainer.Training", explode)
+    worker.reset_config(config())
+    report = worker.step()
+    assert (report["done"], report["failure"]) == (True, "RuntimeError: out of memory")
+    assert report["epochs"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "lives"),
+    [
+        (
+            "CUDA out of memory. Tried",
+            "RuntimeError: CUDA out of memory. Tried; a larger --gpus-per-trial leaves",
+            True,
+        ),
+        ("CUDA error: an illegal\nmemory access", "RuntimeError: CUDA error: an illegal memory access", False),
+    ],
+)
+def test_an_error_on_a_gpu_is_told_and_ends_the_process_with_the_next_trial(
+    worker: WarmWorker, monkeypatch: pytest.MonkeyPatch, text: str, told: str, lives: bool
+) -> None:
+    def explode(*_: object) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(Training, "run_epoch", explode)
+    worker._device = "cuda"
+    report = worker.step()
+    assert report["done"]
+    assert report["failure"].startswith(told)
+    if lives:
+        assert worker.reset_config(config())
+    else:
+        with pytest.raises(RuntimeError, match="ended this process"):
+            worker.reset_config(config())
+
+
+def test_reset_config_starts_from_nothing(worker: WarmWorker) -> None:
+    first = worker.step()["epochs"]
+    worker.reset_config(config(learning_rate=0.001))
+    worker.step()
+    worker.reset_config(config())
+    again = worker.step()["epochs"]
+    assert [e.train_loss for e in again] == [e.train_loss for e in first]
+
+
+def test_a_worker_goes_on_from_the_checkpoint_of_another() -> None:
+    changes = {"dropout": 0.3, "dihedral": True, "shift": 1, "ema": 0.1, "schedule": "one_cycle"}
+    first = make_worker()
+    first.reset_config(config(**changes))
+    assert "checkpoint" not in first.step(), "not before it is worth it"
+    first._checkpoint_every = 0.0
+    checkpoint = first.step()["checkpoint"]
+    assert checkpoint.epoch == 6
+    last = first.step()
+    assert "checkpoint" not in last, "a trial that has ended needs none"
+    second = make_worker()
+    second.reset_config(config(**changes) | {"checkpoint": checkpoint})
+    assert [same(epoch) for epoch in second.step()["epochs"]] == [same(epoch) for epoch in last["epochs"]]
+    second.reset_config(config(**changes))
+    assert second.step()["epochs"][0].epoch == 1, "a checkpoint is that of one trial"
+
+
+@pytest.mark.parametrize("damage", ["of another network", "not torch's"])
+def test_a_checkpoint_that_cannot_be_used_is_as_none(worker: WarmWorker, damage: str) -> None:
+    whole = worker.step()["epochs"]
+    state = b"PK" if damage == "not torch's" else training_of(width=8).save()
+    worker.reset_config(config() | {"checkpoint": Checkpoint(2, state)})
+    assert [same(epoch) for epoch in worker.step()["epochs"]] == [same(epoch) for epoch in whole]
+
+
+def test_with_profile_a_report_says_where_its_time_went() -> None:
+    worker = make_worker(profile=True)
+    first = worker.step()["parts"]
+    assert set(first) == {"load", "start", "augment", "forward and backward", "validate"}
+    assert min(first.values()) > 0
+    worker.reset_config(config())
+    second = worker.step()["parts"]
+    assert set(second) == {"start", "augment", "forward and backward", "validate"}, "between trials: start"
+    assert "report" in worker.step()["parts"], "within a trial: report"
+    assert min(second.values()) > 0
+    assert "parts" not in make_worker().step()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA works here")
+@pytest.mark.parametrize("profile", [False, True])
+def test_a_device_that_does_not_work_is_told_in_the_first_report(profile: bool) -> None:
+    report = make_worker(profile=profile, device="cuda").step()
+    assert report["done"]
+    assert report["broken"]
