@@ -25,9 +25,9 @@ from bloodtune.run.provenance import git_commit
 from bloodtune.run.records import FAILED, best_record, best_records
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe
-from bloodtune.training.numerics import AUTO, Numerics, supported_precisions
+from bloodtune.training.numerics import Numerics, supported_precisions
 from bloodtune.tuning.contender import Contender, TestedContender
-from bloodtune.tuning.host_timing import time_hosts
+from bloodtune.tuning.host_timing import HostTimer
 from bloodtune.tuning.plan import fitting_trials
 from bloodtune.tuning.ray_cluster import connect, resolve_address
 from bloodtune.tuning.retraining import CACHE, Candidate, Workers, retrain, score_test_split
@@ -123,7 +123,7 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
         # A run from before that was recorded, or one of a GPU that is not here.
         if numerics is None or (device == "cpu" and numerics.precision not in supported_precisions(device)):
             configurations = [candidate.configuration for candidate in (*found, *published)]
-            numerics = time_hosts(dataset, configurations, device=device, asked=AUTO).numerics
+            numerics = HostTimer(dataset, configurations, device=device).result().numerics
         workers = Workers(min(settings.workers or fitting, fitting), gpus, numerics)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
         if not contenders:

@@ -13,7 +13,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,15 @@ import platformdirs
 import torch
 
 from bloodtune import __version__
+from bloodtune.files import replace
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.numerics import AUTO, PLAIN, Numerics, StepTimes, supported_precisions
 from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.trainer import Training
 
-# Seconds that a timed step should take on a CPU: as many images as that allows, a power of two. 16 give the ratios of
-# 128 within a few per cent, but for an MLNN, whose weights take a share of each step.
-CPU_STEP = 0.03
-CPU_IMAGES = (64, 32, 16)
+# Images per timed step on a CPU: 16 give the ratios of 128 within a few per cent, but for an MLNN, whose weights take a
+# share of each step.
+CPU_IMAGES, CPU_IMAGES_MLNN = 16, 64
 
 # Steps per timed round on a GPU, of full batches: three run as they are, then one is recorded and replayed.
 GPU_STEPS = 8
@@ -39,17 +39,9 @@ GPU_STEPS = 8
 ROUNDS, DOUBTFUL_ROUNDS = 2, 6
 
 # A precision is dropped without timing if a step on few images takes this many times longer than in float32.
-HOPELESS, FEW = 2.0, 8
+HOPELESS, FEW = 2.0, 4
 
-_CACHE_FILE = "step_times.json"
-
-
-def one_per_family(configurations: Iterable[Configuration]) -> list[Configuration]:
-    """Return the first configuration of each family; MLNNs last, as they cannot rule a slow precision out quickly."""
-    first: dict[str, Configuration] = {}
-    for configuration in configurations:
-        first.setdefault(configuration.family, configuration)
-    return sorted(first.values(), key=lambda one: one.family == "mlnn")
+_CACHE_FOLDER = "step_times"
 
 
 def measure_steps(splits: DeviceSplits, configurations: Sequence[Configuration], asked: str = AUTO) -> StepTimes:
@@ -65,19 +57,17 @@ def measure_steps(splits: DeviceSplits, configurations: Sequence[Configuration],
     Returns:
         The seconds by family and variant. A precision that is far slower than float32 is missing.
     """
-    device = splits.device
-    precisions = [p for p in supported_precisions(device.type) if asked in (AUTO, p) or p == "float32"]
-    cache = _Cache()
+    device = splits.device.type
+    precisions = [p for p in supported_precisions(device) if asked in (AUTO, p) or p == "float32"]
     times: dict[str, dict[str, float]] = {}
     for configuration in configurations:
-        key = _key(splits, configuration, precisions)
-        found = cache.get(key)
+        file = _cache_file(splits, configuration, precisions)
+        found = _read(file)
         if found is None:
             found = _time_variants(splits, configuration, precisions)
-            cache.put(key, found)
+            _write(file, found)
         times[configuration.family] = found
         precisions = [p for p in precisions if p in found]  # what one family drops, the search cannot use
-    cache.save()
     return times
 
 
@@ -97,11 +87,11 @@ def _time_variants(splits: DeviceSplits, configuration: Configuration, precision
     if splits.device.type == "cuda":
         images = GPU_STEPS * configuration.batch_size
     else:
-        few = {name: _first_seconds(make_step(splits, configuration, one, FEW)) for name, one in variants.items()}
-        variants = {name: one for name, one in variants.items() if few[name] <= HOPELESS * few["float32"]}
+        if len(variants) > 1:
+            few = {name: _first_seconds(make_step(splits, configuration, one, FEW)) for name, one in variants.items()}
+            variants = {name: one for name, one in variants.items() if few[name] <= HOPELESS * few["float32"]}
         variants[PLAIN] = Numerics(plain_layers=(configuration.family,))
-        fitting = (count for count in CPU_IMAGES if few["float32"] * count / FEW <= CPU_STEP)
-        images = next(fitting, CPU_IMAGES[-1])
+        images = CPU_IMAGES_MLNN if configuration.family == "mlnn" else CPU_IMAGES
     steps = {name: make_step(splits, configuration, one, images) for name, one in variants.items()}
     best = dict.fromkeys(steps, math.inf)
     for done in range(1 + DOUBTFUL_ROUNDS):  # in the first one libraries set themselves up
@@ -134,47 +124,30 @@ def _seconds(step: Callable[[], float]) -> float:
     return time.perf_counter() - started
 
 
-def _key(splits: DeviceSplits, configuration: Configuration, precisions: Sequence[str]) -> str:
-    values = configuration.to_mapping()
-    what: list[Any] = [torch.__version__, __version__, describe_chip(splits.device), os.cpu_count(), _layers_digest()]
-    what += [values, list(splits.train_images.shape[1:]), list(precisions), torch.get_num_threads()]
-    return hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()[:16]
+def _cache_file(splits: DeviceSplits, configuration: Configuration, precisions: Sequence[str]) -> Path:
+    # One file per machine and configuration, so that processes that measure side by side do not share any.
+    layers = b"".join(file.read_bytes() for file in sorted((Path(__file__).parent / "models").glob("*.py")))
+    what: list[Any] = [torch.__version__, __version__, describe_chip(splits.device), os.cpu_count()]
+    what += [hashlib.sha256(layers).hexdigest(), configuration.to_mapping(), list(splits.train_images.shape[1:])]
+    digest = hashlib.sha256(json.dumps([*what, list(precisions), torch.get_num_threads()]).encode()).hexdigest()
+    name = f"{configuration.family}-{digest[:16]}.json"
+    return Path(platformdirs.user_cache_dir("bloodtune")) / _CACHE_FOLDER / name
 
 
-def _layers_digest() -> str:
-    folder = Path(__file__).parent / "models"
-    files = sorted(folder.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+def _read(file: Path) -> dict[str, float] | None:
+    # None where nothing usable is there: it is measured anew.
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or "float32" not in found:
+        return None
+    is_whole = all(isinstance(seconds, (int, float)) and 0 < seconds < math.inf for seconds in found.values())
+    return found if is_whole else None
 
 
-class _Cache:
-    """Step times on disk. A file that cannot be read is measured anew; one that cannot be written is left."""
-
-    def __init__(self) -> None:
-        self._file = Path(platformdirs.user_cache_dir("bloodtune")) / _CACHE_FILE
-        self._new = False
-        try:
-            content = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            content = {}
-        self._content: dict[str, Any] = content if isinstance(content, dict) else {}
-
-    def get(self, key: str) -> dict[str, float] | None:
-        found = self._content.get(key)
-        if not isinstance(found, dict) or "float32" not in found:
-            return None
-        is_whole = all(isinstance(s, (int, float)) and 0 < s < math.inf for s in found.values())
-        return found if is_whole else None
-
-    def put(self, key: str, seconds: dict[str, float]) -> None:
-        self._content[key] = {name: round(value, 6) for name, value in seconds.items()}
-        self._new = True
-
-    def save(self) -> None:
-        if not self._new:
-            return
-        temporary = self._file.with_name(f".{_CACHE_FILE}-{os.getpid()}")
-        with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(self._content, indent=1), encoding="utf-8")
-            temporary.replace(self._file)
+def _write(file: Path, seconds: dict[str, float]) -> None:
+    # A folder that cannot be written costs the next search its measurement, no more.
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace(file, json.dumps({name: round(value, 6) for name, value in seconds.items()}).encode())

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from bloodtune.run.mirror import Storage
     from bloodtune.tuning.asha import HeldHalving
+    from bloodtune.tuning.host_timing import HostTimer
     from bloodtune.tuning.searcher import StudySearcher
     from bloodtune.tuning.stopper import Interrupt
 
@@ -107,7 +108,11 @@ def search_with(arguments: argparse.Namespace) -> tuple[int, RunDirectory | None
             held.enter_context(resumed.lock())  # before Ray is started, which takes seconds
         resources = held.enter_context(connect(address, workers=arguments.workers, image_bytes=dataset.image_bytes))
         share = choose_gpu_share(arguments.gpus_per_trial, resources, is_local=address == LOCAL)
-        numerics, reasons = _numerics(arguments.precision, before, dataset, recipe, "cuda" if share else "cpu")
+        timer = _start_timer(arguments.precision, before, dataset, recipe, "cuda" if share else "cpu")
+        import bloodtune.tuning.searcher
+        import bloodtune.tuning.worker  # noqa: F401, heavy imports while the hosts measure
+
+        numerics, reasons = _numerics(before, timer)
         if resources.get("GPU") and arguments.gpus_per_trial is None and not arguments.dry_run:
             share = _share_gpus(dataset, recipe, resources, budget, numerics)
         workers = choose_workers(arguments.workers, resources, share, is_local=address == LOCAL)
@@ -240,20 +245,28 @@ def _tune(
         )
 
 
-def _numerics(
+def _start_timer(
     asked: str | None, before: dict[str, Any], dataset: Dataset, recipe: Recipe, device: str
-) -> tuple[Numerics, dict[str, str]]:
-    # Those of the run if it is resumed, so that its trials stay comparable; else the fastest on the hosts that train.
+) -> HostTimer | None:
+    # None where the run is resumed and says what it trains in.
     from bloodtune.tuning.gpu_sharing import heaviest
-    from bloodtune.tuning.host_timing import time_hosts
+    from bloodtune.tuning.host_timing import HostTimer
 
     known = Numerics.from_mapping(before)
-    if known:
-        if device == "cpu":
-            check_precision(known.precision, device)
-        return known, {"precision": "that of the run"}
-    timing = time_hosts(dataset, heaviest(recipe), device=device, asked=asked or AUTO)
-    return timing.numerics, {"precision": timing.reason}
+    if known is None:
+        return HostTimer(dataset, heaviest(recipe), device=device, asked=asked or AUTO)
+    if device == "cpu":
+        check_precision(known.precision, device)
+    return None
+
+
+def _numerics(before: dict[str, Any], timer: HostTimer | None) -> tuple[Numerics, dict[str, str]]:
+    if timer:
+        timing = timer.result()
+        return timing.numerics, {"precision": timing.reason}
+    known = Numerics.from_mapping(before)
+    assert known is not None
+    return known, {"precision": "that of the run"}
 
 
 def _share_gpus(

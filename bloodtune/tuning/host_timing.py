@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,48 +33,77 @@ _CPUS = Path("/sys/devices/system/cpu")
 
 @dataclass(frozen=True)
 class HostTiming:
-    """What the hosts' steps came to: the numerics, and one line that says why."""
+    """The numerics that the hosts' steps led to, and one line that says why."""
 
     numerics: Numerics
     reason: str
 
 
-def time_hosts(dataset: Dataset, configurations: Sequence[Configuration], *, device: str, asked: str) -> HostTiming:
-    """Choose the numerics of a search on the Ray that is connected; a host that was timed before answers at once.
+class HostTimer:
+    """Times training steps on every host that trains, while the driver does something else."""
 
-    Args:
-        dataset: whose images the steps train on.
-        configurations: of which the first of each family is timed.
-        device: ``cpu`` or ``cuda``, where the trials will train.
-        asked: a precision, which is then taken, or ``auto``.
+    def __init__(
+        self, dataset: Dataset, configurations: Sequence[Configuration], *, device: str, asked: str = AUTO
+    ) -> None:
+        """Start timing on the Ray that is connected; a host that was timed before answers at once.
 
-    Raises:
-        InputError: a device has no such precision, or cannot be used.
-    """
-    if asked not in (AUTO, "float32") and device == "cpu":
-        check_precision(asked, device)
-        return HostTiming(Numerics(asked), "as asked for")
-    small = _first_images(dataset.train), _first_images(dataset.val)
-    hosts = _training_hosts("GPU" if device == "cuda" else "CPU")
-    resources: dict[str, Any] = {"num_gpus": 1} if device == "cuda" else {"num_cpus": 1}
-    tasks = []
-    for host, _ in hosts:
-        place = NodeAffinitySchedulingStrategy(host, soft=True) if host else "DEFAULT"
-        task = ray.remote(**resources, scheduling_strategy=place)(_measure)
-        tasks.append(task.remote(*small, list(configurations), device, asked))
-    try:
-        found: list[tuple[str, StepTimes]] = ray.get(tasks)
-    except ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", None) or error
-        if isinstance(cause, InputError):
-            raise cause from None
-        advice = "; --gpus-per-trial 0 trains on CPUs" if device == "cuda" else ""
-        raise InputError(f"no training step can be timed: {describe(cause)}{advice}") from None
-    numerics = choose_numerics([times for _, times in found], [weight for _, weight in hosts], asked)
-    reason = "; ".join(dict.fromkeys(f"{chip}, {describe_times(times)}" for chip, times in found))
-    if numerics.plain_layers:
-        reason += f"; PyTorch's own layers for {', '.join(numerics.plain_layers)}"
-    return HostTiming(numerics, reason if asked == AUTO else f"as asked for; {reason}")
+        Args:
+            dataset: whose images the steps train on.
+            configurations: of which the first of each family is timed.
+            device: ``cpu`` or ``cuda``, where the trials will train.
+            asked: a precision, which is then taken, or ``auto``.
+
+        Raises:
+            InputError: a CPU has no such precision.
+        """
+        self._asked, self._device = asked, device
+        self._hosts: list[tuple[str, float]] = []
+        self._tasks: list[list[Any]] = []
+        if device == "cpu" and asked != AUTO:
+            check_precision(asked, device)
+        if device == "cpu" and asked not in (AUTO, "float32"):
+            return  # nothing to choose
+        small = ray.put(_first_images(dataset.train)), ray.put(_first_images(dataset.val))
+        self._hosts = _training_hosts("GPU" if device == "cuda" else "CPU")
+        resources: dict[str, Any] = {"num_gpus": 1} if device == "cuda" else {"num_cpus": 1}
+        families = one_per_family(configurations)
+        for host, at_a_time in self._hosts:
+            place = NodeAffinitySchedulingStrategy(host, soft=True) if host else "DEFAULT"
+            measure = ray.remote(**resources, scheduling_strategy=place)(_measure)
+            # Two processes share the families, as two trials would share the machine.
+            parts = [families[::2], families[1::2]] if at_a_time >= 2 and len(families) > 1 else [families]
+            self._tasks.append([measure.remote(*small, part, device, asked) for part in parts])
+
+    def result(self) -> HostTiming:
+        """Wait for the hosts, and choose.
+
+        Raises:
+            InputError: a GPU has no such precision, or a host cannot train.
+        """
+        if not self._hosts:
+            return HostTiming(Numerics(self._asked), "as asked for")
+        try:
+            found: list[list[tuple[str, StepTimes]]] = [ray.get(tasks) for tasks in self._tasks]
+        except ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None) or error
+            if isinstance(cause, InputError):
+                raise cause from None
+            advice = "; --gpus-per-trial 0 trains on CPUs" if self._device == "cuda" else ""
+            raise InputError(f"no training step can be timed: {describe(cause)}{advice}") from None
+        hosts = [(parts[0][0], dict(ChainMap(*(dict(times) for _, times in parts)))) for parts in found]
+        numerics = choose_numerics([times for _, times in hosts], [weight for _, weight in self._hosts], self._asked)
+        reason = "; ".join(dict.fromkeys(f"{chip}, {describe_times(times)}" for chip, times in hosts))
+        if numerics.plain_layers:
+            reason += f"; PyTorch's own layers for {', '.join(numerics.plain_layers)}"
+        return HostTiming(numerics, reason if self._asked == AUTO else f"as asked for; {reason}")
+
+
+def one_per_family(configurations: Iterable[Configuration]) -> list[Configuration]:
+    """Return the first configuration of each family; MLNNs last, as they cannot rule a slow precision out quickly."""
+    first: dict[str, Configuration] = {}
+    for configuration in configurations:
+        first.setdefault(configuration.family, configuration)
+    return sorted(first.values(), key=lambda one: one.family == "mlnn")
 
 
 def choose_threads(
@@ -139,13 +169,13 @@ def _measure(
 ) -> tuple[str, StepTimes]:
     from bloodtune.training.process import use_one_core
     from bloodtune.training.splits import DeviceSplits
-    from bloodtune.training.step_times import describe_chip, measure_steps, one_per_family
+    from bloodtune.training.step_times import describe_chip, measure_steps
 
     if device == "cpu":
         use_one_core()
     check_precision(asked if asked != AUTO else "float32", device)
     splits = DeviceSplits.load(train, val, device)
-    return describe_chip(splits.device), measure_steps(splits, one_per_family(configurations), asked)
+    return describe_chip(splits.device), measure_steps(splits, configurations, asked)
 
 
 def _train_pinned(

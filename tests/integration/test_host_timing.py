@@ -12,7 +12,7 @@ from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.training.numerics import FLOAT32
 from bloodtune.tuning import host_timing
-from bloodtune.tuning.host_timing import choose_threads, time_hosts
+from bloodtune.tuning.host_timing import HostTimer, choose_threads
 from bloodtune.tuning.ray_cluster import LOCAL, connect
 from data_fixtures import make_arrays, save
 from engine_fixtures import make_configuration
@@ -28,7 +28,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 def test_the_hosts_steps_decide_and_are_said(dataset: Dataset) -> None:
-    timing = time_hosts(dataset, CONFIGURATIONS, device="cpu", asked="float32")
+    timing = HostTimer(dataset, CONFIGURATIONS, device="cpu", asked="float32").result()
     assert timing.numerics.precision == "float32"
     assert timing.reason.startswith("as asked for; ")
     assert ", ms per step: cnn " in timing.reason
@@ -37,7 +37,7 @@ def test_the_hosts_steps_decide_and_are_said(dataset: Dataset) -> None:
 
 def test_a_precision_that_was_asked_for_costs_no_measurement(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_timing, "_measure", None)
-    assert time_hosts(dataset, CONFIGURATIONS, device="cpu", asked="bfloat16").reason == "as asked for"
+    assert HostTimer(dataset, CONFIGURATIONS, device="cpu", asked="bfloat16").result().reason == "as asked for"
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,9 @@ def test_a_host_that_cannot_train_is_one_line(
         raise error
 
     monkeypatch.setattr(host_timing, "_measure", fail)
+    timer = HostTimer(dataset, CONFIGURATIONS, device="cpu")
     with pytest.raises(InputError, match=message):
-        time_hosts(dataset, CONFIGURATIONS, device="cpu", asked="auto")
+        timer.result()
 
 
 def test_two_threads_are_timed_against_one_where_cores_have_two(

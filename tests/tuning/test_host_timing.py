@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bloodtune.tuning.host_timing import decide_threads, shared_cores
+from bloodtune.tuning.host_timing import decide_threads, one_per_family, shared_cores
+from engine_fixtures import make_configuration
 
 
 def write_siblings(folder: Path, lists: dict[int, str]) -> Path:
@@ -48,3 +49,8 @@ def test_threads_get_workers_only_if_they_gain(gain: float, workers: int, kind: 
     found, reason = decide_threads(8, 4, gain)
     assert found == workers
     assert reason == f"one per {kind}: two threads of a core train {gain:.2f} times as much as one"
+
+
+def test_one_configuration_of_each_family_is_timed_and_mlnns_last() -> None:
+    mlnn, cnn, wider = make_configuration("mlnn"), make_configuration("cnn"), make_configuration("cnn", width=16)
+    assert one_per_family([mlnn, cnn, wider]) == [cnn, mlnn]
