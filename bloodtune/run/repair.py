@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from bloodtune.run.records import CURVE_COLUMNS, TRIAL_COLUMNS, EpochRecord, Pro
 
 
 @dataclass(frozen=True)
-class Examined:
+class RunRecords:
     """The records of a run that are whole and agree with each other, each trial and each epoch of it once.
 
     A finished trial is whole with its row and all epochs of its curve; any other one runs again, from its checkpoint
@@ -22,14 +23,21 @@ class Examined:
     ``notes`` what there is to say about damage, a line each.
     """
 
-    trials: list[TrialRecord]
-    epochs: list[tuple[int, EpochRecord]]
-    proposals: list[Proposal]
-    discarded: list[EpochRecord]
-    notes: list[str]
+    trials: list[TrialRecord] = dataclasses.field(default_factory=list)
+    epochs: list[tuple[int, EpochRecord]] = dataclasses.field(default_factory=list)
+    proposals: list[Proposal] = dataclasses.field(default_factory=list)
+    discarded: list[EpochRecord] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def curves(self) -> dict[int, list[EpochRecord]]:
+        """Return the epochs of each trial, by its number."""
+        curves: defaultdict[int, list[EpochRecord]] = defaultdict(list)
+        for trial, epoch in self.epochs:
+            curves[trial].append(epoch)
+        return dict(curves)
 
 
-def examine(run: RunDirectory) -> Examined:
+def examine(run: RunDirectory) -> RunRecords:
     """Read what is whole of a run; nothing is written.
 
     Raises:
@@ -38,7 +46,7 @@ def examine(run: RunDirectory) -> Examined:
     return _examine(run, *_read(run))
 
 
-def mend(run: RunDirectory) -> Examined:
+def mend(run: RunDirectory) -> RunRecords:
     """Take out of the records what is not whole; a file in which lines were damaged is kept beside them as it was.
 
     Whole lines of a file that needs no mending are not written again.
@@ -62,7 +70,7 @@ def _read(run: RunDirectory) -> tuple[Lines[TrialRecord], Lines[tuple[int, Epoch
 
 def _examine(
     run: RunDirectory, trials: Lines[TrialRecord], curves: Lines[tuple[int, EpochRecord]], proposals: Lines[Proposal]
-) -> Examined:
+) -> RunRecords:
     chains: defaultdict[int, list[EpochRecord]] = defaultdict(list)
     for trial, epoch in curves.records:
         if epoch.epoch == len(chains[trial]) + 1:
@@ -88,7 +96,7 @@ def _examine(
     notes = [f"{lines}; what is whole is kept" for lines in (trials, curves, proposals) if lines.damaged]
     if again := sorted(rows.keys() - finished.keys()):
         notes.append(f"trials {', '.join(map(str, again))}: not whole, so they run again")
-    return Examined(
+    return RunRecords(
         trials=whole,
         epochs=kept,
         proposals=[
