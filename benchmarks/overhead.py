@@ -25,12 +25,16 @@ from bloodtune.command_line import positive
 from bloodtune.data.dataset import SYNTHETIC, Dataset, load_dataset
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import EpochRecord
+from bloodtune.run.repair import RunRecords
 from bloodtune.space.recipe import Asha, Recipe
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.tuning import driver, worker
 from bloodtune.tuning.plan import Plan
 from bloodtune.tuning.ray_cluster import LOCAL, connect
-from bloodtune.tuning.searcher import StudySearcher
+from bloodtune.tuning.recorder import RunRecorder
+from bloodtune.tuning.sampler import StudySampler
+from bloodtune.tuning.searcher import QueueSearcher
+from bloodtune.tuning.trial_queue import TrialQueue
 
 REPORTS = 3
 
@@ -68,7 +72,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
         record = driver.describe_start(plan, resources)
         run = RunDirectory.create(folder, "empty", recipe.text, record)
         resident: list[int] = []
-        complete = StudySearcher.on_trial_complete
+        complete = QueueSearcher.on_trial_complete
 
         def complete_and_weigh(*arguments: Any, **keywords: Any) -> None:
             complete(*arguments, **keywords)
@@ -77,7 +81,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
         started = time.perf_counter()
         with (
             mock.patch.object(worker, "WarmWorker", EmptyWorker),
-            mock.patch.object(StudySearcher, "on_trial_complete", complete_and_weigh),
+            mock.patch.object(QueueSearcher, "on_trial_complete", complete_and_weigh),
             contextlib.redirect_stderr(io.StringIO()),
         ):
             code = driver.run_plan(plan, run, record)
@@ -109,20 +113,19 @@ def time_suggestions(recipe: Recipe, finished: int, folder: Path, asked: int = 2
     scores = np.random.default_rng(0).random(finished)
     run = RunDirectory.create(folder, f"after-{finished}", recipe.text, {})
     # A random sampler is asked first, as TPE would take minutes; then TPE, with the same study.
-    searcher = StudySearcher(replace(recipe, sampler="random"), run, budget=finished + asked, seed=0)
+    sampler = StudySampler(replace(recipe, sampler="random"), seed=0)
+    recorder = RunRecorder(run, recipe, RunRecords())
+    queue = TrialQueue(recipe, sampler, budget=finished + asked, recorders=[recorder])
     for number, score in enumerate(scores):
-        searcher.suggest(str(number))
-        searcher.on_trial_complete(
-            str(number),
-            {"epochs": [EpochRecord(1, 1.0, 1.0, score, score, 0.0)], "epoch": 1, "val_macro_f1": score},
-        )
-    searcher.recipe = recipe
+        queue.next()
+        queue.report(number, [EpochRecord(1, 1.0, 1.0, score, score, 0.0)])
+        queue.finish(number)
+    sampler.recipe = recipe
     taken = []
-    for number in range(asked):
+    for _ in range(asked):
         started = time.perf_counter()
-        searcher.suggest(f"asked {number}")
+        queue.next()
         taken.append(time.perf_counter() - started)
-    assert not searcher.failure, searcher.failure
     return median(taken)
 
 

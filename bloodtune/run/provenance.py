@@ -17,7 +17,7 @@ from bloodtune import __version__
 from bloodtune.data.dataset import Dataset
 from bloodtune.run.directory import PROVENANCE, RunDirectory
 from bloodtune.run.records import EpochRecord
-from bloodtune.run.repair import mend
+from bloodtune.run.repair import RunRecords, mend
 
 PACKAGES = ("ray", "torch", "optuna", "medmnist", "numpy", "pandas", "scikit-learn", "matplotlib")
 
@@ -75,8 +75,12 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def begin(run: RunDirectory, start: dict[str, Any], say: Callable[..., None]) -> dict[str, Any]:
-    """Mend the run's records, put this start on record, and return the record; ``say`` takes what was mended."""
+def begin(run: RunDirectory, start: dict[str, Any], say: Callable[..., None]) -> tuple[dict[str, Any], RunRecords]:
+    """Repair the run's records and write this start into provenance.json; ``say`` prints what was repaired.
+
+    Returns:
+        The content of provenance.json, and the records that are whole.
+    """
     whole = mend(run)
     say(*whole.notes)
     # What interrupted trials spent was spent, though they train it again.
@@ -89,7 +93,7 @@ def begin(run: RunDirectory, start: dict[str, Any], say: Callable[..., None]) ->
         record = {key: start[key] for key in ("precision", "plain_layers")} | record  # older runs did not say
         record["data"] = start["data"]  # the same by its MD5; the file may have moved
     run.write_json(PROVENANCE, record | {"ended": None})
-    return record
+    return record, whole
 
 
 def _discard(record: dict[str, Any], epochs: Sequence[EpochRecord]) -> None:

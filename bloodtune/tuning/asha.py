@@ -1,76 +1,77 @@
-"""The scheduler that Ray Tune asks after each report: ASHA's stopping rule, held to its share."""
+"""ASHA's stopping rule with capped promotions: which trials are promoted at a rung, and why the others are pruned."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler
-
-from bloodtune.run.records import OBJECTIVE
 from bloodtune.space.recipe import Asha
 
-HELD_SHARE = 0.4
+# Share of a rung's trials that are promoted at most.
+PROMOTION_CAP = 0.4
 
 
-class HeldHalving(FIFOScheduler):  # type: ignore[misc]
-    """Asynchronous successive halving that stops trials and never pauses one (Li et al. 2020, in its stopping form).
+class CappedHalving:
+    """Asynchronous successive halving that prunes trials and never pauses them (Li et al. 2020, stopping form).
 
-    At a rung a trial goes on if its value is among the best 1 / ``reduction_factor`` of those that reached the rung
-    so far. Ray's own ASHA asks no more; but where a sampler's proposals get better nearly each one beats those before
-    it, and most of a search goes into trials of equal worth (docs/experiments.md). So one goes on here only while
-    fewer than ``HELD_SHARE`` of the rung's trials, and one more, have gone on, or if it is better than all. The first
-    ``enqueued`` trials, which go on where nothing better is known yet, take no place from those that are sampled.
+    At a rung a trial is promoted if its value is among the best 1 / ``reduction_factor`` of the trials that reached
+    the rung so far. Plain ASHA checks no more than that. Once a sampler improves, each new trial beats its predecessors
+    and nearly all are promoted (docs/experiments.md). So promotions are capped: a trial is promoted only while fewer
+    than ``PROMOTION_CAP`` of the rung's trials plus one have been promoted, or if it beats all of them. The first
+    ``enqueued`` trials do not count against the cap: they reach the rungs while nothing better is known.
     """
 
     def __init__(
-        self, asha: Asha, recorded: Mapping[int, Mapping[int, tuple[float, bool]]], *, enqueued: int = 0
+        self, asha: Asha, recorded: Mapping[int, Mapping[int, tuple[float, bool]]] | None = None, *, enqueued: int = 0
     ) -> None:
-        """Start from what earlier trials had at each rung, by their number: their value, and whether they went on."""
-        super().__init__()
-        self._share = 1 / asha.reduction_factor
+        """Start from earlier trials: per rung and trial number, the value and whether the trial was promoted."""
+        self._factor = asha.reduction_factor
         self._enqueued = enqueued
-        self._decided = {rung: dict(recorded.get(rung, {})) for rung in asha.rungs}
+        self._decided = {rung: dict((recorded or {}).get(rung, {})) for rung in asha.rungs}
+        self._reasons: dict[tuple[int, int], str] = {}
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Say whether the trial goes on; a worker reports at every rung, and again in a trial that was retried."""
-        decided = self._decided.get(result.get("epoch", 0))
+    def decide(self, number: int, epoch: int, value: float) -> tuple[bool, str]:
+        """Return whether a trial stops after ``epoch`` with the objective ``value``, and why; no reason if it goes on.
+
+        Between rungs every trial goes on. A retried trial that reaches a rung again gets the same answer.
+        """
+        decided = self._decided.get(epoch)
         if decided is None:
-            return str(self.CONTINUE)
-        number, value = trial.config["trial"], result[OBJECTIVE]
+            return False, ""
         if number not in decided:
-            decided[number] = value, self._goes_on(decided, value)
-        return str(self.CONTINUE if decided[number][1] else self.STOP)
+            reason = self._reason_to_stop(epoch, value)
+            decided[number] = value, not reason
+            if reason:
+                self._reasons[number, epoch] = reason
+        is_promoted = decided[number][1]
+        return (False, "") if is_promoted else (True, self._reasons.get((number, epoch), f"pruned at epoch {epoch}"))
 
     def needed(self) -> dict[int, float]:
-        """Return the value above which the next trial goes on from a rung, where that is known already."""
+        """Return, per rung, the value that the next trial has to beat, where enough trials have reached the rung."""
         found = {}
         for rung, decided in self._decided.items():
-            before = dict(decided)  # another thread may ask while a trial is decided on
+            before = dict(decided)  # another thread may read while a trial is decided on
             values = sorted((value for value, _ in before.values()), reverse=True)
-            places = math.ceil((len(values) + 1) * self._share) if self._has_room(before) else 1
+            places = math.ceil((len(values) + 1) / self._factor) if self._has_room(before) else 1
             if len(values) >= places:
                 found[rung] = values[places - 1]
         return found
 
-    def choose_trial_to_run(self, tune_controller: Any) -> Any | None:
-        """Give a free worker to the newest trial that waits; an older one has a worker of its own under way.
-
-        In the order of their submission, as Tune does it, the older one would take the free worker and give up its own:
-        where trials are shorter than a worker's start, a worker that has died would never be replaced.
-        """
-        waiting = (trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PENDING)
-        return max(waiting, key=lambda trial: trial.config["trial"], default=None)
-
-    def _goes_on(self, decided: Mapping[int, tuple[float, bool]], value: float) -> bool:
-        if all(other < value for other, _ in decided.values()):
-            return True
-        reached = len(decided) + 1
-        better = sum(other > value for other, _ in decided.values())
-        return better < math.ceil(reached * self._share) and self._has_room(decided)
+    def _reason_to_stop(self, rung: int, value: float) -> str:
+        # An empty string if the trial is promoted.
+        decided = self._decided[rung]
+        values = [other for other, _ in decided.values()]
+        if all(other < value for other in values):
+            return ""
+        reached, rank = len(values) + 1, 1 + sum(other > value for other in values)
+        places = math.ceil(reached / self._factor)
+        if rank > places:
+            return f"epoch {rung}: {value:.4f} is number {rank} of {reached}, the best {places} go on"
+        if not self._has_room(decided):
+            best = max(values)
+            return f"epoch {rung}: {value:.4f} does not beat the best, {best:.4f}, and {PROMOTION_CAP:.0%} have gone on"
+        return ""
 
     def _has_room(self, decided: Mapping[int, tuple[float, bool]]) -> bool:
-        gone_on = sum(went_on for number, (_, went_on) in decided.items() if number >= self._enqueued)
-        return gone_on < 1 + (len(decided) + 1) * HELD_SHARE
+        promoted = sum(was_promoted for number, (_, was_promoted) in decided.items() if number >= self._enqueued)
+        return promoted < 1 + (len(decided) + 1) * PROMOTION_CAP

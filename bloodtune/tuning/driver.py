@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from ray.tune import Callback
 
     from bloodtune.run.mirror import Storage
-    from bloodtune.tuning.asha import HeldHalving
     from bloodtune.tuning.host_timing import HostTimer
-    from bloodtune.tuning.searcher import StudySearcher
+    from bloodtune.tuning.scheduler import RuleScheduler
+    from bloodtune.tuning.searcher import QueueSearcher
     from bloodtune.tuning.stopper import Interrupt
 
 
@@ -160,23 +160,35 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     """
     from bloodtune.monitoring.live_view import clock
     from bloodtune.monitoring.trackers import Trackers
-    from bloodtune.tuning.asha import HeldHalving
+    from bloodtune.tuning.asha import CappedHalving
     from bloodtune.tuning.profiler import Profiler
     from bloodtune.tuning.progress import Progress
-    from bloodtune.tuning.searcher import StudySearcher
+    from bloodtune.tuning.recorder import RunRecorder, TrackerRecorder
+    from bloodtune.tuning.sampler import StudySampler
+    from bloodtune.tuning.scheduler import RuleScheduler
+    from bloodtune.tuning.searcher import QueueSearcher
     from bloodtune.tuning.stopper import Interrupt
+    from bloodtune.tuning.trial_queue import TrialQueue
 
     started = time.monotonic()
-    record = provenance.begin(run, start, print_lines)
-    searcher = StudySearcher(plan.recipe, run, budget=plan.budget, seed=plan.seed)
-    searcher.tracker = trackers = Trackers(run, plan.track, print_lines)
-    print_lines(searcher.study_file.note)
+    record, records = provenance.begin(run, start, print_lines)
+    recorder = RunRecorder(run, plan.recipe, records)
+    print_lines(recorder.note)
+    trackers = Trackers(run, plan.track, print_lines)
+    queue = TrialQueue(
+        plan.recipe,
+        StudySampler(plan.recipe, plan.seed),
+        budget=plan.budget,
+        records=records,
+        recorders=[recorder, TrackerRecorder(trackers)],
+    )
+    searcher = QueueSearcher(queue, run, seed=plan.seed)
+    rule = CappedHalving(plan.recipe.asha, queue.rung_history(), enqueued=len(plan.recipe.enqueued))
     interrupt = Interrupt(plan.time_budget, lambda: searcher.failure)
-    scheduler = HeldHalving(plan.recipe.asha, searcher.rung_history(), enqueued=len(plan.recipe.enqueued))
     progress = Progress(
-        searcher,
+        queue,
         interrupt,
-        scheduler.needed,
+        rule.needed,
         title=run.name,
         workers=plan.workers,
         train_images=len(plan.dataset.train.labels),
@@ -187,21 +199,21 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
     print_lines(*(f"{name} {value}{plan.reason(name)}" for name, value in plan.choices if plan.reason(name)))
     try:
         with interrupt.listening(), progress:
-            _tune(plan, searcher, scheduler, interrupt, [progress, profiler])
+            _tune(plan, searcher, RuleScheduler(rule, queue), interrupt, [progress, profiler])
     finally:
         seconds = time.monotonic() - started
         if plan.profile:
-            _write_profile(run, profiler.table(plan.workers * seconds, searcher.suggest_seconds))
-        best = best_record(searcher.finished)
+            _write_profile(run, profiler.table(plan.workers * seconds, queue.suggest_seconds))
+        best = best_record(queue.finished)
         print_lines(
             f"{interrupt.reason}; interrupted trials run again on resume" if interrupt.reason else "",
-            f"{len(searcher.finished)}/{plan.budget} trials in {clock(seconds)}",
+            f"{len(queue.finished)}/{plan.budget} trials in {clock(seconds)}",
             f"best validation macro-F1 {best.best_val_macro_f1:.4f}, trial {best.trial}" if best else "no score",
             banner,
             f"run directory: {run.path}",
-            f"next: {next_command(run, plan, len(searcher.finished))}",
+            f"next: {next_command(run, plan, len(queue.finished))}",
         )
-        print_lines(provenance.end(run, record, searcher.repeated, seconds))
+        print_lines(provenance.end(run, record, queue.repeated, seconds))
         trackers.close()  # last: it may take a minute
     if interrupt.by_signal:
         return INTERRUPTED
@@ -209,7 +221,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
 
 
 def _tune(
-    plan: Plan, searcher: StudySearcher, scheduler: HeldHalving, interrupt: Interrupt, callbacks: list[Callback]
+    plan: Plan, searcher: QueueSearcher, scheduler: RuleScheduler, interrupt: Interrupt, callbacks: list[Callback]
 ) -> None:
     from ray import tune
 
@@ -237,7 +249,7 @@ def _tune(
             max_concurrent_trials=plan.workers,
             reuse_actors=True,
             stop=interrupt,
-            callbacks=[*callbacks, Watchdog(searcher.live, plan.epoch_limit), Forgetting()],
+            callbacks=[*callbacks, Watchdog(searcher.queue.live, plan.epoch_limit), Forgetting()],
             name="search",
             storage_path=scratch,
             raise_on_failed_trial=False,

@@ -16,19 +16,19 @@ from rich.live import Live
 
 from bloodtune.monitoring.live_view import Running, View
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, best_so_far
-from bloodtune.tuning.searcher import StudySearcher
 from bloodtune.tuning.stopper import Interrupt
+from bloodtune.tuning.trial_queue import TrialQueue
 
 LINE_SECONDS = 60.0
 _HOSTS_SECONDS = 10.0  # between two looks at the cluster
 
 
 class Progress(Callback):  # type: ignore[misc]
-    """Follow a searcher's trials, on stderr: a live screen where that is a terminal, else lines."""
+    """Show a queue's trials, on stderr: a live screen where that is a terminal, else lines."""
 
     def __init__(
         self,
-        searcher: StudySearcher,
+        queue: TrialQueue,
         interrupt: Interrupt,
         needed: Callable[[], Mapping[int, float]],
         *,
@@ -37,13 +37,13 @@ class Progress(Callback):  # type: ignore[misc]
         train_images: int,
     ) -> None:
         """``needed`` says what a trial has to reach at each rung, of which something is known, to go on."""
-        self._searcher = searcher
+        self._queue = queue
         self._interrupt = interrupt
         self._needed = needed
         self._title = title
         self._workers = workers
         self._train_images = train_images
-        self._finished_before = len(searcher.finished)
+        self._finished_before = len(queue.finished)
         self._started = time.monotonic()
         self._next_line = self._next_look = 0.0
         self._hosts = 1
@@ -77,21 +77,21 @@ class Progress(Callback):  # type: ignore[misc]
 
     def view(self) -> View:
         """Return the search as it is now."""
-        searcher, live = self._searcher, list(self._searcher.live.values())
-        finished, asha = list(searcher.finished), searcher.recipe.asha
+        queue, live = self._queue, list(self._queue.live.values())
+        finished, asha = list(queue.finished), queue.recipe.asha
         states = [record.state for record in finished]
         new = finished[self._finished_before :]
         elapsed = time.monotonic() - self._started
         epochs = sum(record.epochs for record in new) + sum(len(trial.epochs) for trial in live)
-        trained = max(0, epochs - searcher.epochs_before)
-        waiting = searcher.budget - len(finished)
+        trained = max(0, epochs - queue.epochs_before)
+        waiting = queue.budget - len(finished)
         left = waiting * elapsed / len(new) if new else math.inf
         busy = f"{len(live)} of {self._workers} workers busy"
         cores = len(os.sched_getaffinity(0))
         here = f"load {os.getloadavg()[0]:.1f} on {cores} cores"
         return View(
             title=self._title,
-            budget=searcher.budget,
+            budget=queue.budget,
             counts={
                 "done": states.count(COMPLETE),
                 "running": len(live),
@@ -104,7 +104,7 @@ class Progress(Callback):  # type: ignore[misc]
             elapsed=elapsed,
             left=min(left, self._interrupt.seconds_left),
             load=f"{busy}, {here}" if self._hosts == 1 else f"{busy} on {self._hosts} hosts",
-            best=searcher.best(),
+            best=queue.best(),
             bests=best_so_far(finished),
             running=[Running(t.proposal.trial, t.proposal.label, t.proposal.configuration, t.epochs) for t in live],
             rungs=asha.rungs,

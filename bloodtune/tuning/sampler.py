@@ -1,7 +1,8 @@
-"""From a recipe's parameters to Optuna's suggestions and back, and each trial's seed."""
+"""The Optuna sampler of a search: a recipe's parameters to suggestions and back, and each trial's seed."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -75,3 +76,57 @@ def freeze(record: TrialRecord, epochs: Iterable[EpochRecord], recipe: Recipe) -
         intermediate_values={epoch.epoch: epoch.val_macro_f1 for epoch in epochs},
         user_attrs={"trial": record.trial, "label": record.label, "message": record.message},
     )
+
+
+class StudySampler:
+    """Optuna's study of one search, in memory: ask for configurations, report curves, tell outcomes.
+
+    It knows neither Ray nor files. Every draw is seeded by the study's seed and the trial's number, so a resumed search
+    repeats no draw. Trials are named by their number in the search, in any order.
+    """
+
+    def __init__(self, recipe: Recipe, seed: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.recipe = recipe
+        self.seed = seed
+        self._study = optuna.create_study(direction="maximize")  # each trial brings its own sampler
+        self._asked: dict[int, optuna.Trial] = {}
+
+    def ask(self, number: int, known: Configuration | None = None) -> Configuration:
+        """Return the configuration of a trial: the ``known`` one where there is one, else a new proposal.
+
+        Raises:
+            InputError: the space does not reach the known configuration.
+        """
+        if known is not None:
+            parameters, _ = parameters_of(known, self.recipe)
+            self._study.enqueue_trial(parameters)
+        self._study.sampler = self._sampler(number)
+        self._asked[number] = self._study.ask()
+        return suggest(self._asked[number], self.recipe)
+
+    def report(self, number: int, epoch: int, value: float) -> None:
+        """Take the objective of a trial after an epoch."""
+        self._asked[number].report(value, epoch)
+
+    def tell(self, record: TrialRecord) -> None:
+        """Take the outcome of a trial that was asked for."""
+        value = record.val_macro_f1 if record.state == COMPLETE else None
+        self._study.tell(self._asked.pop(record.trial), value, state=STATES[record.state])
+
+    def replay(self, record: TrialRecord, epochs: Iterable[EpochRecord]) -> None:
+        """Take a finished trial of an earlier start of the search."""
+        self._study.add_trial(freeze(record, epochs, self.recipe))
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        # Start-up trials are counted from the first sampled one: Optuna would count the enqueued ones too.
+        seed = draw_seed(self.seed, number)
+        startup = len(self.recipe.enqueued) + self.recipe.startup_trials
+        if self.recipe.sampler != "tpe" or number < startup:
+            return optuna.samplers.RandomSampler(seed)
+        with warnings.catch_warnings():
+            # `group` is marked experimental. Without it only parameters that every trial has are modelled jointly.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=1, multivariate=True, group=True, constant_liar=True
+            )

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray.tune import Callback
 
-from bloodtune.tuning.searcher import LiveTrial
+from bloodtune.tuning.trial_queue import LiveTrial
 
 CHECK_SECONDS = 1.0
 
@@ -20,7 +20,7 @@ class Watchdog(Callback):  # type: ignore[misc]
     A worker reports after each epoch, or sooner than that every other second.
     """
 
-    def __init__(self, live: Mapping[str, LiveTrial], limit: float) -> None:
+    def __init__(self, live: Mapping[int, LiveTrial], limit: float) -> None:
         self._live = live
         self._limit = limit
         self._heard: dict[str, float] = {}
@@ -49,5 +49,5 @@ class Watchdog(Callback):  # type: ignore[misc]
         overdue = {trial for trial, heard in self._heard.items() if now - heard > self._limit}
         for trial in (trial for trial in trials if trial.trial_id in overdue):
             del self._heard[trial.trial_id]
-            self._live[trial.trial_id].overdue = f"an epoch took longer than {self._limit:g} s, the limit"
+            self._live[trial.config["trial"]].overdue = f"an epoch took longer than {self._limit:g} s, the limit"
             ray.kill(trial.temporary_state.ray_actor)

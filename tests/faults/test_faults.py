@@ -15,7 +15,7 @@ import pytest
 
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import COMPLETE, FAILED
-from bloodtune.tuning.searcher import RETRIES
+from bloodtune.tuning.trial_queue import RETRIES
 from command_fixtures import SUMMARIZE, run_command
 from fault_fixtures import QUICKEST, GetRow, Search, fill_disk, small_disk, write_inputs
 from run_fixtures import write_data, write_recipe

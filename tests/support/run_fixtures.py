@@ -14,7 +14,10 @@ from bloodtune.run.records import COMPLETE, EpochRecord, TrialRecord
 from bloodtune.run.repair import mend
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
-from bloodtune.tuning.searcher import StudySearcher
+from bloodtune.tuning.recorder import RunRecorder
+from bloodtune.tuning.sampler import StudySampler
+from bloodtune.tuning.searcher import QueueSearcher
+from bloodtune.tuning.trial_queue import TrialQueue
 from engine_fixtures import SGD, make_configuration
 
 SIZE = 12
@@ -123,22 +126,33 @@ def write_data(folder: Path, seed: int = 0) -> Path:
     return file
 
 
+class DrivenSearcher(QueueSearcher):
+    """A searcher with the run, the recipe and the queue's trials that a test looks at."""
+
+    def __init__(self, recipe: Recipe, run: RunDirectory, *, budget: int, seed: int) -> None:
+        records = mend(run)
+        self.run, self.recipe = run, recipe
+        self.sampler = StudySampler(recipe, seed)
+        recorder = RunRecorder(run, recipe, records)
+        queue = TrialQueue(recipe, self.sampler, budget=budget, records=records, recorders=[recorder])
+        super().__init__(queue, run, seed=seed)
+
+
 def make_searcher(
     folder: Path, *, budget: int = 6, seed: int = 0, name: str = "run", sampler: str = "tpe"
-) -> StudySearcher:
+) -> DrivenSearcher:
     """Make a searcher on a new run of the tiny recipe."""
     folder.mkdir(exist_ok=True)
     recipe = load_recipe(str(write_recipe(folder, sampler)))
     run = RunDirectory.create(folder / "runs", name, recipe.text)
-    return StudySearcher(recipe, run, budget=budget, seed=seed)
+    return DrivenSearcher(recipe, run, budget=budget, seed=seed)
 
 
-def reopen(searcher: StudySearcher, *, budget: int = 6, seed: int = 0) -> StudySearcher:
+def reopen(searcher: DrivenSearcher, *, budget: int = 6, seed: int = 0) -> DrivenSearcher:
     """Make a second searcher on the same run, as a resumed search does."""
     recipe: Recipe = load_recipe(str(searcher.run.path / "recipe.toml"))
     run = RunDirectory.open(searcher.run.path)
-    mend(run)
-    return StudySearcher(recipe, run, budget=budget, seed=seed)
+    return DrivenSearcher(recipe, run, budget=budget, seed=seed)
 
 
 def report(epochs: Sequence[int], score: float, **more: Any) -> dict[str, Any]:

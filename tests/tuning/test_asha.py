@@ -1,24 +1,23 @@
-"""Which trials go on at a rung."""
+"""Which trials are promoted at a rung, and the reason for each that is pruned."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bloodtune.space.recipe import Asha
-from bloodtune.tuning.asha import HeldHalving
+from bloodtune.tuning.asha import CappedHalving
 
 ASHA = Asha(max_epochs=27, first_rung=1, reduction_factor=3)
 
 
-def ask(scheduler: HeldHalving, number: int, epoch: int, value: float) -> bool:
-    trial = SimpleNamespace(config={"trial": number})
-    answer = scheduler.on_trial_result(None, trial, {"epoch": epoch, "val_macro_f1": value})
-    assert answer in ("CONTINUE", "STOP")
-    return answer == "CONTINUE"
+def ask(rule: CappedHalving, number: int, epoch: int, value: float) -> bool:
+    should_stop, reason = rule.decide(number, epoch, value)
+    assert bool(reason) == should_stop
+    return not should_stop
 
 
 def decide(
@@ -28,9 +27,9 @@ def decide(
     enqueued: int = 0,
 ) -> list[bool]:
     """Return which of trials that reach a rung one after another go on."""
-    scheduler = HeldHalving(ASHA, recorded or {}, enqueued=enqueued)
+    rule = CappedHalving(ASHA, recorded or {}, enqueued=enqueued)
     first = len((recorded or {}).get(rung, {}))
-    return [ask(scheduler, first + number, rung, value) for number, value in enumerate(values)]
+    return [ask(rule, first + number, rung, value) for number, value in enumerate(values)]
 
 
 @pytest.mark.parametrize("rung", [1, 3, 9])
@@ -39,10 +38,27 @@ def test_the_best_third_of_those_so_far_go_on(rung: int) -> None:
     assert decide(values, rung) == [True, False, True, True, False, False, True, True]
 
 
-def test_between_the_rungs_and_without_a_score_every_trial_goes_on() -> None:
-    scheduler = HeldHalving(ASHA, {1: {0: (0.9, True)}, 9: {0: (0.9, True)}})
-    assert ask(scheduler, 1, 2, 0.0)
-    assert scheduler.on_trial_result(None, None, {"done": True, "failure": "loss is nan"}) == "CONTINUE"
+def test_between_the_rungs_every_trial_goes_on() -> None:
+    rule = CappedHalving(ASHA, {1: {0: (0.9, True)}, 9: {0: (0.9, True)}})
+    assert ask(rule, 1, 2, 0.0)
+
+
+def test_a_pruned_trial_gets_its_reason_again_after_a_retry() -> None:
+    rule = CappedHalving(ASHA)
+    for number, value in enumerate((0.5, 0.6, 0.7)):
+        assert rule.decide(number, 1, value) == (False, "")
+    expected = (True, "epoch 1: 0.4000 is number 4 of 4, the best 2 go on")
+    assert rule.decide(3, 1, 0.4) == expected
+    assert rule.decide(3, 1, 0.9) == expected
+
+
+def test_the_cap_is_a_reason_of_its_own() -> None:
+    rule = CappedHalving(ASHA, {1: {number: (0.9 + number / 100, True) for number in range(5)}})
+    assert rule.decide(5, 1, 0.93) == (True, "epoch 1: 0.9300 does not beat the best, 0.9400, and 40% have gone on")
+
+
+def test_a_trial_pruned_in_an_earlier_start_is_pruned_again() -> None:
+    assert CappedHalving(ASHA, {1: {0: (0.9, False)}}).decide(0, 1, 0.9) == (True, "pruned at epoch 1")
 
 
 def test_trials_of_equal_worth_do_not_all_go_on() -> None:
@@ -68,11 +84,11 @@ def test_enqueued_trials_compete_but_take_no_place_from_sampled_ones() -> None:
 
 
 def test_a_trial_that_comes_by_a_rung_again_is_told_the_same() -> None:
-    scheduler = HeldHalving(ASHA, {})
-    first = [ask(scheduler, number, 1, value) for number, value in enumerate((0.5, 0.4, 0.6))]
+    rule = CappedHalving(ASHA, {})
+    first = [ask(rule, number, 1, value) for number, value in enumerate((0.5, 0.4, 0.6))]
     assert first == [True, False, True]
-    assert [ask(scheduler, number, 1, 0.55) for number in range(3)] == first
-    assert ask(scheduler, 3, 1, 0.58), "it counts once"
+    assert [ask(rule, number, 1, 0.55) for number in range(3)] == first
+    assert ask(rule, 3, 1, 0.58), "it counts once"
     assert not decide([0.5, 0.4, 0.6, 0.55, 0.55, 0.55, 0.45])[-1]
 
 
@@ -85,29 +101,18 @@ def test_a_resumed_search_decides_as_one_that_was_not_interrupted() -> None:
 
 
 def test_without_rungs_every_trial_runs_to_its_end() -> None:
-    scheduler = HeldHalving(Asha(max_epochs=3, first_rung=3, reduction_factor=3), {})
-    assert all(ask(scheduler, number, 3, value) for number, value in enumerate((0.9, 0.1)))
-
-
-def test_a_free_worker_goes_to_the_newest_trial_that_waits() -> None:
-    def trial(number: int, status: str) -> SimpleNamespace:
-        return SimpleNamespace(config={"trial": number}, status=status)
-
-    waiting = trial(7, "PENDING")
-    trials = [trial(9, "RUNNING"), waiting, trial(2, "PENDING")]
-    scheduler = HeldHalving(ASHA, {})
-    assert scheduler.choose_trial_to_run(SimpleNamespace(get_live_trials=lambda: trials)) is waiting
-    assert scheduler.choose_trial_to_run(SimpleNamespace(get_live_trials=list)) is None
+    rule = CappedHalving(Asha(max_epochs=3, first_rung=3, reduction_factor=3), {})
+    assert all(ask(rule, number, 3, value) for number, value in enumerate((0.9, 0.1)))
 
 
 @pytest.mark.parametrize("rising", [True, False])
 def test_what_is_needed_at_a_rung_is_what_the_next_trial_has_to_beat(rising: bool) -> None:
     values = np.random.default_rng(0).uniform(0.1, 0.9, 40)
-    scheduler = HeldHalving(ASHA, {})
+    rule = CappedHalving(ASHA, {})
     for number, value in enumerate(np.sort(values) if rising else values):
-        needed = scheduler.needed().get(1)
+        needed = rule.needed().get(1)
         if needed is not None:
-            decided = scheduler._decided[1]
-            assert scheduler._goes_on(decided, needed + 1e-9) and not scheduler._goes_on(decided, needed - 1e-9)
-        ask(scheduler, number, 1, float(value))
-    assert scheduler.needed().keys() == {1}
+            assert not copy.deepcopy(rule).decide(number, 1, needed + 1e-9)[0]
+            assert copy.deepcopy(rule).decide(number, 1, needed - 1e-9)[0]
+        ask(rule, number, 1, float(value))
+    assert rule.needed().keys() == {1}

@@ -13,14 +13,13 @@ from rich.console import Console
 
 from bloodtune.monitoring.live_view import clock, sparkline
 from bloodtune.space.configuration import Configuration, describe
-from bloodtune.tuning.asha import HeldHalving
+from bloodtune.tuning.asha import CappedHalving
 from bloodtune.tuning.progress import Progress
-from bloodtune.tuning.searcher import StudySearcher
 from bloodtune.tuning.stopper import Interrupt
-from run_fixtures import make_searcher, report
+from run_fixtures import DrivenSearcher, make_searcher, report
 
 
-def busy_searcher(folder: Path) -> StudySearcher:
+def busy_searcher(folder: Path) -> DrivenSearcher:
     searcher = make_searcher(folder)
     for trial_id, reported in (("a", report([1, 2, 3], 0.75)), ("b", report([1], 0.2)), ("c", report([], 0.0))):
         searcher.suggest(trial_id)
@@ -30,10 +29,10 @@ def busy_searcher(folder: Path) -> StudySearcher:
     return searcher
 
 
-def make_progress(searcher: StudySearcher, interrupt: Interrupt | None = None) -> Progress:
+def make_progress(searcher: DrivenSearcher, interrupt: Interrupt | None = None) -> Progress:
     asha = searcher.recipe.asha
-    scheduler = HeldHalving(asha, {1: {0: (0.75, True), 1: (0.2, False), 4: (0.7, True)}})
-    return Progress(searcher, interrupt or Interrupt(), scheduler.needed, title="run", workers=2, train_images=100)
+    rule = CappedHalving(asha, {1: {0: (0.75, True), 1: (0.2, False), 4: (0.7, True)}})
+    return Progress(searcher.queue, interrupt or Interrupt(), rule.needed, title="run", workers=2, train_images=100)
 
 
 def test_a_plain_line_tells_trials_by_state_epochs_and_the_best(

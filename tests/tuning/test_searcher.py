@@ -1,4 +1,4 @@
-"""The study: what it proposes, what it puts on disk, and how it goes on."""
+"""The searcher that Tune drives: what it proposes, what it puts on disk, and how it goes on."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from optuna.trial import TrialState
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED
 from bloodtune.tuning.sampler import draw_seed
-from bloodtune.tuning.searcher import RETRIES, StudySearcher
-from run_fixtures import make_checkpoint, make_searcher, reopen, report
+from bloodtune.tuning.trial_queue import RETRIES
+from run_fixtures import DrivenSearcher, make_checkpoint, make_searcher, reopen, report
 
 
-def finish(searcher: StudySearcher, trial_id: str, score: float = 0.5) -> None:
+def finish(searcher: DrivenSearcher, trial_id: str, score: float = 0.5) -> None:
     searcher.on_trial_complete(trial_id, report([1, 2, 3], score))
 
 
-def stored(searcher: StudySearcher) -> list[optuna.trial.FrozenTrial]:
+def stored(searcher: DrivenSearcher) -> list[optuna.trial.FrozenTrial]:
     study = optuna.load_study(study_name=searcher.run.name, storage=f"sqlite:///{searcher.run.path / 'study.db'}")
     return study.trials
 
 
-def propose_all(searcher: StudySearcher) -> list[dict[str, Any]]:
+def propose_all(searcher: DrivenSearcher) -> list[dict[str, Any]]:
     proposals = []
     while isinstance(proposal := searcher.suggest(f"t{len(proposals)}"), dict):
         proposals.append(proposal)
@@ -67,7 +67,7 @@ def test_an_enqueued_sampler_stops_after_its_configurations(tmp_path: Path) -> N
 
 def test_startup_trials_are_counted_from_the_first_sampled_one(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path)
-    kinds = [type(searcher._sampler(number)).__name__ for number in range(6)]
+    kinds = [type(searcher.sampler._sampler(number)).__name__ for number in range(6)]
     assert kinds == ["RandomSampler"] * 4 + ["TPESampler"] * 2, "two enqueued, two start-up trials, then TPE"
 
 
@@ -121,7 +121,7 @@ def test_a_trial_whose_process_died_goes_on_from_its_checkpoint_before_another_b
     (record,) = searcher.run.trials()
     assert (record.trial, record.state, record.epochs, record.retries) == (0, COMPLETE, 3, 1)
     assert searcher.run.curves().epoch.tolist() == [1, 2, 3]
-    assert [epoch.epoch for epoch in searcher.repeated] == [2]
+    assert [epoch.epoch for epoch in searcher.queue.repeated] == [2]
     assert searcher.run.checkpoint(0) is None
 
 
@@ -141,7 +141,7 @@ def test_a_trial_whose_processes_keep_dying_is_failed(tmp_path: Path) -> None:
 def test_a_trial_that_hung_is_failed_at_once(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path)
     searcher.suggest("a")
-    searcher.live["a"].overdue = "an epoch took longer than 60 s, the limit"
+    searcher.queue.live[0].overdue = "an epoch took longer than 60 s, the limit"
     searcher.on_trial_complete("a", None, error=True)
     (record,) = searcher.run.trials()
     assert (record.state, record.message) == (FAILED, "an epoch took longer than 60 s, the limit")
@@ -172,7 +172,7 @@ def test_resume_runs_an_interrupted_trial_again_under_its_number_and_repeats_not
     searcher = make_searcher(tmp_path)
     for trial_id in "abc":
         searcher.suggest(trial_id)
-    interrupted = searcher.live["c"].proposal
+    interrupted = searcher.queue.live[2].proposal
     finish(searcher, "b")
     searcher.on_trial_result("c", report([1], 0.4))
     resumed = reopen(searcher)
@@ -208,7 +208,7 @@ def test_resume_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     searcher.suggest("a")
     searcher.on_trial_result("a", report([1, 2], 0.4, checkpoint=make_checkpoint(2)))
     resumed = reopen(searcher)
-    assert resumed.rung_history() == {1: {0: (0.4, True)}}
+    assert resumed.queue.rung_history() == {1: {0: (0.4, True)}}
     proposal = resumed.suggest("a")
     assert isinstance(proposal, dict)
     assert (proposal["trial"], proposal["checkpoint"]) == (0, make_checkpoint(2))
@@ -236,7 +236,8 @@ def test_rung_history_has_all_finished_trials_and_whether_they_went_on(tmp_path:
     searcher.on_trial_complete("c", report([1], 0.9, failure="boom"))
     searcher.suggest("d")
     searcher.on_trial_result("d", report([1], 0.8))
-    assert searcher.rung_history() == {1: {0: (0.3, False), 1: (0.6, True), 2: (0.9, True)}}
+    expected = {1: {0: (0.3, False), 1: (0.6, True), 2: (0.9, True)}}
+    assert reopen(searcher).queue.rung_history() == expected, "the unfinished one has no checkpoint: it starts anew"
 
 
 def test_draw_seed_differs_by_trial_and_by_seed() -> None:

@@ -33,7 +33,10 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def make_trials(*names: str) -> tuple[list[Any], dict[str, Any]]:
-    trials = [SimpleNamespace(trial_id=n, temporary_state=SimpleNamespace(ray_actor=f"actor {n}")) for n in names]
+    trials = [
+        SimpleNamespace(trial_id=n, config={"trial": n}, temporary_state=SimpleNamespace(ray_actor=f"actor {n}"))
+        for n in names
+    ]
     return trials, {name: SimpleNamespace(overdue="") for name in names}
 
 

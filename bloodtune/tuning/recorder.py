@@ -1,0 +1,64 @@
+"""The recorder of a search: every proposal, epoch, checkpoint and trial on disk before it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bloodtune.monitoring.tracker import Tracker
+from bloodtune.run.directory import STUDY, RunDirectory
+from bloodtune.run.records import EpochRecord, Proposal, TrialRecord, best_record
+from bloodtune.run.repair import RunRecords
+from bloodtune.run.study_db import StudyFile
+from bloodtune.space.recipe import Recipe
+from bloodtune.tuning.sampler import freeze
+
+
+class RunRecorder:
+    """Writes a search into its run directory, and its finished trials into the study that Optuna's tools open."""
+
+    def __init__(self, run: RunDirectory, recipe: Recipe, records: RunRecords) -> None:
+        """Open the study, or make it anew, with the finished trials of ``records`` and no others."""
+        self._run = run
+        self._recipe = recipe
+        curves = records.curves()
+        finished = sorted(records.trials, key=lambda record: record.trial)
+        trials = [freeze(record, curves.get(record.trial, ()), recipe) for record in finished]
+        self._study = StudyFile(run.path / STUDY, run.name, trials)
+        self.note = self._study.note  # where a damaged study was set aside; empty if it was whole
+        best = best_record(records.trials)
+        if best:
+            run.write_best(best)
+
+    def proposed(self, proposal: Proposal) -> None:
+        """Append a line to ``proposals.jsonl``."""
+        self._run.append_proposal(proposal)
+
+    def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
+        """Append rows to ``curves.csv``."""
+        self._run.append_epochs(proposal.trial, epochs)
+
+    def finished(self, record: TrialRecord, epochs: Sequence[EpochRecord], *, is_best: bool) -> None:
+        """Append a row to ``trials.csv``, add the trial to the study, and delete its checkpoints."""
+        self._run.append_trial(record)
+        self._study.add(freeze(record, epochs, self._recipe))
+        self._run.drop_checkpoints(record.trial)
+        if is_best:
+            self._run.write_best(record)
+
+
+class TrackerRecorder:
+    """Hands new epochs and finished trials on to a tracker such as TensorBoard."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+
+    def proposed(self, proposal: Proposal) -> None:
+        """Do nothing: trackers show trials from their first epoch on."""
+
+    def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
+        """Hand on new epochs."""
+        self._tracker.epochs(proposal, epochs)
+
+    def finished(self, record: TrialRecord, epochs: Sequence[EpochRecord], *, is_best: bool) -> None:
+        """Hand on a finished trial."""
+        self._tracker.finished(record)

@@ -1,0 +1,40 @@
+"""Ray Tune's scheduler: applies the stopping rule to reports, and gives free workers to the newest waiting trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
+
+from bloodtune.run.records import OBJECTIVE
+from bloodtune.tuning.asha import CappedHalving
+from bloodtune.tuning.trial_queue import TrialQueue
+
+
+class RuleScheduler(FIFOScheduler):  # type: ignore[misc]
+    """The adapter between Tune's scheduler interface and a stopping rule; the queue learns why a trial was pruned."""
+
+    def __init__(self, rule: CappedHalving, queue: TrialQueue) -> None:
+        super().__init__()
+        self._rule = rule
+        self._queue = queue
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Return STOP for a trial that the rule prunes; a worker reports at every rung."""
+        if OBJECTIVE not in result:  # a failure: nothing to decide on
+            return str(self.CONTINUE)
+        number = trial.config["trial"]
+        should_stop, reason = self._rule.decide(number, result["epoch"], result[OBJECTIVE])
+        if should_stop and number in self._queue.live:
+            self._queue.live[number].stopped = reason
+        return str(self.STOP if should_stop else self.CONTINUE)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any | None:
+        """Return the newest waiting trial for a free worker; an older one has a worker of its own under way.
+
+        Tune's own order of submission would give the free worker to the older trial and take back the worker under way.
+        Where trials are shorter than a worker's start, a worker that died would never be replaced.
+        """
+        waiting = (trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PENDING)
+        return max(waiting, key=lambda trial: trial.config["trial"], default=None)
