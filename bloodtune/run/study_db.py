@@ -29,6 +29,7 @@ class StudyFile:
 
         A file that is damaged, or that holds other trials, is made anew; ``note`` says where the damaged one went.
         """
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.note = ""
         trials = {trial.user_attrs["trial"]: trial for trial in finished}
         try:
