@@ -35,7 +35,7 @@ from bloodtune.run.records import (
 )
 
 TRIALS, CURVES, PROPOSALS = "trials.csv", "curves.csv", "proposals.jsonl"
-RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json", "study.db"
+RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json", "study.journal"
 PROFILE = "profile.csv"
 _LOCK = ".lock"
 LATEST, RUNS = "latest", "runs"

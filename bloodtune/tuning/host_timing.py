@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import ChainMap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +89,7 @@ class HostTimer:
                 raise cause from None
             advice = "; --gpus-per-trial 0 trains on CPUs" if self._device == "cuda" else ""
             raise InputError(f"no training step can be timed: {describe(cause)}{advice}") from None
-        hosts = [(parts[0][0], dict(ChainMap(*(dict(times) for _, times in parts)))) for parts in found]
+        hosts = [(parts[0][0], {f: times[f] for _, times in parts for f in times}) for parts in found]
         numerics = choose_numerics([times for _, times in hosts], [weight for _, weight in self._hosts], self._asked)
         reason = "; ".join(dict.fromkeys(f"{chip}, {describe_times(times)}" for chip, times in hosts))
         if numerics.plain_layers:

@@ -142,7 +142,9 @@ def test_storage_that_fails_for_a_while(tmp_path: Path, row: GetRow) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbled", "missing"])
-@pytest.mark.parametrize("name", ["trials.csv", "curves.csv", "proposals.jsonl", "study.db", "checkpoint", "best.json"])
+@pytest.mark.parametrize(
+    "name", ["trials.csv", "curves.csv", "proposals.jsonl", "study.journal", "checkpoint", "best.json"]
+)
 def test_damaged_files(search: Search, row: GetRow, name: str, damage: str) -> None:
     found, draw = (
         row("record, checkpoint or study found truncated, garbled or missing at --resume"),

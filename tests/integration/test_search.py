@@ -8,7 +8,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
@@ -17,6 +16,7 @@ from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import CURVE_COLUMNS, TRIAL_COLUMNS, best_records
 from command_fixtures import ROOT, run_command
 from run_fixtures import write_recipe
+from study_fixtures import load_study
 
 CLOCKS = ["train_seconds", "started"]
 
@@ -44,7 +44,7 @@ def test_a_search_fills_its_run_directory(finished: RunDirectory) -> None:
 
 
 def test_the_study_opens_in_optuna_and_nothing_in_it_runs(finished: RunDirectory) -> None:
-    study = optuna.load_study(study_name="one", storage=f"sqlite:///{finished.path / 'study.db'}")
+    study = load_study(finished.path / "study.journal", "one")
     states = [trial.state for trial in study.trials]
     assert len(states) == 8
     assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}

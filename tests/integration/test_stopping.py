@@ -7,10 +7,10 @@ import signal
 import time
 from pathlib import Path
 
-import optuna
 import pandas as pd
 
 from command_fixtures import run_command, start
+from study_fixtures import load_study
 
 
 def test_what_ctrl_c_or_the_time_budget_ends_is_whole_and_goes_on(folder: Path) -> None:
@@ -33,6 +33,6 @@ def test_what_ctrl_c_or_the_time_budget_ends_is_whole_and_goes_on(folder: Path) 
     pd.testing.assert_frame_equal(after.head(len(before)), before)
     assert sorted(after.trial) == list(range(len(after))), "each once, the interrupted one too"
     assert list(after.label.dropna()).count("first") == 1
-    study = optuna.load_study(study_name="stopped", storage=f"sqlite:///{trials.with_name('study.db')}")
+    study = load_study(trials.with_name("study.journal"), "stopped")
     assert len(study.trials) == len(after)
     assert all(trial.state.is_finished() for trial in study.trials)

@@ -15,7 +15,6 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import optuna
 import pytest
 
 from bloodtune.run.directory import RunDirectory
@@ -23,6 +22,7 @@ from bloodtune.run.records import TrialRecord
 from bloodtune.run.repair import examine
 from command_fixtures import SUMMARIZE, run_command, start
 from engine_fixtures import make_split
+from study_fixtures import load_study
 
 BUDGET = 40
 PATIENCE = 120.0
@@ -177,7 +177,7 @@ class Search:
         curves = self.run.curves()
         assert not curves.duplicated(["trial", "epoch"]).any()
         assert {r.trial: r.epochs for r in whole.trials if r.epochs} == curves.groupby("trial").epoch.max().to_dict()
-        study = optuna.load_study(study_name=self.run.name, storage=f"sqlite:///{self.run.path / 'study.db'}")
+        study = load_study(self.run.path / "study.journal", self.run.name)
         assert sorted(trial.user_attrs["trial"] for trial in study.trials) == list(range(self.budget))
         assert all(trial.state.is_finished() for trial in study.trials)
         assert not list((self.run.path / "checkpoints").glob("*")), "nothing is left to go on from"

@@ -82,7 +82,7 @@ def test_tensorboard_shows_curves_and_hyperparameters(run: RunDirectory) -> None
 
 
 def test_optuna_dashboard_shows_the_study(run: RunDirectory) -> None:
-    with served("optuna-dashboard", f"sqlite:///{run.path}/study.db") as address:
+    with served("optuna-dashboard", f"{run.path}/study.journal") as address:
         (study,) = ask(f"{address}/api/studies")["study_summaries"]
         assert study["study_name"] == run.name
         trials = ask(f"{address}/api/studies/{study['study_id']}")["trials"]

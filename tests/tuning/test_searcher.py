@@ -14,6 +14,7 @@ from bloodtune.run.records import COMPLETE, FAILED, PRUNED
 from bloodtune.tuning.sampler import draw_seed
 from bloodtune.tuning.trial_queue import RETRIES
 from run_fixtures import DrivenSearcher, make_checkpoint, make_searcher, reopen, report
+from study_fixtures import load_study
 
 
 def finish(searcher: DrivenSearcher, trial_id: str, score: float = 0.5) -> None:
@@ -21,8 +22,7 @@ def finish(searcher: DrivenSearcher, trial_id: str, score: float = 0.5) -> None:
 
 
 def stored(searcher: DrivenSearcher) -> list[optuna.trial.FrozenTrial]:
-    study = optuna.load_study(study_name=searcher.run.name, storage=f"sqlite:///{searcher.run.path / 'study.db'}")
-    return study.trials
+    return load_study(searcher.run.path / "study.journal", searcher.run.name).trials
 
 
 def propose_all(searcher: DrivenSearcher) -> list[dict[str, Any]]:
@@ -222,7 +222,7 @@ def test_resume_restores_a_lost_study_from_the_records(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path)
     propose_all(searcher)
     before = [trial.params for trial in stored(searcher)]
-    (searcher.run.path / "study.db").unlink()
+    (searcher.run.path / "study.journal").unlink()
     resumed = reopen(searcher)
     assert [trial.params for trial in stored(resumed)] == before
 
@@ -276,4 +276,4 @@ def test_a_worker_that_cannot_start_stops_the_search_and_fails_no_trial(tmp_path
 @pytest.mark.parametrize("folder", ["a?b", "a%20b", "a b"])
 def test_the_study_lies_in_the_run_whatever_its_folder_is_called(tmp_path: Path, folder: str) -> None:
     searcher = make_searcher(tmp_path / folder)
-    assert (searcher.run.path / "study.db").is_file()
+    assert (searcher.run.path / "study.journal").is_file()
