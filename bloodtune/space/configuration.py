@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bloodtune.errors import InputError, unknown_name
+from bloodtune.space.families import SHAPE_FIELDS, check_family, families_with, is_own
 
-FAMILIES = ("mlnn", "cnn", "lightweight", "residual")
 LOSSES = ("cross_entropy", "nll", "weighted_cross_entropy", "focal", "label_smoothing")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "one_cycle", "cosine")
 NORMALIZATIONS = ("zscore", "minmax")
 
 CHOICES = {
-    "family": FAMILIES,
     "normalization": NORMALIZATIONS,
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
@@ -25,9 +24,7 @@ CHOICES = {
 
 # field: (the field that decides, the values under which the first one is needed); elsewhere it must stay None.
 _CONDITIONS = {
-    "hidden_layers": ("family", ("mlnn",)),
-    "hidden_size": ("family", ("mlnn",)),
-    "width": ("family", ("cnn", "lightweight", "residual")),
+    **{name: ("family", families_with(name)) for name in SHAPE_FIELDS},
     "label_smoothing": ("loss", ("label_smoothing",)),
     "focal_gamma": ("loss", ("focal",)),
     "momentum": ("optimizer", ("sgd",)),
@@ -95,6 +92,8 @@ class Configuration:
         for name in FIELD_NAMES:
             check_value(name, getattr(self, name))
         for name, (decider, values) in _CONDITIONS.items():
+            if decider == "family" and is_own(self.family):
+                continue  # its function takes the hyperparameters that the recipe names
             applies = getattr(self, decider) in values
             if applies and getattr(self, name) is None:
                 raise InputError(f"{name} is missing: {decider} = {getattr(self, decider)!r} needs it")
@@ -144,6 +143,8 @@ def check_value(name: str, value: Any) -> None:
     fits: bool = isinstance(value, _KINDS[expected]) and (expected == "bool" or not isinstance(value, bool))
     if not fits:
         raise InputError(f"{name} = {value!r}: expected {expected}, got {type(value).__name__}")
+    if name == "family":
+        check_family(value)
     if name in CHOICES and value not in CHOICES[name]:
         raise InputError(unknown_name(name, value, CHOICES[name]))
     if name in _BOUNDS:

@@ -16,8 +16,9 @@ from bloodtune.space.configuration import FIELD_NAMES, Configuration
 from bloodtune.space.parameter import Parameter, combinations, reach
 from bloodtune.space.recipe import SAMPLERS, Asha, Enqueued, Recipe, is_whole
 
-# The recipe book of the checkout; an installed package finds recipes by path only.
-BOOK = Path(__file__).resolve().parents[2] / "search"
+# The folder of recipes: inside an installed package, beside the package in a checkout.
+_INSTALLED = Path(__file__).resolve().parents[1] / "recipes"
+BOOK = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "search"
 
 
 def load_recipe(asked: str, *, max_epochs: int | None = None) -> Recipe:
@@ -41,7 +42,7 @@ def load_enqueued(file: Path) -> tuple[Enqueued, ...]:
 
 
 def _find(asked: str) -> Path:
-    for candidate in (Path(asked), BOOK.parent / asked, BOOK / f"{asked}.toml"):
+    for candidate in (Path(asked), BOOK / asked.removeprefix("search/"), BOOK / f"{asked}.toml"):
         if os.path.isfile(candidate):  # pathlib's raises for a name too long
             return candidate
     names = sorted({file.stem for file in BOOK.glob("*.toml")} - {"papers"})  # papers.toml is for `enqueue` alone
@@ -75,10 +76,11 @@ def _read(file: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _beside(file: Path, name: Any) -> Path:
-    other = file.parent / str(name)
-    if not os.path.isfile(other):
-        raise InputError(f"{file}: no file {str(name)!r} beside it")
-    return other
+    # The recipe book comes second: an installed package has its recipes far from the user's.
+    for other in (file.parent / str(name), BOOK / str(name)):
+        if os.path.isfile(other):
+            return other
+    raise InputError(f"{file}: no file {str(name)!r} beside it")
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

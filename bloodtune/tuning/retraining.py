@@ -29,6 +29,7 @@ from bloodtune.files import check_writable
 from bloodtune.inference.classifier import Classifier
 from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
+from bloodtune.space.families import epoch_cost
 from bloodtune.training import metrics
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.tuning.contender import Contender, Retraining, TestedContender
@@ -39,9 +40,6 @@ RESULT, CURVE, PROBABILITIES = "result.json", "curve.csv", "test_probabilities.n
 # Epochs without a better validation macro-F1 after which a training at a constant rate ends. One whose rate falls to
 # zero runs to its end: its best epochs are the last ones.
 PATIENCE = 10
-
-# Of an epoch at the widths that most trainings have, roughly: the seconds on one busy core.
-_EPOCH_COSTS = {"mlnn": 5, "cnn": 7, "residual": 10, "lightweight": 15}
 
 # What decides a training beside its configuration: with other code, what was kept is not the same training.
 _TRAINING_CODE = (
@@ -244,7 +242,7 @@ def _code_digest() -> str:
 
 
 def _cost(job: _Job) -> int:
-    return job.epochs * _EPOCH_COSTS[job.configuration.family]
+    return job.epochs * epoch_cost(job.configuration.family)
 
 
 def _keep(trained: _Trained) -> None:

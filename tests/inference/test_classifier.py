@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from bloodtune.errors import InputError
 from bloodtune.inference.classifier import CARD, WEIGHTS, Classifier
-from bloodtune.space.configuration import FAMILIES
+from bloodtune.space.families import FAMILIES
 from bloodtune.training.trainer import Training
 from engine_fixtures import make_configuration, make_split, make_splits
 from error_fixtures import refusal

@@ -8,7 +8,7 @@ import pytest
 
 from bloodtune.inference.onnx_export import export_onnx, model_card
 from bloodtune.inference.predictor import Predictor
-from bloodtune.space.configuration import FAMILIES
+from bloodtune.space.families import FAMILIES
 from error_fixtures import refusal
 from model_fixtures import BLOOD, draw_tiles, make_model
 

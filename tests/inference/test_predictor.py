@@ -11,7 +11,7 @@ import torch
 from bloodtune.inference import predictor as inference
 from bloodtune.inference.differential import Prediction, Unreadable
 from bloodtune.inference.predictor import Deployment, Image, Predictor, classify
-from bloodtune.space.configuration import FAMILIES
+from bloodtune.space.families import FAMILIES
 from bloodtune.training.augmentation import dihedral_views
 from error_fixtures import refusal
 from model_fixtures import BLOOD, draw_tiles, make_classifier, make_model, photograph

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bloodtune.space.configuration import FAMILIES
+from bloodtune.space.families import FAMILIES
 from bloodtune.space.parameter import reach
 from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe
 
@@ -81,7 +81,7 @@ def test_a_recipe_of_one_family_keeps_its_four_configurations_alone(name: str, l
 
 def test_default_searches_all_families_under_the_numbers_of_the_issue() -> None:
     recipe = load_recipe("default")
-    assert recipe.parameters[0].choices == FAMILIES
+    assert recipe.parameters[0].choices == tuple(FAMILIES)
     assert recipe.sampler == "tpe"
     assert (recipe.asha.max_epochs, recipe.asha.reduction_factor) == (27, 3)
 

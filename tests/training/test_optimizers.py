@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from bloodtune.space.configuration import FAMILIES, SCHEDULES, Configuration
+from bloodtune.space.configuration import SCHEDULES, Configuration
+from bloodtune.space.families import FAMILIES
 from bloodtune.training.models import build_network
 from bloodtune.training.optimizers import WeightAverage, build_optimizer, schedule_factor
 from engine_fixtures import SGD, make_configuration

@@ -17,7 +17,8 @@ from torch import nn
 from torch.nn import functional
 
 from bloodtune.run.records import EpochRecord
-from bloodtune.space.configuration import FAMILIES, LOSSES, SCHEDULES, Configuration
+from bloodtune.space.configuration import LOSSES, SCHEDULES, Configuration
+from bloodtune.space.families import FAMILIES
 from bloodtune.training import trainer as module
 from bloodtune.training.augmentation import prediction_views
 from bloodtune.training.prediction import VALIDATION_BATCH, predict

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bloodtune.data.npz import Split
-from bloodtune.space.configuration import FAMILIES
+from bloodtune.space.families import FAMILIES
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.tuning.gpu_sharing import Calibration, _Probe, choose, heaviest
 from engine_fixtures import make_configuration, make_split

@@ -8,7 +8,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bloodtune.errors import InputError
-from bloodtune.space.configuration import FAMILIES, LOSSES, OPTIMIZERS, SCHEDULES, Configuration
+from bloodtune.space.configuration import LOSSES, OPTIMIZERS, SCHEDULES, Configuration
+from bloodtune.space.families import FAMILIES
 from bloodtune.space.parameter import Parameter
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe

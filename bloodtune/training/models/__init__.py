@@ -1,15 +1,21 @@
-"""The four families of networks; each adapts to channels, classes and image size."""
+"""Networks of all families, built by name; each adapts to channels, classes and image size."""
 
 from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from bloodtune.errors import InputError, describe
 from bloodtune.space.configuration import Configuration
-from bloodtune.training.models.cnn import cnn
-from bloodtune.training.models.lightweight import lightweight
-from bloodtune.training.models.mlnn import mlnn
-from bloodtune.training.models.residual import residual
+from bloodtune.space.families import SHAPE_FIELDS, builder_of, is_own
 
 
 class Normalization(nn.Module):
@@ -42,28 +48,94 @@ def build_network(
 
     Returns:
         A module from pixels (N, C, ``size``, ``size``), 0 to 255, to logits (N, ``classes``).
+
+    Raises:
+        InputError: the family is ``package.module:function``, and its function cannot be imported or called.
     """
-    channels, dropout = mean.numel(), configuration.dropout
-    if configuration.family == "mlnn":
-        assert configuration.hidden_layers is not None
-        assert configuration.hidden_size is not None
-        body = mlnn(
-            inputs=channels * size * size,
-            classes=classes,
-            hidden_layers=configuration.hidden_layers,
-            hidden_size=configuration.hidden_size,
-            dropout=dropout,
-        )
-    elif configuration.family == "residual":
-        body = residual(channels=channels, classes=classes, width=_width(configuration), dropout=dropout)
-    else:
-        family = cnn if configuration.family == "cnn" else lightweight
-        body = family(channels=channels, classes=classes, size=size, width=_width(configuration), dropout=dropout)
+    body = _build_body(configuration, channels=mean.numel(), classes=classes, size=size)
     if configuration.normalization == "minmax":
         mean = deviation = torch.full_like(mean, 255 / 2)
     return nn.Sequential(Normalization(mean, deviation), body)
 
 
-def _width(configuration: Configuration) -> int:
-    assert configuration.width is not None, "checked where the configuration was built"
-    return configuration.width
+def check_own_families(configurations: Iterable[Configuration], *, channels: int, classes: int, size: int) -> None:
+    """Build a network of each family ``package.module:function`` among the configurations, and try it on two images.
+
+    Raises:
+        InputError: a function cannot be imported or called, or its network does not fit the data.
+    """
+    first = {one.family: one for one in reversed(list(configurations)) if is_own(one.family)}
+    for family, configuration in first.items():
+        placeholder = torch.ones(channels)
+        network = build_network(configuration, size=size, classes=classes, mean=placeholder, deviation=placeholder)
+        shape, expected = (2, channels, size, size), (2, classes)
+        try:
+            with torch.no_grad():
+                logits = network.eval()(torch.zeros(shape))
+        except Exception as error:
+            raise InputError(
+                f"family = {family!r}: its network does not take images {shape}: {describe(error)}"
+            ) from None
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        if found != expected:
+            raise InputError(f"family = {family!r}: its network makes {found} of images {shape}, expected {expected}")
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise InputError(f"family = {family!r}: its network has no parameters to train")
+
+
+def source_digest(family: str) -> str:
+    """Return a digest of the module of a family ``package.module:function``; an empty string for other families.
+
+    Trainings that were kept are valid for this source alone. Other modules that the module imports do not count.
+    """
+    if not is_own(family):
+        return ""
+    try:
+        spec = importlib.util.find_spec(family.partition(":")[0])
+    except Exception:  # of a package around it; the error is raised where a network is built
+        spec = None
+    file = Path(spec.origin) if spec and spec.origin else None
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file and file.is_file() else ""
+
+
+def _build_body(configuration: Configuration, **sizes: int) -> nn.Module:
+    family = configuration.family
+    function = _load(family)
+    arguments: dict[str, Any] = {name: getattr(configuration, name) for name in SHAPE_FIELDS}
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    if configuration.dropout:
+        arguments["dropout"] = configuration.dropout
+    # What every configuration has is passed where it is taken: not each network depends on the images' size.
+    arguments |= {
+        name: value for name, value in (sizes | {"dropout": configuration.dropout}).items() if _takes(function, name)
+    }
+    if not is_own(family):
+        body: nn.Module = function(**arguments)
+        return body
+    call = f"{family.partition(':')[2]}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+    try:
+        own = function(**arguments)
+    except Exception as error:
+        raise InputError(f"family = {family!r}: {call} failed: {describe(error)}") from None
+    if not isinstance(own, nn.Module):
+        raise InputError(f"family = {family!r}: {call} returned {type(own).__name__}, expected torch.nn.Module")
+    return own
+
+
+def _load(family: str) -> Callable[..., Any]:
+    module, _, name = builder_of(family).partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name, None)
+    except Exception as error:  # whatever the module raises
+        raise InputError(f"family = {family!r}: {module} cannot be imported: {describe(error)}") from None
+    if not callable(function):
+        raise InputError(f"family = {family!r}: module {module} has no function {name!r}")
+    return function  # type: ignore[no-any-return]
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a function in C without a signature
+        return True
+    return any(one.name == name or one.kind is one.VAR_KEYWORD for one in parameters)

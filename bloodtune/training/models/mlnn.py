@@ -7,12 +7,15 @@ from torch import nn
 from bloodtune.training.models.layers import Dropout, Flatten
 
 
-def mlnn(*, inputs: int, classes: int, hidden_layers: int, hidden_size: int, dropout: float) -> nn.Sequential:
+def mlnn(
+    *, channels: int, classes: int, size: int, hidden_layers: int, hidden_size: int, dropout: float
+) -> nn.Sequential:
     """Flatten, then ``hidden_layers`` times linear, ReLU and dropout, then a linear classifier.
 
-    Takes (N, C, H, W) with C * H * W = ``inputs``, gives logits (N, ``classes``). Published: 2 layers of
+    Takes (N, ``channels``, ``size``, ``size``), gives logits (N, ``classes``). Published: 2 layers of
     1,180 units (the mean of inputs and outputs), dropout 0.2.
     """
+    inputs = channels * size * size
     layers: list[nn.Module] = [Flatten()]
     for _ in range(hidden_layers):
         layers += [nn.Linear(inputs, hidden_size), nn.ReLU(), Dropout(dropout)]

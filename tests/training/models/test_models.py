@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from bloodtune.space.configuration import FAMILIES, Configuration
+from bloodtune.space.configuration import Configuration
+from bloodtune.space.families import FAMILIES
 from bloodtune.training.models import Normalization, build_network
 from bloodtune.training.models.layers import Convolution, Dropout, Flatten, MeanPool
 from bloodtune.training.models.residual import ResidualBlock

@@ -1,0 +1,61 @@
+"""Console command ``bloodtune``: search, summarize, predict and serve as its subcommands."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from bloodtune.command_line import leave
+from bloodtune.errors import unknown_name
+
+# Subcommand: its module, and what it does.
+COMMANDS = {
+    "search": ("bloodtune.search", "search for the best classifier that a budget can buy"),
+    "summarize": ("summarize", "retrain the best of a run and write tables, figures and the report"),
+    "predict": ("bloodtune.predict", "count the cells in photographs"),
+    "serve": ("bloodtune.serve", "count cells on a page in the browser of this machine"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand with the arguments after its name; return its exit code, or 2 for an unknown name."""
+    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if name not in COMMANDS:
+        print(f"bloodtune: {unknown_name('command', name, COMMANDS)}", file=sys.stderr)
+        return 2
+    sys.argv = [sys.argv[0], *rest]  # recorded in provenance.json as the arguments of the search
+    # As with `python -m`, networks of one's own are found in the current folder; last, so that they hide no package.
+    sys.path.append(os.getcwd())
+    module, _ = COMMANDS[name]
+    if name == "summarize":
+        sys.path.insert(0, str(analysis_folder()))  # its modules import one another by their bare names
+    code: int = importlib.import_module(module).main(rest)
+    return code
+
+
+def analysis_folder() -> Path:
+    """Return the folder with ``summarize.py``: inside an installed package, beside the package in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "analysis"
+    return installed if installed.is_dir() else package.parent / "analysis"
+
+
+def command() -> NoReturn:
+    """Run the console command and exit."""
+    leave(main())
+
+
+def _usage() -> str:
+    rows = [f"  {name:<11}{text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(["usage: bloodtune COMMAND ...", "", *rows, "", "bloodtune COMMAND --help tells more"])
+
+
+if __name__ == "__main__":
+    command()
