@@ -225,7 +225,8 @@ def _tune(
 ) -> None:
     from ray import tune
 
-    from bloodtune.tuning.ray_patches import Forgetting, fewer_questions, known_deaths
+    from bloodtune.tuning.ray_patches import TUNE, applied
+    from bloodtune.tuning.result_cleaner import ResultCleaner
     from bloodtune.tuning.watchdog import Watchdog
     from bloodtune.tuning.worker import WarmWorker
 
@@ -239,7 +240,7 @@ def _tune(
         numerics=plan.numerics,
         profile=plan.profile,
     )
-    with tempfile.TemporaryDirectory(prefix="bloodtune-tune-") as scratch, fewer_questions(), known_deaths():
+    with tempfile.TemporaryDirectory(prefix="bloodtune-tune-") as scratch, applied(TUNE):
         # Not tune.Tuner: it pickles searcher and callbacks for a restore that the run directory replaces.
         tune.run(
             tune.with_resources(worker, plan.resources_per_trial),
@@ -249,7 +250,7 @@ def _tune(
             max_concurrent_trials=plan.workers,
             reuse_actors=True,
             stop=interrupt,
-            callbacks=[*callbacks, Watchdog(searcher.queue.live, plan.epoch_limit), Forgetting()],
+            callbacks=[*callbacks, Watchdog(searcher.queue.live, plan.epoch_limit), ResultCleaner()],
             name="search",
             storage_path=scratch,
             raise_on_failed_trial=False,

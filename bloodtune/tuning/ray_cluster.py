@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bloodtune.errors import InputError
+from bloodtune.tuning.ray_patches import START, applied, daemon_settings
 
 LOCAL = "local"
 
@@ -69,21 +70,21 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
     import joblib
     import ray
 
-    from bloodtune.tuning.ray_start import start_ray
-
     # What Ray and Tune call errors, such as a trial whose worker was killed, we deal with and tell of ourselves.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
         if address == LOCAL:
             cores = joblib.cpu_count()
-            start_ray(num_cpus=min(workers or cores, cores), object_store_memory=2 * image_bytes + 200 * 2**20, **quiet)
+            size = {"num_cpus": min(workers or cores, cores), "object_store_memory": 2 * image_bytes + 200 * 2**20}
+            with applied(START), daemon_settings():
+                context = ray.init(address=LOCAL, **size, **quiet)
         else:
-            ray.init(address=address, **quiet)
+            context = ray.init(address=address, **quiet)
     except (ConnectionError, ValueError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
     try:
-        with _ending_without(ray._private.worker.global_worker.node.raylet_socket_name):
+        with _ending_without(context.address_info["raylet_socket_name"]):
             yield ray.cluster_resources()
     finally:
         ray.shutdown()

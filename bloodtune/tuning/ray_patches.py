@@ -1,78 +1,209 @@
-"""Patches of Ray Tune: per-trial work that is not needed, and deaths of workers made known."""
+"""Guarded patches of Ray's private parts: what each replaces, why, and what happens without it.
+
+A patch is applied only if the part that it replaces looks as it did in Ray 2.60. Otherwise one line in the log names it
+and Ray runs as it is: slower, or more easily ended by a host that dies. ``BLOODTUNE_PLAIN_RAY=1`` skips all patches.
+Targets are named by text and imported where they are applied, since workers start sooner if ``ray.tune`` is not
+imported before Ray runs.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+import importlib
+import inspect
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
-from ray import exceptions
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.tune import Callback, registry
-from ray.tune.execution import class_cache
-from ray.tune.experiment import Trial
+PLAIN_RAY = "BLOODTUNE_PLAIN_RAY"
 
-# With an actor's process or host goes what it was about to return.
-_DEATHS = (
-    exceptions.NodeDiedError,
-    exceptions.ObjectLostError,
-    exceptions.OutOfMemoryError,
-    exceptions.WorkerCrashedError,
+_log = logging.getLogger("bloodtune")
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One replaced attribute: ``target`` is ``module:attribute``, ``looks_known`` checks the original.
+
+    ``replace`` returns the replacement for an original. ``kind`` is speed or correctness; ``gain`` says what the patch
+    buys, as measured on 2 cores of an EPYC (docs/design.md).
+    """
+
+    target: str
+    kind: str
+    gain: str
+    looks_known: Callable[[Any], bool]
+    replace: Callable[[Any], Any]
+
+
+def _takes(*names: str) -> Callable[[Any], bool]:
+    return lambda original: tuple(inspect.signature(original).parameters) == names
+
+
+def _do_nothing(original: Any) -> Any:
+    return lambda *arguments, **options: None
+
+
+def _set_ray_actor(original: Any) -> Any:
+    def set_ray_actor(trial: Any, ray_actor: Any) -> None:
+        trial.temporary_state.ray_actor = ray_actor
+
+    return set_ray_actor
+
+
+def _actor_task_failed(original: Any) -> Any:
+    from ray import exceptions
+
+    # Errors that Ray raises when a worker or its host dies during a call.
+    names = ("NodeDiedError", "ObjectLostError", "OutOfMemoryError", "WorkerCrashedError")
+    deaths = tuple(getattr(exceptions, name) for name in names)
+
+    @functools.wraps(original)
+    def failed(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, deaths):
+            exception = exceptions.RayActorError(error_msg=str(exception))
+        original(manager, tracked_actor_task, exception)
+
+    return failed
+
+
+# For a Ray that is started on this machine.
+START = (
+    Patch(
+        "ray._private.node:Node.start_monitor",
+        "speed",
+        "an autoscaler that one machine does not use; with the next two 2.5 s once",
+        _takes("self"),
+        _do_nothing,
+    ),
+    Patch(
+        "ray._private.node:Node.start_api_server",
+        "speed",
+        "a dashboard that nobody opens, and that takes a second to end",
+        _takes("self", "include_dashboard", "raise_on_failure"),
+        _do_nothing,
+    ),
+    Patch(
+        "ray._private.node:Node.start_log_monitor",
+        "speed",
+        "a process that would carry the workers' logs to the terminal",
+        _takes("self"),
+        _do_nothing,
+    ),
+)
+
+# Options of Ray's daemons; Ray ignores unknown names. Workers import torch as soon as they are up, while the driver
+# prepares (0.7 to 1 s once). A worker that waits is kept for a minute: once the first trial has claimed its CPU, Ray
+# would end it after a second as one too many.
+DAEMON_SETTINGS = {
+    "RAY_preload_python_modules": "bloodtune.tuning.worker_preload",
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
+}
+
+# For a search with Ray Tune.
+TUNE = (
+    Patch(
+        "ray.tune.execution.class_cache:DEFAULT_ENV_VARS",
+        "speed",
+        "0.7 s once: a worker with variables of its own is a new process, and the one that waits is ended",
+        lambda original: isinstance(original, dict),
+        lambda original: {},
+    ),
+    Patch(
+        "ray.tune.execution.class_cache:ENV_VARS_TO_PROPAGATE",
+        "speed",
+        "as DEFAULT_ENV_VARS, where such a variable is set here",
+        lambda original: isinstance(original, (set, frozenset, tuple)),
+        lambda original: type(original)(),
+    ),
+    Patch(
+        "ray.tune.experiment:Trial.set_ray_actor",
+        "correctness",
+        "Tune asks each worker for its address; the answer is lost with a host that dies, and ends the search",
+        _takes("self", "ray_actor"),
+        _set_ray_actor,
+    ),
+    Patch(
+        "ray.air.execution._internal.actor_manager:RayActorManager._actor_task_failed",
+        "correctness",
+        "Tune raises on some of the errors that tell of a worker's death, such as one killed for its memory",
+        _takes("self", "tracked_actor_task", "exception"),
+        _actor_task_failed,
+    ),
 )
 
 
-class Forgetting(Callback):  # type: ignore[misc]
-    """Let go of a finished trial's results and checkpoint: Tune keeps six statistics and two windows of every number.
+@contextlib.contextmanager
+def applied(patches: Sequence[Patch]) -> Iterator[None]:
+    """Apply patches for as long as the context lasts; a part that has changed is left alone, with a line in the log."""
+    with contextlib.ExitStack() as held:
+        for patch in () if is_plain() else patches:
+            try:
+                owner, name, original = _find(patch.target)
+                known = patch.looks_known(original)
+                replacement = patch.replace(original) if known else None
+            except (ImportError, AttributeError, TypeError, ValueError):
+                known = False
+            if not known:
+                _log.warning("Ray has changed: no patch of %s (%s: %s)", patch.target, patch.kind, patch.gain)
+                continue
+            setattr(owner, name, replacement)
+            held.callback(setattr, owner, name, original)
+        yield
 
-    They are most of what a trial takes in the driver's memory (docs/experiments.md); all of it is in the run directory.
-    """
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Forget them; searcher and scheduler have been told."""
+def is_plain() -> bool:
+    """Whether all patches are to be skipped."""
+    return os.environ.get(PLAIN_RAY, "") not in ("", "0")
+
+
+def forget_results(trial: Any) -> None:
+    """Free a finished trial's results and checkpoint: 26 KB per trial that the run directory has too."""
+    if is_plain():
+        return
+    try:
         kept = trial.run_metadata
         kept.metric_analysis.clear()
         kept.metric_n_steps.clear()
         kept.last_result = {}
-        for config in (trial.config, trial.evaluated_params):
-            config.pop("checkpoint", None)
-
-    on_trial_error = on_trial_complete
-
-
-@contextlib.contextmanager
-def fewer_questions() -> Iterator[None]:
-    """Let Tune ask the cluster once for the class that it registered there, not five times a trial.
-
-    And let it not ask each worker where it is: the answer goes down with a host that dies, and the search with it.
-    Nor to set environment variables for its workers, which are of no use here: Ray would start a new process for each
-    and end one that waits.
-    """
-    known = registry._global_registry
-    with (
-        mock.patch.object(class_cache, "DEFAULT_ENV_VARS", {}),
-        mock.patch.object(class_cache, "ENV_VARS_TO_PROPAGATE", ()),
-        mock.patch.object(known, "get", functools.cache(known.get)),
-        mock.patch.object(known, "contains", functools.cache(known.contains)),
-        mock.patch.object(Trial, "set_ray_actor", _set_ray_actor),
-    ):
-        yield
+    except AttributeError as error:
+        _log_once(f"Ray has changed: results of finished trials stay in memory ({error})")
+    for config in (trial.config, trial.evaluated_params):
+        config.pop("checkpoint", None)
 
 
-def _set_ray_actor(trial: Trial, actor: Any) -> None:
-    trial.temporary_state.ray_actor = actor
+def actor_of(trial: Any) -> Any | None:
+    """Return the worker of one of Tune's trials, or None if it has none or Ray has changed."""
+    actor = getattr(getattr(trial, "temporary_state", None), "ray_actor", None)
+    if actor is None:
+        _log_once("Ray has changed, or the trial has no worker: a worker over --epoch-limit cannot be ended")
+    return actor
 
 
 @contextlib.contextmanager
-def known_deaths() -> Iterator[None]:
-    """Let Tune take whatever tells of an actor's death for that; some of it would end the search."""
-    original = RayActorManager._actor_task_failed
-
-    def fail(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
-        if isinstance(exception, _DEATHS):
-            exception = exceptions.RayActorError(error_msg=str(exception))
-        original(manager, tracked_actor_task, exception)
-
-    with mock.patch.object(RayActorManager, "_actor_task_failed", fail):
+def daemon_settings() -> Iterator[None]:
+    """Set ``DAEMON_SETTINGS`` for as long as the context lasts: daemons read them at their start."""
+    before = {name: os.environ.get(name) for name in DAEMON_SETTINGS}
+    if not is_plain():
+        os.environ.update(DAEMON_SETTINGS)
+    try:
         yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _find(target: str) -> tuple[Any, str, Any]:
+    module, _, path = target.partition(":")
+    *owners, name = path.split(".")
+    owner = functools.reduce(getattr, owners, importlib.import_module(module))
+    return owner, name, getattr(owner, name)
+
+
+@functools.cache
+def _log_once(message: str) -> None:
+    _log.warning(message)

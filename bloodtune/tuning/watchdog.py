@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray.tune import Callback
 
+from bloodtune.tuning.ray_patches import actor_of
 from bloodtune.tuning.trial_queue import LiveTrial
 
 CHECK_SECONDS = 1.0
@@ -50,4 +51,5 @@ class Watchdog(Callback):  # type: ignore[misc]
         for trial in (trial for trial in trials if trial.trial_id in overdue):
             del self._heard[trial.trial_id]
             self._live[trial.config["trial"]].overdue = f"an epoch took longer than {self._limit:g} s, the limit"
-            ray.kill(trial.temporary_state.ray_actor)
+            if actor := actor_of(trial):
+                ray.kill(actor)

@@ -10,15 +10,13 @@ import time
 from typing import Any
 
 import psutil
-import pytest
 import ray
 from ray.tune.execution.class_cache import _ActorClassCache
 from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from bloodtune.tuning.ray_cluster import LOCAL, connect
-from bloodtune.tuning.ray_patches import fewer_questions
-from bloodtune.tuning.ray_start import _once_registered
+from bloodtune.tuning.ray_patches import TUNE, applied
 
 
 class Witness:
@@ -48,7 +46,7 @@ def processes() -> dict[int, str]:
 
 
 def test_a_trial_gets_a_worker_that_waits_with_torch_and_nothing_runs_that_is_of_no_use() -> None:
-    with connect(LOCAL, workers=1, image_bytes=1), fewer_questions():
+    with connect(LOCAL, workers=1, image_bytes=1), applied(TUNE):
         started = processes()
         time.sleep(1.2)  # from then on the worker is ended if it is one too many, by Ray's own measure
         group = placement_group([{"CPU": 1}])  # as Tune claims a trial's CPU
@@ -63,21 +61,3 @@ def test_a_trial_gets_a_worker_that_waits_with_torch_and_nothing_runs_that_is_of
     assert "raylet" in commands
     for unused in ("dashboard/dashboard.py", "autoscaler/_private/monitor.py", "log_monitor.py"):
         assert unused not in commands
-
-
-@pytest.mark.parametrize("reachable", [True, False])
-def test_a_host_is_asked_for_once_it_is_there(monkeypatch: pytest.MonkeyPatch, reachable: bool) -> None:
-    answers = [{}, {}, {"host": "info"}]
-
-    class Client:
-        def __init__(self, address: str) -> None:
-            assert address == "gcs"
-
-        def get_all_node_info(self, timeout: float) -> dict[str, str]:
-            if not reachable:
-                raise OSError
-            return answers.pop(0)
-
-    monkeypatch.setattr("bloodtune.tuning.ray_start.GcsClient", Client)
-    get = _once_registered(lambda address, host: (address, host, len(answers)))
-    assert get("gcs", "host") == ("gcs", "host", 0 if reachable else 3), "Ray's own says what is wrong"

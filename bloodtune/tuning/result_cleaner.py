@@ -1,0 +1,19 @@
+"""A Tune callback that frees the results of finished trials in the driver's memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune import Callback
+
+from bloodtune.tuning.ray_patches import forget_results
+
+
+class ResultCleaner(Callback):  # type: ignore[misc]
+    """Free a trial's results once searcher and scheduler have taken them."""
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Free the results of a trial that finished."""
+        forget_results(trial)
+
+    on_trial_error = on_trial_complete
