@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
-import inspect
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 
 from bloodtune.errors import InputError, describe
 from bloodtune.space.configuration import Configuration
-from bloodtune.space.families import SHAPE_FIELDS, builder_of, is_own
+from bloodtune.space.families import SHAPE_FIELDS, is_own
+from bloodtune.training.models.own import call_own, load_builder, takes
 
 
 class Normalization(nn.Module):
@@ -83,59 +78,16 @@ def check_own_families(configurations: Iterable[Configuration], *, channels: int
             raise InputError(f"family = {family!r}: its network has no parameters to train")
 
 
-def source_digest(family: str) -> str:
-    """Return a digest of the module of a family ``package.module:function``; an empty string for other families.
-
-    Trainings that were kept are valid for this source alone. Other modules that the module imports do not count.
-    """
-    if not is_own(family):
-        return ""
-    try:
-        spec = importlib.util.find_spec(family.partition(":")[0])
-    except Exception:  # of a package around it; the error is raised where a network is built
-        spec = None
-    file = Path(spec.origin) if spec and spec.origin else None
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file and file.is_file() else ""
-
-
 def _build_body(configuration: Configuration, **sizes: int) -> nn.Module:
-    family = configuration.family
-    function = _load(family)
-    arguments: dict[str, Any] = {name: getattr(configuration, name) for name in SHAPE_FIELDS}
-    arguments = {name: value for name, value in arguments.items() if value is not None}
+    function = load_builder(configuration.family)
+    shape = {name: getattr(configuration, name) for name in SHAPE_FIELDS}
+    arguments = {name: value for name, value in shape.items() if value is not None}
     if configuration.dropout:
         arguments["dropout"] = configuration.dropout
     # What every configuration has is passed where it is taken: not each network depends on the images' size.
-    arguments |= {
-        name: value for name, value in (sizes | {"dropout": configuration.dropout}).items() if _takes(function, name)
-    }
-    if not is_own(family):
-        body: nn.Module = function(**arguments)
-        return body
-    call = f"{family.partition(':')[2]}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
-    try:
-        own = function(**arguments)
-    except Exception as error:
-        raise InputError(f"family = {family!r}: {call} failed: {describe(error)}") from None
-    if not isinstance(own, nn.Module):
-        raise InputError(f"family = {family!r}: {call} returned {type(own).__name__}, expected torch.nn.Module")
-    return own
-
-
-def _load(family: str) -> Callable[..., Any]:
-    module, _, name = builder_of(family).partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name, None)
-    except Exception as error:  # whatever the module raises
-        raise InputError(f"family = {family!r}: {module} cannot be imported: {describe(error)}") from None
-    if not callable(function):
-        raise InputError(f"family = {family!r}: module {module} has no function {name!r}")
-    return function  # type: ignore[no-any-return]
-
-
-def _takes(function: Callable[..., Any], name: str) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # a function in C without a signature
-        return True
-    return any(one.name == name or one.kind is one.VAR_KEYWORD for one in parameters)
+    common = sizes | {"dropout": configuration.dropout}
+    arguments |= {name: value for name, value in common.items() if takes(function, name)}
+    if is_own(configuration.family):
+        return call_own(configuration.family, function, arguments)
+    body: nn.Module = function(**arguments)
+    return body

@@ -1,12 +1,14 @@
 """Networks of a user's own: how their functions are called, and errors that name the function in one line."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from bloodtune.space.configuration import Configuration
-from bloodtune.training.models import build_network, check_own_families, source_digest
+from bloodtune.training.models import build_network, check_own_families
+from bloodtune.training.models.own import source_digest, sources_to_send
 from engine_fixtures import make_configuration
 from error_fixtures import refusal
 
@@ -73,7 +75,7 @@ def test_a_network_that_cannot_be_used_is_an_error_in_one_line(name: str, values
     ],
 )
 def test_a_module_that_cannot_be_imported_is_an_error_in_one_line(
-    source: str | None, message: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    source: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     module = f"broken_{abs(hash(request.node.name))}"
     if source is not None:
@@ -88,7 +90,7 @@ def test_families_of_the_table_are_not_built_for_the_check() -> None:
     check_own_families([make_configuration("residual")], channels=3, classes=8, size=1)
 
 
-def test_the_source_of_a_network_has_a_digest(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_source_of_a_network_has_a_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "digested_networks.py"
     file.write_text("a = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -97,3 +99,14 @@ def test_the_source_of_a_network_has_a_digest(tmp_path: Any, monkeypatch: pytest
     file.write_text("a = 2\n")
     assert source_digest("digested_networks:f") != first
     assert source_digest("cnn") == source_digest("not_there:f") == source_digest("not.there:f") == ""
+
+
+def test_modules_that_are_not_installed_are_sent_to_other_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sent_networks.py").touch()
+    (tmp_path / "sent_package").mkdir()
+    (tmp_path / "sent_package" / "nets.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    families = ["cnn", "torch.nn:Sequential", "sent_networks:a", "sent_networks:b", "sent_package.nets:c", "gone:d"]
+    assert sources_to_send(families) == [str(tmp_path / "sent_networks.py"), str(tmp_path / "sent_package")]
