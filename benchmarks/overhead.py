@@ -28,7 +28,7 @@ from bloodtune.run.records import EpochRecord
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.recipe import Asha, Recipe
 from bloodtune.space.recipe_file import load_recipe
-from bloodtune.tuning import driver, worker
+from bloodtune.tuning import execution, worker
 from bloodtune.tuning.plan import Plan
 from bloodtune.tuning.ray_cluster import LOCAL, connect
 from bloodtune.tuning.recorder import RunRecorder
@@ -69,7 +69,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
     """Run ``trials`` empty trials; return trials a second, the gap between two trials and the driver's growth."""
     plan = Plan(recipe, trials, seed=0, dataset=dataset, workers=workers, gpus_per_trial=0, time_budget=None)
     with connect(LOCAL, workers=workers, image_bytes=dataset.image_bytes) as resources:
-        record = driver.describe_start(plan, resources)
+        record = execution.describe_start(plan, resources)
         run = RunDirectory.create(folder, "empty", recipe.text, record)
         resident: list[int] = []
         complete = QueueSearcher.on_trial_complete
@@ -84,7 +84,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
             mock.patch.object(QueueSearcher, "on_trial_complete", complete_and_weigh),
             contextlib.redirect_stderr(io.StringIO()),
         ):
-            code = driver.run_plan(plan, run, record)
+            code = execution.run_plan(plan, run, record)
         seconds = time.perf_counter() - started
     if code or len(run.trials()) != trials:
         sys.exit(f"only {len(run.trials())} of {trials} empty trials ran")

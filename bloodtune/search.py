@@ -7,8 +7,9 @@ from pathlib import Path
 
 from bloodtune.command_line import leave
 from bloodtune.errors import InputError
-from bloodtune.tuning.driver import INTERRUPTED, print_lines, search_with
-from bloodtune.tuning.flags import search_parser
+from bloodtune.tuning.driver import search
+from bloodtune.tuning.execution import INTERRUPTED, print_lines
+from bloodtune.tuning.flags import read_options, search_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = search_parser().parse_args(argv)
     try:
-        return _list(Path(arguments.out)) if arguments.list else search_with(arguments)[0]
+        if arguments.list:
+            return _list(Path(arguments.out))
+        code, _ = search(read_options(arguments), dry_run=arguments.dry_run)
+        return code
     except InputError as error:
         print_lines(f"bloodtune: {error}")
         return 2

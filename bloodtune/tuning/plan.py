@@ -10,9 +10,7 @@ from bloodtune.data.dataset import Dataset
 from bloodtune.errors import InputError
 from bloodtune.space.recipe import Recipe
 from bloodtune.training.numerics import Numerics
-
-EPOCH_LIMIT = 1800.0
-CHECKPOINT_EVERY = 30.0
+from bloodtune.tuning.options import CHECKPOINT_EVERY, EPOCH_LIMIT
 
 
 @dataclass(frozen=True)

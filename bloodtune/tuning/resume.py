@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import shutil
@@ -18,36 +17,36 @@ from bloodtune.space.parameter import reach
 from bloodtune.space.recipe import Enqueued, Recipe, enqueue_first
 from bloodtune.space.recipe_file import BOOK, load_recipe
 from bloodtune.training.numerics import AUTO
-from bloodtune.tuning.flags import WARM_START
+from bloodtune.tuning.options import WARM_START, SearchOptions
 from bloodtune.tuning.plan import Plan
 
 if TYPE_CHECKING:
     from bloodtune.run.mirror import Storage
 
 
-def open_resumed(arguments: argparse.Namespace, out: Path, storage: Storage | None) -> RunDirectory:
+def open_resumed(options: SearchOptions, out: Path, storage: Storage | None) -> RunDirectory:
     """Open the run that ``--resume`` names, from the storage where it is not here.
 
     Raises:
         InputError: there is no such run, or a flag contradicts it.
     """
-    if not arguments.resume:
+    if not options.resume:
         raise InputError("--resume: the name of a run is empty")
-    if storage and not (out / arguments.resume).exists():
+    if storage and not (out / options.resume).exists():
         check_writable(out)
-        storage.fetch(arguments.resume, out)
-    run = RunDirectory.open(out / arguments.resume)
+        storage.fetch(options.resume, out)
+    run = RunDirectory.open(out / options.resume)
     before = run.read_json(PROVENANCE)
     if not before:
         raise InputError(f"run {run.name} has no {PROVENANCE}: it cannot be told what it was; start it anew")
     for flag in ("recipe", "name", "max_epochs", "warm_start"):
-        if getattr(arguments, flag) is not None:
+        if getattr(options, flag) is not None:
             raise InputError(f"--{flag.replace('_', '-')} cannot be given with --resume: the run keeps its own")
-    if arguments.seed not in (None, before["seed"]):
-        raise InputError(f"--seed {arguments.seed}: run {run.name} has seed {before['seed']} and keeps it")
-    known = before.get("precision", arguments.precision)
-    if arguments.precision not in (None, AUTO, known):
-        raise InputError(f"--precision {arguments.precision}: run {run.name} trains in {known} and keeps it")
+    if options.seed not in (None, before["seed"]):
+        raise InputError(f"--seed {options.seed}: run {run.name} has seed {before['seed']} and keeps it")
+    known = before.get("precision", options.precision)
+    if options.precision not in (None, AUTO, known):
+        raise InputError(f"--precision {options.precision}: run {run.name} trains in {known} and keeps it")
     return run
 
 

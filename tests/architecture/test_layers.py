@@ -121,7 +121,8 @@ def test_imports_point_down(name: str) -> None:
 
 def test_no_import_goes_in_a_circle() -> None:
     order = list(graphlib.TopologicalSorter({name: own_imports(name) for name in MODULES}).static_order())
-    assert order.index("bloodtune.run.records") < order.index("bloodtune.search") < order.index("summarize")
+    for command in ("bloodtune.search", "summarize"):
+        assert order.index("bloodtune.run.records") < order.index(command)
 
 
 def test_the_reader_of_imports_sees_all_kinds(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_the_reader_of_imports_sees_all_kinds(tmp_path: Path) -> None:
     assert packages(file) == {"ray", "bloodtune", "torch", "os"}
     assert {"bloodtune.run.records", "bloodtune.data.npz", "ray.tune"} <= set(imports(file))
     assert private_names(file) == {"torch._C", "ray._private"}
-    driven = {"bloodtune.run.provenance", "bloodtune.tuning.searcher", "bloodtune.tuning.worker"}
+    driven = {"bloodtune.run.repair", "bloodtune.tuning.searcher", "bloodtune.tuning.worker"}
     assert own_imports("bloodtune.tuning.driver") >= driven
 
 

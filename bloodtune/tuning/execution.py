@@ -1,0 +1,168 @@
+"""The execution of a planned search: queue, sampler, stopping rule and recorders driven by Ray Tune."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from bloodtune.run import provenance
+from bloodtune.run.directory import PROFILE, RunDirectory
+from bloodtune.run.records import best_record
+from bloodtune.tuning.plan import Plan
+from bloodtune.tuning.resume import next_command
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from ray.tune import Callback
+
+    from bloodtune.tuning.scheduler import RuleScheduler
+    from bloodtune.tuning.searcher import QueueSearcher
+    from bloodtune.tuning.stopper import Interrupt
+    from bloodtune.tuning.trial_queue import Recorder, TrialQueue
+
+INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
+BANNER = "SYNTHETIC DATA: a stand-in drawn by a program; its scores say nothing about real blood cells"
+
+
+def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
+    """Run a planned search into its run directory, on the Ray that is connected; return the exit code.
+
+    ``start`` describes this start of the search; a run that was started before keeps its first description and
+    lists this one under ``resumed``.
+    """
+    from bloodtune.monitoring.trackers import Trackers
+    from bloodtune.tuning.asha import CappedHalving
+    from bloodtune.tuning.profiler import Profiler
+    from bloodtune.tuning.progress import Progress
+    from bloodtune.tuning.recorder import RunRecorder, TrackerRecorder
+    from bloodtune.tuning.sampler import StudySampler
+    from bloodtune.tuning.scheduler import RuleScheduler
+    from bloodtune.tuning.searcher import QueueSearcher
+    from bloodtune.tuning.stopper import Interrupt
+    from bloodtune.tuning.trial_queue import TrialQueue
+
+    started = time.monotonic()
+    record, records = provenance.begin(run, start, print_lines)
+    recorder = RunRecorder(run, plan.recipe, records)
+    print_lines(recorder.note)
+    trackers = Trackers(run, plan.track, print_lines)
+    recorders: list[Recorder] = [recorder, TrackerRecorder(trackers)]
+    sampler = StudySampler(plan.recipe, plan.seed)
+    queue = TrialQueue(plan.recipe, sampler, budget=plan.budget, records=records, recorders=recorders)
+    searcher = QueueSearcher(queue, run, seed=plan.seed)
+    rule = CappedHalving(plan.recipe.asha, queue.rung_history(), enqueued=len(plan.recipe.enqueued))
+    interrupt = Interrupt(plan.time_budget, lambda: searcher.failure)
+    images = len(plan.dataset.train.labels)
+    progress = Progress(queue, interrupt, rule.needed, title=run.name, workers=plan.workers, train_images=images)
+    profiler = Profiler()
+    _print_start(plan, run)
+    try:
+        with interrupt.listening(), progress:
+            _tune(plan, searcher, RuleScheduler(rule, queue), interrupt, [progress, profiler])
+    finally:
+        seconds = time.monotonic() - started
+        if plan.profile:
+            _write_profile(run, profiler.table(plan.workers * seconds, queue.suggest_seconds))
+        _print_end(plan, run, queue, interrupt.reason, seconds)
+        print_lines(provenance.end(run, record, queue.repeated, seconds))
+        trackers.close()  # last: it may take a minute
+    if interrupt.by_signal:
+        return INTERRUPTED
+    return 1 if searcher.failure or best_record(queue.finished) is None else 0
+
+
+def _banner(plan: Plan) -> str:
+    return BANNER if plan.dataset.synthetic else ""
+
+
+def _print_start(plan: Plan, run: RunDirectory) -> None:
+    first = f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plan.workers} workers"
+    reasons = (f"{name} {value}{plan.reason(name)}" for name, value in plan.choices if plan.reason(name))
+    print_lines(_banner(plan), first, *reasons)
+
+
+def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, seconds: float) -> None:
+    from bloodtune.monitoring.live_view import clock
+
+    best = best_record(queue.finished)
+    print_lines(
+        f"{reason}; interrupted trials run again on resume" if reason else "",
+        f"{len(queue.finished)}/{plan.budget} trials in {clock(seconds)}",
+        f"best validation macro-F1 {best.best_val_macro_f1:.4f}, trial {best.trial}" if best else "no score",
+        _banner(plan),
+        f"run directory: {run.path}",
+        f"next: {next_command(run, plan, len(queue.finished))}",
+    )
+
+
+def _tune(
+    plan: Plan, searcher: QueueSearcher, scheduler: RuleScheduler, interrupt: Interrupt, callbacks: list[Callback]
+) -> None:
+    from ray import tune
+
+    from bloodtune.tuning.ray_patches import TUNE, applied
+    from bloodtune.tuning.result_cleaner import ResultCleaner
+    from bloodtune.tuning.watchdog import Watchdog
+    from bloodtune.tuning.worker import WarmWorker
+
+    worker = tune.with_parameters(
+        WarmWorker,
+        train=plan.dataset.train,
+        val=plan.dataset.val,
+        asha=plan.recipe.asha,
+        device="cuda" if plan.gpus_per_trial else "cpu",
+        checkpoint_every=plan.checkpoint_every,
+        numerics=plan.numerics,
+        profile=plan.profile,
+    )
+    with tempfile.TemporaryDirectory(prefix="bloodtune-tune-") as scratch, applied(TUNE):
+        # Not tune.Tuner: it pickles searcher and callbacks for a restore that the run directory replaces.
+        tune.run(
+            tune.with_resources(worker, plan.resources_per_trial),
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=-1,
+            max_concurrent_trials=plan.workers,
+            reuse_actors=True,
+            stop=interrupt,
+            callbacks=[*callbacks, Watchdog(searcher.queue.live, plan.epoch_limit), ResultCleaner()],
+            name="search",
+            storage_path=scratch,
+            raise_on_failed_trial=False,
+            verbose=0,
+        )
+
+
+def _write_profile(run: RunDirectory, table: pd.DataFrame) -> None:
+    print_lines(table.to_string(index=False))
+    try:
+        table.to_csv(run.path / PROFILE, index=False)
+    except OSError as error:  # such as a full disk
+        print_lines(f"{run.path / PROFILE} cannot be written: {error}")
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines to stderr; empty ones are left out."""
+    for line in lines:
+        if line:
+            print(line, file=sys.stderr, flush=True)
+
+
+def describe_start(plan: Plan, resources: dict[str, float]) -> dict[str, Any]:
+    """Return what ``run_plan`` puts on record of this start; ``resources`` are those of the Ray that is connected."""
+    return {
+        **provenance.describe_software(),
+        "seed": plan.seed,
+        "budget": plan.budget,
+        "recipe": plan.recipe.description,
+        "max_epochs": plan.recipe.asha.max_epochs,
+        "workers": plan.workers,
+        "gpus_per_trial": plan.gpus_per_trial,
+        **plan.numerics.to_mapping(),
+        "reasons": dict(plan.reasons),
+        "devices": provenance.describe_machine(resources),
+        "data": provenance.describe_data(plan.dataset),
+        "started": provenance.now(),
+    }
