@@ -1,4 +1,4 @@
-"""What the command lines share: one-line errors, the types of flags, fast start and exit."""
+"""Shared parts of the command lines: parser with one-line errors, flag types, fast start and exit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NoReturn
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose errors are one line on stderr and exit code 2, and that takes no abbreviated flags."""
+    """An argument parser that reports errors in one line, exits with code 2 and accepts no abbreviated flags."""
 
     def __init__(self, *, prog: str, description: str, epilog: str | None = None) -> None:
         super().__init__(
@@ -25,27 +25,27 @@ class OneLineParser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Print the message in one line and exit with 2."""
-        print(f"{self.prog}: {message}; --help tells more", file=sys.stderr)
+        """Print the message in one line on stderr and exit with code 2."""
+        print(f"{self.prog}: {message}; see --help", file=sys.stderr)
         raise SystemExit(2)
 
 
 def positive(text: str) -> int:
-    """Read a whole number from 1."""
+    """Parse a whole number of at least 1."""
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: allowed are whole numbers from 1")
     return int(text)
 
 
 def seed(text: str) -> int:
-    """Read a whole number from 0."""
+    """Parse a whole number of at least 0."""
     if not text.isascii() or not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r}: allowed are whole numbers from 0")
     return int(text)
 
 
 def duration(text: str) -> float:
-    """Read a time such as ``90s``, ``30m`` or ``2h``, in seconds."""
+    """Parse a duration such as ``90s``, ``30m`` or ``2h``; return seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text, re.ASCII)
     if not match or float(match[1]) <= 0:
         raise argparse.ArgumentTypeError(f"{text!r}: give a time such as 90s, 30m or 2h")
@@ -53,7 +53,7 @@ def duration(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """Read a number from 0 to 1."""
+    """Parse a number from 0 to 1."""
     try:
         number = float(text)
     except ValueError:
@@ -64,7 +64,7 @@ def share(text: str) -> float:
 
 
 def port(text: str) -> int:
-    """Read a number of a TCP port that any user may take."""
+    """Parse the number of an unprivileged TCP port, 1024 to 65535."""
     if not text.isascii() or not text.isdecimal() or not 1024 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r}: allowed are whole numbers from 1024 to 65535")
     return int(text)
@@ -72,9 +72,10 @@ def port(text: str) -> int:
 
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
-    """For imports: without it they take a sixth less time (docs/experiments.md).
+    """Pause Python's garbage collector around imports, which then take a sixth less time (docs/experiments.md).
 
-    All that the process has by then is never looked at again: only for a process of our own, at its start.
+    Every object that exists at the end is frozen: the collector never examines it again. Use this only at the start
+    of a process of our own.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -87,9 +88,9 @@ def collector_paused() -> Iterator[None]:
 
 
 def leave(code: int) -> NoReturn:
-    """End the program without a last look for garbage, half a second after a search (docs/experiments.md).
+    """Exit without a final garbage collection, which takes 0.5 s after a search (docs/experiments.md).
 
-    What Python does at exit is done, but not what waits for objects in a cycle to go: files are to be closed by then.
+    Exit handlers still run. Finalizers of objects in reference cycles do not, so close all files first.
     """
     gc.freeze()
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""The one error that a command line turns into a line on stderr and exit code 2, and how others are told."""
+"""Error messages: InputError for unusable input (exit code 2), any error in one line, did-you-mean."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Collection
 
 
 class InputError(ValueError):
-    """Something that the user gave cannot be used.
+    """Input from the user that cannot be used: a flag, a file or a field of a file.
 
-    The message is one line: what was given, what is allowed and where it came from.
+    The message is one line. It names the given value, the allowed values and the file or flag. The commands print
+    it on stderr and exit with code 2.
     """
 
 
 def describe(error: BaseException) -> str:
-    """Return type and message of any error, in one line."""
+    """Return the type and the message of any error in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def unknown_name(kind: str, name: str, allowed: Collection[str]) -> str:
-    """Return the message for a name that is not allowed, with the nearest one that is."""
+    """Return the message for an unknown name: the nearest allowed name, or all allowed names if none is near."""
     close = difflib.get_close_matches(name, allowed, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(allowed)}"
     return f"unknown {kind} {name!r}{hint}"

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and places checked before they are written."""
+"""Durable file writes: atomic replacement, durable append, check for write access, backup copies."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from bloodtune.errors import InputError
 
 
 def check_writable(place: Path) -> None:
-    """Check, without a trace, that a folder can be written, or made, at ``place``.
+    """Check that ``place`` is a writable folder, or that one could be created there. Nothing is written.
 
     Raises:
-        InputError: ``place``, or the nearest folder above it that exists, is no folder or not writable.
+        InputError: ``place``, or else its nearest existing parent, is not a folder or not writable.
     """
     folder = next(path for path in (place, *place.absolute().parents) if os.path.exists(path))
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"{place} cannot be written: {folder} is not a folder that can be")
+        raise InputError(f"{place} cannot be written: {folder} is not a writable folder")
 
 
 def replace(file: Path, content: bytes) -> None:
-    """Replace a file in one step: it is never there in part, whatever ends the process or the machine."""
+    """Replace a file atomically: after a crash, readers find the old content or the new content, never a part of it."""
     temporary = file.with_name(f".{file.name}")
     try:
         with temporary.open("wb") as stream:
@@ -36,7 +36,7 @@ def replace(file: Path, content: bytes) -> None:
 
 
 def append(file: Path, text: str) -> None:
-    """Add text to a file; it is on disk when this returns."""
+    """Append text to a file and wait until it is on disk."""
     with file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(text)
         stream.flush()
@@ -44,7 +44,7 @@ def append(file: Path, text: str) -> None:
 
 
 def put_aside(file: Path) -> Path:
-    """Copy a file to the first free one of ``<name>.damaged``, ``<name>.damaged-2`` and so on; return that."""
+    """Copy a file to ``<name>.damaged``, or ``<name>.damaged-2`` and so on if that exists; return the copy's path."""
     names = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
     aside = next(place for end in names if not (place := file.with_name(f"{file.name}.damaged{end}")).exists())
     shutil.copyfile(file, aside)

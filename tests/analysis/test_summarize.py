@@ -71,7 +71,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(
     run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    assert "file is not a folder that can be" in refusal(capsys, str(run.path), "--out", str(tmp_path / "file"))
+    assert "file is not a writable folder" in refusal(capsys, str(run.path), "--out", str(tmp_path / "file"))
 
 
 def test_the_published_candidates_come_in_the_papers_order(tmp_path: Path) -> None:

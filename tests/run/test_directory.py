@@ -325,7 +325,7 @@ def test_check_writable_takes_what_can_be_made_and_leaves_no_trace(tmp_path: Pat
 
 def test_check_writable_refuses_a_place_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"file/a cannot be written: .*file is not a folder that can be$"):
+    with pytest.raises(InputError, match=r"file/a cannot be written: .*file is not a writable folder$"):
         check_writable(tmp_path / "file" / "a")
 
 
@@ -333,7 +333,7 @@ def test_check_writable_refuses_a_place_in_a_file(tmp_path: Path) -> None:
 def test_check_writable_refuses_a_folder_that_is_read_only(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(InputError, match=r"/a cannot be written: .* is not a folder that can be$"):
+        with pytest.raises(InputError, match=r"/a cannot be written: .* is not a writable folder$"):
             check_writable(tmp_path / ("x" * 300) / "a")
     finally:
         tmp_path.chmod(0o700)
