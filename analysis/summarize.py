@@ -30,7 +30,9 @@ from bloodtune.tuning.contender import Contender, TestedContender
 from bloodtune.tuning.host_timing import HostTimer
 from bloodtune.tuning.plan import fitting_trials
 from bloodtune.tuning.ray_cluster import connect, resolve_address
-from bloodtune.tuning.retraining import CACHE, Candidate, Workers, retrain, score_test_split
+from bloodtune.tuning.retraining import CACHE, retrain, score_test_split
+from bloodtune.tuning.retraining_cache import Candidate
+from bloodtune.tuning.retraining_workers import Workers
 from contenders import FOUND, PUBLISHED, is_published, trial_label
 from figures.collection import all_figures
 from figures.style import save_figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 import pytest
 
 from bloodtune.data.dataset import load_dataset
-from bloodtune.tuning import retraining as module
 from bloodtune.tuning.contender import Contender
-from bloodtune.tuning.retraining import Candidate, Workers, retrain
+from bloodtune.tuning.retraining import retrain
+from bloodtune.tuning.retraining_cache import Candidate, Trained, TrainingJob
+from bloodtune.tuning.retraining_workers import Workers
 from contenders import FOUND, PUBLISHED
 from engine_fixtures import SGD, make_configuration
-from run_fixtures import write_data
+from run_fixtures import make_epochs, write_data
 
 # From the longest epochs to the shortest.
 SLOW, MIDDLE, FAST = (
@@ -28,32 +28,25 @@ def candidate(label: str, configuration: Any, epochs: int = 10, origin: str = FO
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Play the workers: the families and epochs that they were given, in order. Learning rates above 1 diverge."""
-    order: list[tuple[str, int]] = []
-
-    def play(actor: type, shared: object, submit: object, waiting: list[Any], *_: object) -> Iterator[Any]:
-        while waiting:
-            order.append((waiting[0].configuration.family, waiting[0].epochs))
-            yield waiting.pop(0)
-
-    def keep(job: Any) -> None:
-        job.folder.mkdir(parents=True)
-        result = {"epochs": 1, "best_epoch": 1, "val_macro_f1": 0.5, "val_accuracy": 0.5, "train_seconds": 1.0}
-        diverged = job.configuration.learning_rate > 1
-        result = {"failure": "loss is inf"} if diverged else result | {"parameters": job.epochs}
-        (job.folder / "result.json").write_text(json.dumps(result))
-        (job.folder / "curve.csv").write_text("epoch\n1\n")
-
-    monkeypatch.setattr(module, "_map", play)
-    monkeypatch.setattr(module, "_keep", keep)
-    monkeypatch.setattr(module.ray, "put", lambda value: value)
-    return order
+def trained() -> list[tuple[str, int]]:
+    """The families and epochs that the played workers were given, in order."""
+    return []
 
 
 @pytest.fixture
-def train(tmp_path: Path) -> Callable[..., list[Contender]]:
+def train(tmp_path: Path, trained: list[tuple[str, int]]) -> Callable[..., list[Contender]]:
+    """Return ``retrain`` with played workers; learning rates above 1 diverge."""
     dataset = load_dataset(str(write_data(tmp_path)))
+
+    def play(dataset: Any, waiting: list[TrainingJob], *_: object) -> Iterator[Trained]:
+        while waiting:
+            job = waiting.pop(0)
+            trained.append((job.configuration.family, job.epochs))
+            if job.configuration.learning_rate > 1:
+                yield Trained(job, {"failure": "loss is inf"}, [], None)
+                continue
+            scores = {"epochs": 1, "best_epoch": 1, "val_macro_f1": 0.5, "val_accuracy": 0.5, "train_seconds": 1.0}
+            yield Trained(job, scores | {"parameters": job.epochs}, make_epochs(1), None)
 
     def run(
         first: Sequence[Candidate],
@@ -61,9 +54,9 @@ def train(tmp_path: Path) -> Callable[..., list[Contender]]:
         then: Callable[[list[Contender]], Sequence[Candidate]] = lambda done: [],
         seeds: int = 1,
     ) -> list[Contender]:
-        folder = tmp_path / "retrained"
-        workers = Workers(count=2, gpus=0.0)
-        return retrain(first, beside, then, dataset, folder, seeds=seeds, workers=workers, advance=lambda *_: None)
+        folder, workers = tmp_path / "retrained", Workers(count=2, gpus=0.0)
+        silent = {"advance": lambda *_: None, "train": play}
+        return retrain(first, beside, then, dataset, folder, seeds=seeds, workers=workers, **silent)  # type: ignore[arg-type]
 
     return run
 

@@ -1,0 +1,161 @@
+"""The cache of retrainings: one folder per configuration, epochs, data, code, numerics and seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+
+import bloodtune
+from bloodtune.data.dataset import Dataset
+from bloodtune.inference.classifier import Classifier
+from bloodtune.run.records import EpochRecord
+from bloodtune.space.configuration import Configuration
+from bloodtune.space.families import epoch_cost
+from bloodtune.training.numerics import Numerics
+from bloodtune.tuning.contender import Contender, Retraining
+
+RESULT, CURVE, PROBABILITIES = "result.json", "curve.csv", "test_probabilities.npy"
+
+# The code that decides a training beside its configuration. A training that other code made is not the same training.
+_TRAINING_CODE = (
+    "training/trainer.py",
+    "training/splits.py",
+    "training/prediction.py",
+    "training/process.py",
+    "training/cuda_graphs.py",
+    "training/numerics.py",
+    "training/augmentation.py",
+    "training/losses.py",
+    "training/optimizers.py",
+    "training/metrics.py",
+    "inference/classifier.py",
+    "training/models/*.py",
+    "tuning/retraining_workers.py",
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration to be retrained, for at most ``epochs``; the rest is as in ``Contender``."""
+
+    label: str
+    origin: str
+    configuration: Configuration
+    epochs: int
+    search_val_macro_f1: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training of a candidate, and the folder that keeps it."""
+
+    configuration: Configuration
+    epochs: int
+    seed: int
+    folder: Path
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the training is whole on disk."""
+        return (self.folder / RESULT).exists()
+
+    @property
+    def cost(self) -> int:
+        """Roughly the seconds that the training takes on one busy core."""
+        return self.epochs * epoch_cost(self.configuration.family)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The outcome of a job. Only the driver writes it, so no other host's disk matters.
+
+    ``classifier`` is None, and ``result`` has the key ``failure``, if the first epoch diverged.
+    """
+
+    job: TrainingJob
+    result: dict[str, Any]
+    epochs: list[EpochRecord]
+    classifier: Classifier | None
+
+
+def find_jobs(
+    candidate: Candidate, folder: Path, dataset: Dataset, seeds: int, numerics: Numerics
+) -> list[TrainingJob]:
+    """Return the ``seeds`` trainings of a candidate, each with its folder below ``folder``.
+
+    Cross-entropy and NLL on log-softmax are one function, so configurations that differ in nothing else share theirs.
+    """
+    configuration = candidate.configuration
+    if configuration.loss == "nll":
+        configuration = dataclasses.replace(configuration, loss="cross_entropy")
+    what = json.dumps([configuration.to_mapping(), candidate.epochs])
+    content = json.dumps([what, dataset.md5, list(dataset.class_names), numerics.to_mapping(), _code_digest()])
+    family = configuration.family.replace(":", ".")
+    place = folder.absolute() / f"{family}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+    drawn = [zlib.crc32(f"{what}, seed {number}".encode()) for number in range(seeds)]
+    return [TrainingJob(configuration, candidate.epochs, seed, place / f"seed-{seed}") for seed in drawn]
+
+
+def keep(trained: Trained) -> None:
+    """Write a training into its folder, its result last: a folder with a result is whole."""
+    folder = trained.job.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if trained.classifier is not None:
+        trained.classifier.save(folder, seed=trained.job.seed, **trained.result)
+    if trained.epochs:
+        pd.DataFrame(asdict(epoch) for epoch in trained.epochs).to_csv(folder / CURVE, index=False)
+    with _replacing(folder / RESULT) as file:
+        file.write(json.dumps(trained.result, indent=2).encode())
+
+
+def keep_probabilities(model: Path, probabilities: np.ndarray) -> None:
+    """Write a model's probabilities (N, K) of the test images beside it."""
+    with _replacing(model / PROBABILITIES) as file:
+        np.save(file, probabilities)
+
+
+def read_contender(candidate: Candidate, jobs: Sequence[TrainingJob]) -> Contender | None:
+    """Return a candidate with its trainings, or None if one of them diverged in its first epoch."""
+    results = [json.loads((job.folder / RESULT).read_text()) for job in jobs]
+    if any("failure" in result for result in results):
+        return None
+    return Contender(
+        label=candidate.label,
+        origin=candidate.origin,
+        configuration=candidate.configuration,
+        max_epochs=candidate.epochs,
+        retrainings=tuple(
+            Retraining(seed=job.seed, curve=pd.read_csv(job.folder / CURVE), model=job.folder, **result)
+            for job, result in zip(jobs, results, strict=True)
+        ),
+        search_val_macro_f1=candidate.search_val_macro_f1,
+    )
+
+
+@functools.cache
+def _code_digest() -> str:
+    package = Path(bloodtune.__file__).parent
+    digest = hashlib.sha256(metadata.version("torch").encode())
+    for file in (file for pattern in _TRAINING_CODE for file in sorted(package.glob(pattern))):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _replacing(file: Path) -> Iterator[BinaryIO]:
+    temporary = file.with_name(f".{file.name}")
+    with temporary.open("wb") as stream:
+        yield stream
+    temporary.replace(file)
