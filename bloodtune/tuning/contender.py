@@ -1,4 +1,4 @@
-"""Configurations retrained over seeds, and their predictions on the test split."""
+"""Contenders: configurations retrained over seeds, and their predictions on the test split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many trials share a GPU: trainings run side by side for a moment, as many more as they gain by it."""
+"""How many trials share a GPU, measured by training 1, 2, 4 ... of them side by side."""
 
 from __future__ import annotations
 
@@ -23,28 +23,26 @@ if TYPE_CHECKING:
     from bloodtune.data.npz import Split
     from bloodtune.training.splits import DeviceSplits
 
-# Of a measurement, and the largest number of trials on a GPU that one is made for.
-SECONDS = 1.0
-MOST = 16
+SECONDS = 1.0  # per measurement
+MOST = 16  # trials per GPU
 
-# Twice the trials must train by this factor more images a second, and leave this share of the memory free.
+# Twice as many trials must train this many times the images per second, and leave this share of the memory free.
 GAIN = 1.05
 FREE = 0.1
 
-# Enough for an epoch to be one of training, little enough for several in a measurement.
-# With a smaller last batch, as data sets have.
+# Images of an epoch of the measurement; the last batch is smaller than the others, as in real data.
 _IMAGES = 8192 + 55
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Images a second of all trials together, by how many shared the GPU, and how many are to share it."""
+    """Images per second of all trials together, by the number that shared the GPU, and the number chosen."""
 
     rates: dict[int, float]
     trials: int
 
     def __str__(self) -> str:
-        """Return it in one line for people."""
+        """Return the measurement in one line."""
         counts, rates = ", ".join(map(str, self.rates)), ", ".join(f"{rate:,.0f}" for rate in self.rates.values())
         return f"{counts} trainings side by side on a GPU: {rates} images/s; {self.trials} share one"
 
@@ -52,9 +50,9 @@ class Calibration:
 def calibrate(
     dataset: Dataset, recipe: Recipe, *, most: int, device: str = "cuda", numerics: Numerics = FLOAT32
 ) -> Calibration:
-    """Train 1, 2, 4 ... up to ``most`` times side by side on one device, while that pays and fits its memory.
+    """Train 1, 2, 4 ... up to ``most`` configurations side by side on one device, while that pays and fits its memory.
 
-    Each trains the configuration of the recipe that needs most memory. To be called on the Ray that is connected.
+    Each process trains the configuration of the recipe that needs most memory. Ray must be connected.
     """
     rates: dict[int, float] = {}
     for count, rate in measure(dataset, heaviest(recipe), most=min(most, MOST), device=device, numerics=numerics):
@@ -65,7 +63,7 @@ def calibrate(
 
 
 def choose(rates: dict[int, float]) -> int:
-    """Return the number of trials up to which each doubling gained enough; 1 where none could be measured."""
+    """Return the number of trials up to which each doubling gained enough; 1 if nothing could be measured."""
     chosen = 1
     for count, rate in rates.items():
         if count > chosen and rate < GAIN * rates[chosen]:
@@ -82,22 +80,22 @@ def measure(
     device: str = "cuda",
     numerics: Numerics = FLOAT32,
 ) -> Iterator[tuple[int, float]]:
-    """Give, for 1, 2, 4 ... up to ``most`` trainings side by side, the images a second of all of them.
+    """Give, for 1, 2, 4 ... up to ``most`` trainings side by side, the images per second of all of them.
 
-    Ends where no more will train. Each process trains the one of the candidates that needs most memory.
+    The numbers end where one more training fails. Each process trains the candidate that needs most memory.
 
     Raises:
-        InputError: not one of them trains, for another reason than its memory.
+        InputError: not even one process trains, for another reason than its memory.
     """
     unit = "GPU" if device == "cuda" else "CPU"
     group = placement_group([{unit: 1}])  # of one host and one GPU
     ray.get(group.ready())
-    # On a CPU a core for all of them is what a GPU is: a place to be shared.
+    # In tests the processes share one CPU core, as they would share a GPU.
     share: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1 / most} if unit == "GPU" else {"num_cpus": 1 / most}
     probe = ray.remote(**share, scheduling_strategy=PlacementGroupSchedulingStrategy(group))(_Probe)
     try:
         splits = (ray.put(dataset.train), ray.put(dataset.val))
-        # All at once: most of their start is importing torch, on cores of their own.
+        # Started all at once: most of a start is the import of torch, which runs on another core.
         probes = [probe.remote(device, *splits, numerics) for _ in range(most)]
         ready, count = 0, 1
         while count <= most:
@@ -119,7 +117,7 @@ def measure(
 
 
 def heaviest(recipe: Recipe) -> list[Configuration]:
-    """Return what a recipe asks most with: the enqueued ones, and of each sampled family the largest."""
+    """Return a recipe's enqueued configurations and the largest one of each sampled family."""
     found = [entry.configuration for entry in recipe.enqueued]
     if recipe.sampler != "enqueued":
         sampled = {values["family"]: values for values in combinations(recipe.parameters)}
@@ -128,7 +126,7 @@ def heaviest(recipe: Recipe) -> list[Configuration]:
 
 
 def activations(configuration: Configuration, splits: DeviceSplits) -> int:
-    """Return how many numbers the layers of a configuration's network put out for one image."""
+    """Return how many numbers the layers of a configuration's network output for one image."""
     import torch
 
     from bloodtune.training.models import build_network
@@ -156,10 +154,10 @@ def activations(configuration: Configuration, splits: DeviceSplits) -> int:
 
 
 class _Probe:
-    """A Ray actor that trains for a moment, as a worker of the search would."""
+    """A Ray actor that trains for a second as a worker of the search would."""
 
     def __init__(self, device: str, train: Split, val: Split, numerics: Numerics = FLOAT32) -> None:
-        import torch  # noqa: F401, the longest part of the start
+        import torch  # noqa: F401, the longest part of an actor's start
 
         self._device, self._train, self._val, self._numerics = device, train, val, numerics
 
@@ -180,14 +178,14 @@ class _Probe:
             val_labels=whole.val_labels[: _IMAGES // 8],
         )
         chosen = max(candidates, key=lambda one: one.batch_size * activations(one, splits))
-        # At a rate at which none diverges.
+        # At a rate at which no configuration diverges.
         chosen = dataclasses.replace(chosen, learning_rate=1e-4)
         self._training = Training(chosen, splits, max_epochs=10**6, seed=0, numerics=self._numerics)
         self._training.run_epoch()
         self._resident = whole  # as in a search
 
     def run(self, seconds: float) -> float:
-        """Train for about that long; return images a second."""
+        """Train for about ``seconds``; return images per second."""
         started, epochs = time.perf_counter(), 0
         while time.perf_counter() - started < seconds:
             self._training.run_epoch()
@@ -195,7 +193,7 @@ class _Probe:
         return epochs * min(len(self._train.labels), _IMAGES) / (time.perf_counter() - started)
 
     def free_share(self) -> float:
-        """Return the share of the device's memory that no process has."""
+        """Return the free share of the device's memory."""
         import torch
 
         if self._device == "cpu":

@@ -1,4 +1,4 @@
-"""A planned search: what was asked for, held against what is there."""
+"""The plan of a search: its options checked against the machine, the data and the recipe."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bloodtune.tuning.options import CHECKPOINT_EVERY, EPOCH_LIMIT
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a search needs to know before it starts.
+    """Everything that a search needs to know before it starts.
 
-    ``time_budget`` is in seconds, None for no end; so are ``epoch_limit``, after which a trial is failed, and
-    ``checkpoint_every``, which a trial trains from one checkpoint to the next. ``place`` has the flags that said where
-    to run, ``track`` names what follows it beside the run directory; with ``profile`` the workers say where their
-    time went. ``numerics`` are those of every trial; ``reasons`` say why ``workers`` and ``precision`` were chosen.
+    ``time_budget`` is in seconds, None for no end. So are ``epoch_limit``, after which a trial fails, and
+    ``checkpoint_every``, the time between two checkpoints of a trial. ``place`` has the flags that say where to run,
+    ``track`` the names of trackers. With ``profile`` the workers report where their time went. ``numerics`` are those
+    of every trial; ``reasons`` say why ``workers`` and ``precision`` were chosen.
     """
 
     recipe: Recipe
@@ -40,26 +40,29 @@ class Plan:
 
     @property
     def resources_per_trial(self) -> dict[str, float]:
-        """What Ray reserves for one trial."""
+        """The resources that Ray reserves per trial."""
         return {"cpu": 1, "gpu": self.gpus_per_trial} if self.gpus_per_trial else {"cpu": 1}
 
     def corrections(self, asked_workers: int | None) -> list[str]:
-        """Return, a line each, what was asked for and is done otherwise."""
+        """Return one line for each option that cannot be followed as given."""
         lines = []
         if asked_workers and asked_workers > self.workers:
-            lines.append(f"--workers {asked_workers}: {self.workers} at a time fit here, so it is {self.workers}")
+            lines.append(
+                f"--workers {asked_workers}: only {self.workers} trials at a time fit here, so {self.workers} run"
+            )
         images = len(self.dataset.train.labels)
         if self._largest_batch > images:
-            lines.append(f"batches of up to {self._largest_batch} are in the recipe: of {images}, all that there are")
+            asked = f"the recipe has batches of up to {self._largest_batch} images"
+            lines.append(f"{asked}, but there are {images} training images: batches of {images} are used")
         return lines
 
     @property
     def choices(self) -> list[tuple[str, object]]:
-        """What was chosen by measurement, by the name of its reason."""
+        """The values that may have been chosen by measurement, with the names of their reasons."""
         return [("workers", self.workers), ("precision", self.numerics.precision)]
 
     def reason(self, line: str) -> str:
-        """Return why ``workers`` or ``precision`` are what they are, behind a colon; empty if nothing was measured."""
+        """Return a colon and the reason for ``workers`` or ``precision``; an empty string if nothing was measured."""
         return f": {self.reasons[line]}" if self.reasons.get(line) else ""
 
     @property
@@ -69,7 +72,7 @@ class Plan:
         return max([*enqueued, *(int(max(p.choices or (p.high or 0,))) for p in searched)], default=0)
 
     def __str__(self) -> str:
-        """Return the plan as a person reads it."""
+        """Return the plan as text."""
         asha, recipe = self.recipe.asha, self.recipe
         sizes = ", ".join(f"{count:,} {split}" for split, count in self.dataset.split_sizes.items())
         lines = [
@@ -96,28 +99,28 @@ class Plan:
 
 
 def fitting_trials(resources: dict[str, float], gpus_per_trial: float) -> int:
-    """Return how many trials, of one CPU and a share of a GPU each, run at a time; at least 1."""
+    """Return how many trials run at a time, each with one CPU and a share of a GPU; at least 1."""
     cpus, gpus = int(resources.get("CPU", 1)), resources.get("GPU", 0.0)
     if not gpus_per_trial or not gpus:
         return max(1, cpus)
-    # A share of .4 fits twice on one GPU, not five times on two.
+    # A share of 0.4 fits twice on one GPU, not five times on two.
     return max(1, min(cpus, int(gpus) * int(1 / gpus_per_trial + 1e-9)))
 
 
 def choose_workers(asked: int | None, resources: dict[str, float], gpus_per_trial: float, *, is_local: bool) -> int:
-    """Return how many trials run at a time: what was asked for, else what fits; never more than fit on one machine.
+    """Return how many trials run at a time: as many as ``asked``, else as many as fit.
 
-    A cluster may grow into what was asked for.
+    On one machine never more than fit. A cluster may grow into the number that was asked for.
     """
     fitting = fitting_trials(resources, gpus_per_trial)
     return min(asked or fitting, fitting) if is_local else asked or fitting
 
 
 def choose_gpu_share(asked: float | None, resources: dict[str, float], *, is_local: bool) -> float:
-    """Return the GPUs of one trial: what was asked for, else 1 where there are GPUs, which ``sharing`` may divide.
+    """Return the GPUs per trial: as many as ``asked``, else 1 if there are GPUs, which ``gpu_sharing`` may divide.
 
     Raises:
-        InputError: this machine has not as many, and no cluster is joined that could add some.
+        InputError: this machine has fewer, and no cluster is joined that could add some.
     """
     gpus = resources.get("GPU", 0.0)
     if asked is None:

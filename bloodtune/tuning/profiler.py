@@ -1,4 +1,4 @@
-"""Where the time of a search went: the parts of all its workers, as a table."""
+"""The profile of a search: the seconds of all its workers by phase, as a table."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 from ray.tune import Callback
 
-# In the order of a trial's life. What is left of the workers' time is idle: their start (worker_preload.py), after
-# their last trial, and what an interruption kept from being reported.
+# In the order of a trial's life. The rest of the workers' time is idle: before their first trial (worker_preload.py),
+# after their last trial, and in trials that were interrupted before their report.
 PARTS = {
-    "suggest": "the driver asks Optuna",
+    "suggest": "the driver waits for Optuna's proposal",
     "start": "from a trial's end to the next one's first step",
     "load": "a worker puts the data on its device, and imports torch if it has not yet",
     "augment": "batches are drawn",
@@ -22,20 +22,20 @@ PARTS = {
 
 
 class Profiler(Callback):  # type: ignore[misc]
-    """Sum up the seconds of the parts that workers report."""
+    """Sum up the seconds that workers report by phase."""
 
     def __init__(self) -> None:
         self._seconds = dict.fromkeys(PARTS, 0.0)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        """Take in the parts of a report."""
+        """Add the phases of a report."""
         for part, seconds in result.get("parts", {}).items():
             self._seconds[part] += seconds
 
     def table(self, total: float, suggest: float) -> pd.DataFrame:
-        """Return the seconds of each part and their share of ``total`` worker-seconds.
+        """Return the seconds of each phase and their share of ``total`` worker-seconds.
 
-        ``suggest`` has those of the driver, in which a worker waits for its next trial.
+        ``suggest`` are the driver's seconds for proposals, while a worker waits for its next trial.
         """
         spent = self._seconds | {"suggest": suggest, "start": max(0.0, self._seconds["start"] - suggest)}
         spent["idle"] = max(0.0, total - sum(spent.values()))

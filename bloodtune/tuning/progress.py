@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: one live screen, or a plain line a minute."""
+"""Progress of a running search on stderr: a live screen in a terminal, else one line per minute."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from bloodtune.tuning.stopper import Interrupt
 from bloodtune.tuning.trial_queue import TrialQueue
 
 LINE_SECONDS = 60.0
-_HOSTS_SECONDS = 10.0  # between two looks at the cluster
+_HOSTS_SECONDS = 10.0  # between two counts of the cluster's hosts
 
 
 class Progress(Callback):  # type: ignore[misc]
-    """Show a queue's trials, on stderr: a live screen where that is a terminal, else lines."""
+    """Show a queue's trials on stderr."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Progress(Callback):  # type: ignore[misc]
         workers: int,
         train_images: int,
     ) -> None:
-        """``needed`` says what a trial has to reach at each rung, of which something is known, to go on."""
+        """``needed`` returns, per rung, the value that the next trial has to beat, if that is known."""
         self._queue = queue
         self._interrupt = interrupt
         self._needed = needed
@@ -66,7 +66,7 @@ class Progress(Callback):  # type: ignore[misc]
             self._print_line()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Print the next plain line when it is due; the live screen refreshes itself."""
+        """Print the next line when it is due; the live screen refreshes itself."""
         now = time.monotonic()
         if self._live and now >= self._next_look:
             self._next_look = now + _HOSTS_SECONDS

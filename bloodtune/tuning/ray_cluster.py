@@ -1,4 +1,4 @@
-"""The Ray that work is done on: one of our own on this machine, or a cluster that we were told of."""
+"""The connection to Ray: an instance of our own on this machine, or a running cluster."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ LOCAL = "local"
 
 CONNECT_SECONDS = 10.0
 
-# How often it is looked whether the raylet, Ray's process on each host, still lives.
+# Seconds between two checks that the raylet, Ray's process on each host, still lives.
 RAYLET_SECONDS = 2.0
 
-# Ray writes this file on the head of a cluster that `ray up` made.
+# `ray up` writes this file on the head of its cluster.
 _CLUSTER_HEAD = Path("~/ray_bootstrap_config.yaml")
 
-# Ray reads these at import or start. Tune's own loggers, checkpoints and signal handlers do what the run directory
-# and our modules do, and its notices about them are not the user's concern.
+# Ray reads these at import or start. Tune's own loggers, checkpoints and signal handlers would repeat the work of the
+# run directory and of our modules, and its notices about them do not concern the user.
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -41,9 +41,10 @@ _ENVIRONMENT = {
 
 
 def resolve_address(asked: str | None) -> str:
-    """Return the address to connect to: the one asked for, ``RAY_ADDRESS``, that of a `ray up` head, or "local".
+    """Return the address to connect to: the one ``asked`` for, else ``RAY_ADDRESS``, else "auto" or "local".
 
-    Ray alone would join whatever cluster was started last on this machine; "local" never does.
+    "auto" is for the head of a `ray up` cluster. Ray's own default would join whatever cluster was started last on this
+    machine; "local" never does.
     """
     told = asked or os.environ.get("RAY_ADDRESS")
     return told or ("auto" if _CLUSTER_HEAD.expanduser().exists() else LOCAL)
@@ -55,8 +56,8 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
 
     Args:
         address: from ``resolve_address``.
-        workers: CPUs of a Ray that is started here; at most, and for None, all that this process may use, at least 1:
-            by its affinity, which Ray alone does not count, and its container's share.
+        workers: CPUs of a Ray that is started here. None, or more than there are, means all that this process may use
+            by its affinity, which Ray does not count itself, and by its container's share.
         image_bytes: size of the images to keep in the object store of a Ray that is started here.
 
     Raises:
@@ -70,7 +71,7 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
     import joblib
     import ray
 
-    # What Ray and Tune call errors, such as a trial whose worker was killed, we deal with and tell of ourselves.
+    # We handle what Ray and Tune log as errors, such as a killed worker, and print it ourselves.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
@@ -91,7 +92,7 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
 
 
 def _check_answers(address: str) -> None:
-    # Ray alone asks for minutes, and its logs go to the terminal.
+    # Ray itself would retry for minutes, with its logs on the terminal.
     host, colon, port = address.rpartition(":")
     if not colon:
         return
@@ -103,7 +104,7 @@ def _check_answers(address: str) -> None:
 
 @contextlib.contextmanager
 def _ending_without(raylet: str) -> Iterator[None]:
-    # A driver whose raylet has died waits for it for ever, deep in Ray; all that it knows is on disk.
+    # A driver whose raylet has died waits for it for ever inside Ray. Everything it knows is on disk, so it may end.
     ended = threading.Event()
 
     def watch() -> None:

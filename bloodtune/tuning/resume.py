@@ -1,4 +1,4 @@
-"""A search that goes on from a run: resume, warm start, and the command to type next."""
+"""Resume and warm start: a search that goes on from a run, and the command to type next."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def open_resumed(options: SearchOptions, out: Path, storage: Storage | None) -> 
     run = RunDirectory.open(out / options.resume)
     before = run.read_json(PROVENANCE)
     if not before:
-        raise InputError(f"run {run.name} has no {PROVENANCE}: it cannot be told what it was; start it anew")
+        raise InputError(f"run {run.name} has no {PROVENANCE}, so its data and options are unknown: start a new search")
     for flag in ("recipe", "name", "max_epochs", "warm_start"):
         if getattr(options, flag) is not None:
             raise InputError(f"--{flag.replace('_', '-')} cannot be given with --resume: the run keeps its own")
@@ -60,10 +60,10 @@ def warm_start(recipe: Recipe, out: Path, name: str) -> Recipe:
         raise InputError("--warm-start: the name of a run is empty")
     run = RunDirectory.open(out / name)
     known = {entry.configuration for entry in recipe.enqueued}
-    candidates, reason = {}, "it has no other trial with a score than those of the recipe"
+    candidates, reason = {}, "its only trials with a score are those that this recipe enqueues too"
     for record in run.trials():
         if record.configuration in known:
-            continue  # tried here anyway
+            continue  # this recipe enqueues it
         try:
             reach(record.configuration, recipe.parameters)
             candidates[record.configuration] = record
@@ -79,7 +79,7 @@ def warm_start(recipe: Recipe, out: Path, name: str) -> Recipe:
 
 def next_command(run: RunDirectory, plan: Plan, finished: int) -> str:
     """Return the command to type next: the summary of a finished search, else the one that resumes it."""
-    # As it is typed where the search was started: without an activated environment, with the path of its Python.
+    # As typed in the folder where the search started; without an activated environment it needs its Python's path.
     found = shutil.which("python")
     python = "python" if found and Path(found).absolute() == Path(sys.executable) else os.path.relpath(sys.executable)
     if finished == plan.budget:

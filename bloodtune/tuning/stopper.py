@@ -1,4 +1,4 @@
-"""What ends a search before its budget: Ctrl-C, SIGTERM, the end of the time budget, or a failure."""
+"""The stopper of a search: Ctrl-C, SIGTERM, the end of the time budget, or a failure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ray.tune.stopper import Stopper
 
 
 class Interrupt(Stopper):  # type: ignore[misc]
-    """Asks Tune to stop all trials once ``reason`` is set; a second Ctrl-C ends the process at once.
+    """Stops all trials once ``reason`` is set; a second Ctrl-C ends the process at once.
 
-    ``time_budget`` is in seconds, None for no end; ``failure`` says why the search cannot go on, or nothing.
+    ``time_budget`` is in seconds, None for no end. ``failure`` returns why the search cannot go on, or an empty string.
     """
 
     def __init__(self, time_budget: float | None = None, failure: Callable[[], str] = str) -> None:
@@ -35,12 +35,12 @@ class Interrupt(Stopper):  # type: ignore[misc]
                 signal.signal(number, handler)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give Tune, which pickles its stopper into a checkpoint that nobody reads, nothing to pickle."""
+        """Return nothing: Tune pickles its stopper into a checkpoint that nobody reads."""
         return {}
 
     @property
     def seconds_left(self) -> float:
-        """Time until the time budget ends; infinite where there is none."""
+        """Seconds until the time budget ends; infinite without one."""
         return math.inf if self._end is None else max(0.0, self._end - time.monotonic())
 
     @property
@@ -53,7 +53,7 @@ class Interrupt(Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
-        """Return whether the search should stop; Tune asks several times a second."""
+        """Return whether the search should stop; Tune calls this several times a second."""
         self.reason = self.reason or self._failure()
         if not self.reason and self._end is not None and time.monotonic() >= self._end:
             self.reason = "time budget used up"

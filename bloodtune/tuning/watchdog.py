@@ -1,4 +1,4 @@
-"""Workers that hang: a trial that takes too long for an epoch is failed."""
+"""The watchdog of workers: a trial that takes too long for one epoch fails."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ CHECK_SECONDS = 1.0
 
 
 class Watchdog(Callback):  # type: ignore[misc]
-    """Kill the worker of a trial that has not reported for ``limit`` seconds, so that the trial is failed.
+    """Kill the worker of a trial that has not reported for ``limit`` seconds; the trial fails.
 
-    A worker reports after each epoch, or sooner than that every other second.
+    A worker reports after each epoch, or every two seconds where epochs are shorter.
     """
 
     def __init__(self, live: Mapping[int, LiveTrial], limit: float) -> None:
         self._live = live
         self._limit = limit
-        self._heard: dict[str, float] = {}
+        self._last_report: dict[str, float] = {}
         self._next_check = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Hear that a worker has begun with the trial."""
-        self._heard[trial.trial_id] = time.monotonic()
+        """Note when a worker starts the trial."""
+        self._last_report[trial.trial_id] = time.monotonic()
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
-        """Hear of the trial."""
-        self._heard[trial.trial_id] = time.monotonic()
+        """Note when the trial reports."""
+        self._last_report[trial.trial_id] = time.monotonic()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Expect nothing more."""
-        self._heard.pop(trial.trial_id, None)
+        """Forget the trial."""
+        self._last_report.pop(trial.trial_id, None)
 
     on_trial_error = on_trial_complete
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Kill the workers that are overdue."""
+        """Kill overdue workers."""
         now = time.monotonic()
         if now < self._next_check:
             return
         self._next_check = now + CHECK_SECONDS
-        overdue = {trial for trial, heard in self._heard.items() if now - heard > self._limit}
+        overdue = {trial for trial, reported in self._last_report.items() if now - reported > self._limit}
         for trial in (trial for trial in trials if trial.trial_id in overdue):
-            del self._heard[trial.trial_id]
+            del self._last_report[trial.trial_id]
             self._live[trial.config["trial"]].overdue = f"an epoch took longer than {self._limit:g} s, the limit"
             if actor := actor_of(trial):
                 ray.kill(actor)

@@ -1,4 +1,4 @@
-"""The warm worker that Ray Tune drives: it keeps torch and the data from one trial to the next."""
+"""The worker that Ray Tune drives: it keeps torch and the data from one trial to the next."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from bloodtune.data.npz import Split
     from bloodtune.training.trainer import Training
 
-# A worker reports at every rung, and otherwise no more often than this.
+# Seconds between two reports of a worker, which also reports at every rung.
 REPORT_SECONDS = 2.0
 
 
 class WarmWorker(tune.Trainable):  # type: ignore[misc]
-    """Train one configuration after another; a report carries the epochs since the last one, at times a checkpoint.
+    """Train one configuration after another. A report has the epochs since the last report, and at times a checkpoint.
 
-    A loss that is not finite, or an exception, ends the trial with the key ``failure`` in its last report, and the
-    worker lives on (``max_failures`` would train the same again); on a GPU an exception ends it with the next trial.
+    A loss that is not finite, or an exception, ends the trial with the key ``failure`` in its last report. The worker
+    lives on: ``max_failures`` would train the same trial again. On a GPU the next trial ends a worker that had an
+    exception.
     """
 
     def setup(
@@ -42,7 +43,8 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
     ) -> None:
         """Put the splits on ``device`` and start on the first configuration.
 
-        A report has a checkpoint after ``checkpoint_every`` seconds of a trial; with ``profile`` it has ``parts``.
+        A trial has a checkpoint every ``checkpoint_every`` seconds. With ``profile`` reports have the key ``parts``:
+        seconds by phase.
         """
         self._watch = Stopwatch(on=profile)
         self._watch.enter("load")
@@ -53,7 +55,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         self._broken = ""
         self._is_lost = False
         try:
-            # torch is imported here and not above, so that the driver never loads it.
+            # Imported here so that the driver, which reads this module too, never loads torch.
             import torch
 
             from bloodtune.training.process import use_one_core
@@ -65,7 +67,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             if device != "cpu":
                 self._watch.wait = torch.cuda.synchronize
         except Exception as error:
-            # Told in the first report: Tune would start another worker for each trial, and fail each of them.
+            # Reported with the first trial. Tune would start another worker for each trial, and fail each of them.
             self._broken = describe(error)
         self._training: Training | None = None
         self._watch.enter("start")
@@ -74,13 +76,13 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start on the next configuration in the same process."""
         if self._is_lost:
-            raise RuntimeError("the GPU's error in the trial before ended this process")  # another worker has this one
+            raise RuntimeError("the GPU's error in the trial before ended this process")  # Tune moves the trial
         self._watch.rename("start")
         self._begin(new_config)
         if self._device == "cuda":
             import torch
 
-            torch.cuda.empty_cache()  # else the next trial warms up beside the record of the one before
+            torch.cuda.empty_cache()  # of the recorded steps of the trial before
         return True
 
     def step(self) -> dict[str, Any]:
@@ -88,7 +90,8 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         if self._broken:
             return {"done": True, "broken": self._broken}
         report = self._train()
-        # Whether the driver lets the trial go on, or what is waited for is the start of another one, is known later.
+        # We do not know yet whether the driver continues this trial or starts another; `reset_config` renames the
+        # phase if it does.
         self._watch.enter("report")
         return report | {"parts": self._watch.take()} if self._watch.on else report
 
@@ -118,7 +121,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         if self._device == "cuda":
             if "out of memory" in text:
                 return f"{text}; a larger --gpus-per-trial leaves a trial more"
-            # It may have been CUDA's, after which the process is of no more use.
+            # After an error of CUDA's the process is of no more use.
             self._is_lost = True
         return text
 
@@ -135,7 +138,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             return training
         try:
             training.restore(self._checkpoint.state)
-        except Exception:  # damage that its checksums let pass: from the first epoch again, of which none counts twice
+        except Exception:  # damage that its digest did not show: train from the first epoch, which counts only once
             training = self._make()
         self._checkpoint = None
         return training

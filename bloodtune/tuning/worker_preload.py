@@ -1,6 +1,6 @@
-"""What a worker imports as soon as it is up, while the driver still prepares.
+"""Imports of a worker as soon as it is up, while the driver still prepares.
 
-Only Ray imports this, by its name, where the package is installed or on ``PYTHONPATH``.
+Only Ray imports this module, by name, if the package is installed or on ``PYTHONPATH``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import os
 
 from bloodtune.command_line import collector_paused
 
-# One core a trial: what Ray says to a worker when it gives it work, too late for what is imported here.
+# One core per trial. Ray sets this when it assigns work to a worker, which is too late for the imports here.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Whatever is wrong with torch, the worker must live to tell it, when it is asked to train.
+# A worker with a broken torch must live on, to report the error with its first trial.
 with contextlib.suppress(Exception), collector_paused():
     import bloodtune.training.trainer
     import bloodtune.tuning.worker  # noqa: F401

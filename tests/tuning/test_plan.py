@@ -51,8 +51,10 @@ def test_what_is_done_otherwise_than_asked_is_said(tmp_path: Path) -> None:
     recipe = load_recipe("default")
     plan = Plan(recipe, 4, seed=0, dataset=dataset, workers=2, gpus_per_trial=0, time_budget=None)
     workers, batches = plan.corrections(8)
-    assert workers == "--workers 8: 2 at a time fit here, so it is 2"
-    assert batches == "batches of up to 256 are in the recipe: of 12, all that there are"
+    assert workers == "--workers 8: only 2 trials at a time fit here, so 2 run"
+    assert batches == (
+        "the recipe has batches of up to 256 images, but there are 12 training images: batches of 12 are used"
+    )
     assert plan.corrections(2) == plan.corrections(None) == [batches]
     small = [dataclasses.replace(entry.configuration, batch_size=12) for entry in recipe.enqueued]
     enqueued = [dataclasses.replace(e, configuration=c) for e, c in zip(recipe.enqueued, small, strict=True)]
