@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,7 @@ TEXT = Kind(str, lambda value: isinstance(value, str), "text")
 NAME = dataclasses.replace(TEXT, metavar="NAME")
 COUNT = Kind(flags.positive, _is_whole(1), "whole numbers from 1", "N")
 SEED = Kind(flags.seed, _is_whole(0), "whole numbers from 0", "N")
-TIME = Kind(flags.duration, _is_number(math.ulp(0.0), math.inf), "seconds above 0", "TIME")
+TIME = Kind(flags.duration, _is_number(sys.float_info.min, math.inf), "seconds above 0", "TIME")
 SHARE = Kind(flags.share, _is_number(0.0, 1.0), "numbers from 0 to 1", "X")
 SWITCH = Kind(bool, lambda value: isinstance(value, bool), "True and False")
 
