@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -12,7 +14,7 @@ from bloodtune.run.records import COMPLETE, PRUNED, EpochRecord, TrialRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.tuning.asha import CappedHalving
-from bloodtune.tuning.sampler import StudySampler
+from bloodtune.tuning.sampler import StudySampler, draw_seed
 from bloodtune.tuning.trial_queue import Sampler, TrialQueue
 
 RECIPE = load_recipe("default")
@@ -37,6 +39,33 @@ def simulate(sampler: Sampler, budget: int) -> TrialQueue:
                 break
         queue.finish(live.number)
     return queue
+
+
+def score(configuration: Configuration, epoch: int) -> float:
+    """Return a score that depends on nothing but the configuration and the epoch."""
+    digest = hashlib.sha256(json.dumps(configuration.to_mapping(), sort_keys=True).encode()).hexdigest()
+    return round(int(digest[:8], 16) / 2**32 * (1 - 0.5 / epoch), 6)
+
+
+def test_a_seed_gives_the_trials_that_it_gave_before_the_package_had_rooms() -> None:
+    # The digest and the epochs were written by the searcher and the scheduler of commit 7bd5c2c.
+    queue = TrialQueue(RECIPE, StudySampler(RECIPE, seed=5), budget=40)
+    rule = CappedHalving(RECIPE.asha, enqueued=len(RECIPE.enqueued))
+    trials = []
+    while live := queue.next():
+        configuration = live.proposal.configuration
+        for epoch in range(1, RECIPE.asha.max_epochs + 1):
+            value = score(configuration, epoch)
+            queue.report(live.number, [EpochRecord(epoch, 1.0, 1.0, value, value, 1.0)])
+            if rule.decide(live.number, epoch, value)[0]:
+                break
+        queue.finish(live.number)
+        trials.append((draw_seed(5, live.number), configuration.to_mapping(), epoch))
+    expected = [27, 27, 1, 1, 1, 3, 1, 1, 1, 9, 1, 3, 27, 1, 1, 1, 3, 1, 1, 1]
+    expected += [9, 1, 3, 27, 1, 1, 3, 1, 3, 3, 1, 1, 27, 27, 1, 1, 1, 3, 1, 9]
+    assert [epochs for _, _, epochs in trials] == expected
+    digest = hashlib.sha256(json.dumps(trials, sort_keys=True).encode()).hexdigest()
+    assert digest == "597b5e597fd5ca364d3c3ea178bd5d51d305e1215d6dd8b1b06fb13cfb900686"
 
 
 class TableSampler:
