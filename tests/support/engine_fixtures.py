@@ -24,7 +24,7 @@ SGD = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9, "nesterov": F
 def make_configuration(family: str = "cnn", **changes: Any) -> Configuration:
     """Return a small configuration of ``family``, under Adam but for what ``changes`` say."""
     values = {"family": family, "optimizer": "adam", "learning_rate": 0.003, "batch_size": 32}
-    return Configuration.from_mapping(values | _SHAPES[family] | changes)
+    return Configuration.from_mapping(values | _SHAPES.get(family, {"width": 8}) | changes)
 
 
 def make_split(images: int, *, classes: int = 3, channels: int = 3, size: int = SIZE, seed: int = 0) -> Split:
