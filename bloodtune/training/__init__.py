@@ -1,1 +1,1 @@
-"""One configuration trained on one device; no Ray, no Optuna."""
+"""Training of one configuration on one device; no Ray, no Optuna."""

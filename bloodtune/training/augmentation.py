@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on the device: dihedral group, shifts, stain jitter, cutout; the views to predict."""
+"""Augmentation of batches (dihedral group, shifts, stain jitter, cutout) and test-time views."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from bloodtune.space.configuration import Configuration
 def draw_batch(
     images: torch.Tensor, rows: torch.Tensor, configuration: Configuration, generator: torch.Generator
 ) -> torch.Tensor:
-    """Gather a batch and augment it as the configuration says.
+    """Gather a batch of images and augment it.
 
     Args:
         images: all images of the split, uint8 (N, H, W, C), H = W.
-        rows: which ones to take, int64 (B,).
-        configuration: ``dihedral``, ``shift``, ``stain`` and ``cutout``.
-        generator: source of all draws, on the images' device.
+        rows: indices of the images in the batch, int64 (B,).
+        configuration: its ``dihedral``, ``shift``, ``stain`` and ``cutout`` are used.
+        generator: source of all random numbers, on the images' device.
 
     Returns:
-        Pixels of 0 to 255, (B, C, H, W) in channels_last order; uint8, or float32 where colours were changed.
+        Pixels of 0 to 255, (B, C, H, W) in channels_last order: uint8, or float32 after stain jitter or cutout.
     """
     if configuration.dihedral or configuration.shift:
         batch = _gather_moved(images, rows, configuration.dihedral, configuration.shift, generator)
@@ -42,7 +42,8 @@ def dihedral_views(images: torch.Tensor) -> list[torch.Tensor]:
 def validation_views(images: torch.Tensor, configuration: Configuration) -> list[torch.Tensor]:
     """Return the views of square images (N, C, H, W) over which probabilities are averaged after each epoch.
 
-    With ``dihedral`` the four rotations, which give nearly what all eight of the group give (docs/experiments.md).
+    With ``dihedral`` these are the four rotations: they score nearly as well as all eight views of the group
+    (docs/experiments.md). Without it, the images alone.
     """
     return [images.rot90(turns, (2, 3)) for turns in range(4)] if configuration.dihedral else [images]
 
@@ -50,8 +51,9 @@ def validation_views(images: torch.Tensor, configuration: Configuration) -> list
 def prediction_views(images: torch.Tensor, configuration: Configuration) -> list[torch.Tensor]:
     """Return the views of square images (N, C, H, W) over which a trained network's probabilities are averaged.
 
-    With ``dihedral`` the eight of the group; with ``shift`` too, also the eight of the picture moved down and of the
-    one moved right by a pixel, which the group turns to all four sides; else the images alone.
+    With ``dihedral`` these are the eight views of the group. With ``shift`` as well there are 24: the group is also
+    applied to the image moved down by one pixel and to the image moved right by one pixel, which covers shifts in all
+    four directions. Without ``dihedral``, the images alone.
     """
     if not configuration.dihedral:
         return [images]
@@ -64,7 +66,7 @@ def prediction_views(images: torch.Tensor, configuration: Configuration) -> list
 def _gather_moved(
     images: torch.Tensor, rows: torch.Tensor, dihedral: bool, shift: int, generator: torch.Generator
 ) -> torch.Tensor:
-    # Flips, transposes and shifts only move pixels, so one gather with computed indices does all of them.
+    # Flips, transposes and shifts only move pixels, so one gather with computed indices applies them all.
     size, device = images.shape[1], images.device
 
     def draw(high: int) -> torch.Tensor:
@@ -94,7 +96,7 @@ def _reflect(index: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _jitter_stain(batch: torch.Tensor, deviation: float, generator: torch.Generator) -> torch.Tensor:
-    # Beer-Lambert: a stain's amount scales the optical density, -log of the transmitted share, of each channel.
+    # Beer-Lambert law: the amount of stain scales each channel's optical density, -log(transmitted light).
     shape = (len(batch), batch.shape[1], 1, 1)
     noise = torch.randn((2, *shape), generator=generator, device=batch.device) * deviation
     density = -torch.log((batch + 1.0) / 256.0)

@@ -1,4 +1,7 @@
-"""Functions recorded as CUDA graphs: small networks wait for their kernels to be launched, graphs launch at once."""
+"""Training steps recorded as CUDA graphs.
+
+A small network spends most of a step launching kernels; a graph launches all kernels of a step at once.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +11,32 @@ from collections.abc import Callable
 
 import torch
 
-# Calls of a shape before it is recorded: optimisers and libraries set themselves up in the first ones.
+# Eager calls per input shape before the recording: optimisers and libraries allocate their state in the first calls.
 WARM_CALLS = 3
 
 
 class Recorder:
-    """Runs a function of tensors on a GPU, always the same; recorded once for each shape of them, then replayed.
+    """Records a function of GPU tensors once per input shape and replays the recording.
 
-    It must not wait for the GPU, must return nothing and change tensors in place only. What it draws comes from
-    PyTorch's default generator or from ``generator``. It is not kept: its owner may keep this, and both go at once,
-    with the memory of the records, when nobody needs them. A process is to have one at a time: with a record's end
-    PyTorch 2.13 frees what cuBLAS uses on the stream that all share.
+    The function must be the same at every call, must not synchronize with the GPU, returns None and changes tensors in
+    place only. Its random numbers come from PyTorch's default generator or from ``generator``.
+
+    The recorder keeps no reference to the function. The function's owner can therefore hold the recorder without a
+    reference cycle, and the graphs' memory is freed together with the owner.
+
+    Use one recorder at a time per process: when a graph is freed, PyTorch 2.13 also frees the cuBLAS workspace of the
+    stream that all recorders share.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
-        # One for all shapes, of which one is replayed at a time, and nothing in it is looked at afterwards.
+        # All shapes share one memory pool: only one graph runs at a time, and nothing reads its memory afterwards.
         self._pool = torch.cuda.graph_pool_handle()
         self._calls: Counter[tuple[torch.Size, ...]] = Counter()
         self._recorded: dict[tuple[torch.Size, ...], tuple[torch.cuda.CUDAGraph, list[torch.Tensor]]] = {}
 
     def run(self, function: Callable[..., None], *arguments: torch.Tensor) -> None:
-        """Run the function, or its record, on ``arguments``."""
+        """Run ``function``, or its recording, on ``arguments``; the shapes of the arguments select the recording."""
         shapes = tuple(argument.shape for argument in arguments)
         if shapes not in self._recorded:
             self._calls[shapes] += 1
@@ -43,7 +50,7 @@ class Recorder:
         return None
 
     def _run_aside(self, function: Callable[..., None], *arguments: torch.Tensor) -> None:
-        # On the stream of a recording: autograd ties its nodes to streams, and cuBLAS its memory.
+        # Eager calls use the recording's stream, because autograd binds its nodes and cuBLAS its memory to a stream.
         here, aside = torch.cuda.current_stream(), _stream()
         aside.wait_stream(here)
         with torch.cuda.stream(aside):
@@ -63,5 +70,5 @@ class Recorder:
 
 @functools.cache
 def _stream() -> torch.cuda.Stream:
-    # One of a process: on each that it sees cuBLAS keeps 64 MiB, for good.
+    # One stream per process: cuBLAS keeps 64 MiB for every stream it has ever used.
     return torch.cuda.Stream()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The losses that a search may choose."""
+"""Classification losses: cross-entropy, class-weighted, label-smoothed and focal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 def build_loss(configuration: Configuration, class_counts: torch.Tensor) -> Loss:
     """Return the mean loss over a batch as a function of logits (N, K) and labels (N,).
 
-    ``cross_entropy`` on logits and ``nll`` on log-softmax are one function; the first paper lists both.
-    ``weighted_cross_entropy`` weighs a class by the inverse of its count in the training split ((K,),
-    ``class_counts``), with mean 1 over the images. ``focal`` is (1 - p)^gamma times the cross-entropy
+    ``cross_entropy`` on logits equals ``nll`` on log-softmax; the first paper lists both names.
+    ``weighted_cross_entropy`` weights each class by the inverse of its number of training images (``class_counts``,
+    shape (K,)); the weights average 1 over the images. ``focal`` multiplies the cross-entropy by (1 - p)^gamma
     (Lin et al. 2017, equation 4, without alpha).
     """
     if configuration.loss == "nll":
@@ -39,6 +39,6 @@ def _negative_log_likelihood(logits: torch.Tensor, labels: torch.Tensor) -> torc
 
 def _focal(logits: torch.Tensor, labels: torch.Tensor, gamma: float) -> torch.Tensor:
     entropy = functional.cross_entropy(logits, labels, reduction="none")
-    # Where p rounds to 1, a gamma below 1 would give an infinite slope times zero.
-    doubt = (-torch.expm1(-entropy)).clamp_min(1e-12)
-    return (doubt**gamma * entropy).mean()
+    # The clamp avoids infinity times zero in the gradient where p rounds to 1 and gamma is below 1.
+    one_minus_p = (-torch.expm1(-entropy)).clamp_min(1e-12)
+    return (one_minus_p**gamma * entropy).mean()

@@ -1,8 +1,8 @@
-"""Scores of a classifier, all of them from its confusion matrix: rows are the truth, columns the prediction.
+"""Scores from a confusion matrix: accuracy, precision, recall, macro-F1 and weighted F1.
 
-Every function takes matrices (..., C, C), counts of any number type, and keeps the leading dimensions: one
-matrix, the panels of a figure and a thousand bootstrap resamples go the same way. A quotient of which the
-denominator is zero (a class absent or never predicted) counts as 0, as with scikit-learn's zero_division=0.
+Rows are the true classes, columns the predicted classes. Every function takes matrices (..., C, C) with counts of any
+number type and keeps the leading dimensions, so one call scores a thousand bootstrap resamples. A quotient with
+denominator zero (a class that is absent or never predicted) is 0, as with scikit-learn's zero_division=0.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import numpy as np
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Count the pairs of truth and prediction, integers (N,) below ``classes``; the result is (C, C).
+    """Return the confusion matrix (C, C) of true and predicted classes, integers (N,) below ``classes``.
 
     Raises:
-        ValueError: the shapes differ or a class is out of range.
+        ValueError: the shapes differ, or a class is out of range.
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     if labels.ndim != 1 or labels.shape != predicted.shape:
-        raise ValueError(f"labels {labels.shape} and predicted {predicted.shape}: both must have one shape (N,)")
+        raise ValueError(f"labels {labels.shape} and predicted {predicted.shape}: both must have the same shape (N,)")
     for name, values in (("labels", labels), ("predicted", predicted)):
         if values.size and not 0 <= values.min() <= values.max() < classes:
             raise ValueError(f"{name} from {values.min()} to {values.max()}: allowed from 0 to {classes - 1}")
@@ -27,32 +27,32 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
 
 
 def accuracy(matrix: np.ndarray) -> np.ndarray:
-    """Return the share (...) of images on the diagonal."""
+    """Return the share of correctly classified images, shape (...)."""
     return _quotient(_diagonal(matrix).sum(axis=-1), matrix.sum(axis=(-2, -1)))
 
 
 def macro_f1(matrix: np.ndarray) -> np.ndarray:
-    """Return the mean (...) of the classes' F1, each class counting the same.
+    """Return the unweighted mean of the classes' F1, shape (...).
 
-    A class that is neither in the truth nor predicted counts as F1 = 0; a checked data set has none.
+    A class that is neither true nor predicted anywhere has F1 = 0; the data checks exclude this case.
     """
     return np.asarray(per_class(matrix)[2].mean(axis=-1))
 
 
 def weighted_f1(matrix: np.ndarray) -> np.ndarray:
-    """Return the mean (...) of the classes' F1, each class counting with its images."""
+    """Return the mean of the classes' F1, weighted by their numbers of images, shape (...)."""
     _, _, f1, support = per_class(matrix)
     return _quotient((f1 * support).sum(axis=-1), support.sum(axis=-1))
 
 
 def weighted_precision(matrix: np.ndarray) -> np.ndarray:
-    """Return the mean (...) of the classes' precision, each class counting with its images."""
+    """Return the mean of the classes' precision, weighted by their numbers of images, shape (...)."""
     precision, _, _, support = per_class(matrix)
     return _quotient((precision * support).sum(axis=-1), support.sum(axis=-1))
 
 
 def per_class(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return precision, recall, F1 and support, (..., C) each."""
+    """Return precision, recall, F1 and support (true images) of each class, four arrays (..., C)."""
     right, support, predicted = _diagonal(matrix), matrix.sum(axis=-1), matrix.sum(axis=-2)
     f1 = _quotient(2 * right, support + predicted)
     return _quotient(right, predicted), _quotient(right, support), f1, support

@@ -1,6 +1,6 @@
-"""The numerics of a training step: its precision, and whether it uses our layers or PyTorch's own.
+"""The numerics of training: precision (float32, tf32, bfloat16, float16) and choice of layers.
 
-The driver chooses them and never trains, so torch is imported inside the functions that need it.
+The driver chooses the numerics but never trains, so torch is imported inside the functions that need it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 StepTimes = Mapping[str, Mapping[str, float]]
 PLAIN = "float32, PyTorch's layers"
 
-# Another precision, or plain layers, must be faster by this factor: the same machine measures 5 % more or less.
+# Another precision, or PyTorch's own layers, must be faster by this factor: repeated timings differ by up to 5 %.
 GAIN = 1.05
 
 
 @dataclass(frozen=True)
 class Numerics:
-    """How every training step and every validation of a search computes.
+    """The precision and the layers with which a search trains and validates.
 
     Args:
-        precision: one of ``PRECISIONS``. ``float32`` rounds nothing; ``tf32`` lets a GPU round the factors of its
-            products; ``bfloat16`` and ``float16`` run products and convolutions under ``torch.autocast``.
-        plain_layers: families that train with PyTorch's own layers, NCHW images and default optimizer, because ours
-            are slower on this machine.
+        precision: one of ``PRECISIONS``. ``float32`` computes everything in 32 bits. With ``tf32`` a GPU rounds the
+            factors of matrix products and convolutions. With ``bfloat16`` and ``float16`` matrix products and
+            convolutions run under ``torch.autocast``.
+        plain_layers: families that train with PyTorch's own layers, NCHW images and default optimiser, because our
+            layers are slower on this machine.
     """
 
     precision: str = "float32"
@@ -41,28 +42,28 @@ class Numerics:
 
     @classmethod
     def from_mapping(cls, record: Mapping[str, Any]) -> Numerics | None:
-        """Read what ``to_mapping`` wrote into a larger record; None if the record is older than numerics."""
+        """Read numerics from a record that holds ``to_mapping``; None if the record is too old to have a precision."""
         if "precision" not in record:
             return None
         return cls(str(record["precision"]), tuple(record.get("plain_layers", ())))
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return what provenance.json and model.json record."""
+        """Return the entries for provenance.json and model.json."""
         return {"precision": self.precision, "plain_layers": list(self.plain_layers)}
 
     def is_plain(self, family: str) -> bool:
-        """Whether networks of ``family`` use PyTorch's own layers."""
+        """Return whether networks of ``family`` use PyTorch's own layers."""
         return family in self.plain_layers
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the numbers that products and convolutions take."""
+        """The number type of the inputs of matrix products and convolutions."""
         import torch
 
         return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(self.precision, torch.float32)
 
     def autocast(self, device: torch.device) -> torch.autocast:
-        """Return the context in which networks run on ``device``."""
+        """Return the autocast context for networks on ``device``; on a GPU this also switches TF32 on or off."""
         import torch
 
         if device.type == "cuda":
@@ -72,7 +73,7 @@ class Numerics:
         return torch.autocast(device.type, self.dtype if is_mixed else torch.bfloat16, enabled=is_mixed)
 
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
-        """Return the scaler of the loss: gradients in float16 would vanish without one. Elsewhere it does nothing."""
+        """Return the loss scaler, without which float16 gradients vanish; in other precisions it does nothing."""
         import torch
 
         return torch.amp.GradScaler(device.type, enabled=self.precision == "float16")
@@ -82,7 +83,7 @@ FLOAT32 = Numerics()
 
 
 def supported_precisions(device: str) -> tuple[str, ...]:
-    """Return the precisions that ``cpu`` or ``cuda`` computes in, whether fast or slow.
+    """Return the precisions in which ``cpu`` or ``cuda`` can train, whether fast or slow.
 
     A CPU has no tf32, and its float16 convolutions are PyTorch's reference loops, 40 to 300 times slower than float32.
     """
@@ -97,7 +98,7 @@ def supported_precisions(device: str) -> tuple[str, ...]:
 
 
 def check_precision(precision: str, device: str) -> None:
-    """Refuse a precision that ``cpu`` or ``cuda`` does not compute in.
+    """Check that ``cpu`` or ``cuda`` can train in ``precision``.
 
     Raises:
         InputError: ``device`` has no such precision.
@@ -111,13 +112,14 @@ def check_precision(precision: str, device: str) -> None:
 def choose_numerics(hosts: Sequence[StepTimes], weights: Sequence[float], asked: str = AUTO) -> Numerics:
     """Return the numerics under which the hosts together take the most steps per second.
 
-    float32 is the choice unless another precision is faster by ``GAIN`` over all families and makes none of them slower
-    than PyTorch's own layers in float32. A family trains with PyTorch's own layers where ours are slower by ``GAIN``.
+    The choice is float32 unless another precision is faster by ``GAIN`` over all families and makes no family slower
+    than PyTorch's own layers in float32. In float32 a family trains with PyTorch's own layers if they are faster than
+    ours by ``GAIN``.
 
     Args:
         hosts: the step times of each host, all of the same families.
-        weights: the trainings that run at a time on each host.
-        asked: a precision, which is then taken, or ``auto``.
+        weights: the number of simultaneous trainings on each host.
+        asked: the precision to use, or ``auto``.
     """
     families = list(hosts[0])
 
@@ -142,7 +144,7 @@ def choose_numerics(hosts: Sequence[StepTimes], weights: Sequence[float], asked:
 
 
 def describe_times(times: StepTimes) -> str:
-    """Return in one line what one host measured, in milliseconds per training step."""
+    """Return one host's step times in milliseconds, as one line of text."""
     parts = []
     for family, found in times.items():
         shown = [f"{1000 * seconds:.0f} {name}" for name, seconds in found.items() if name != PLAIN]

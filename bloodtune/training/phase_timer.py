@@ -1,4 +1,4 @@
-"""Where a worker's time goes: each moment of it belongs to one named part."""
+"""A stopwatch that assigns all of a worker's time to named parts (augment, validate, ...)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 
 class Stopwatch:
-    """Seconds by part, from the first ``enter`` on; one that is not ``on`` does nothing.
+    """Measures the seconds per part, starting with the first ``enter``; it does nothing unless ``on``.
 
-    ``wait`` is called before each reading: what was handed to a GPU counts where it was asked for.
+    ``wait`` is called before the clock is read. On a GPU it synchronizes, so that a kernel's time counts for the part
+    that launched it.
     """
 
     def __init__(self, *, on: bool = False) -> None:
@@ -21,7 +22,7 @@ class Stopwatch:
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def enter(self, part: str) -> None:
-        """End the part that runs, and begin another one."""
+        """End the current part and start ``part``."""
         if not self.on:
             return
         self.wait()
@@ -31,11 +32,11 @@ class Stopwatch:
         self._part, self._since = part, now
 
     def rename(self, part: str) -> None:
-        """Say what the part that runs turned out to be."""
+        """Rename the current part, for parts that are identified only after they have started."""
         self._part = part
 
     def take(self) -> dict[str, float]:
-        """Return the seconds of the parts that have ended, and forget them."""
+        """Return the seconds per part of all parts that have ended, and reset them."""
         taken = dict(self._seconds)
         self._seconds.clear()
         return taken

@@ -1,4 +1,4 @@
-"""Class probabilities of images, over one view or several."""
+"""Batched prediction of class probabilities, averaged over test-time views."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bloodtune.space.configuration import Configuration
 from bloodtune.training.augmentation import prediction_views
 from bloodtune.training.numerics import FLOAT32, Numerics
 
-# Images of a batch to validate or predict. On a CPU larger ones are slower: the activations leave its cache. A GPU
-# waits for each kernel to be launched, so it gets as many pixels as 1,024 images of BloodMNIST have.
+# Images per batch for validation and prediction. Larger batches are slower on a CPU, because the activations no longer
+# fit its cache. On a GPU kernel launches dominate, so its batches have as many pixels as 1,024 images of BloodMNIST.
 VALIDATION_BATCH = 256
 _VALIDATION_PIXELS = 1024 * 28 * 28
 
@@ -28,7 +28,8 @@ def predict(
 ) -> torch.Tensor:
     """Return class probabilities, float32 (N, K), of uint8 images (N, H, W, C) on the network's device.
 
-    With the configuration of its training they are the mean over the ``views`` that suit it.
+    If ``configuration`` is given (the one that the network was trained with), the result is the mean over the images'
+    ``views`` for it; otherwise each image is predicted once, as it is.
     """
     network.eval()
     batches = []

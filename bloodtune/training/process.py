@@ -1,4 +1,4 @@
-"""Settings of a process that trains: one thread, its memory kept, and no compiler imported."""
+"""Settings of a training process: one thread, memory kept for reuse, no compiler import."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import torch
 
 _NAME = "torch._dynamo"
 
-# glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD (malloc.h), in bytes; the last one is the largest that all
-# versions take.
+# M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD of glibc's malloc.h, in bytes. 2**25 is the largest M_MMAP_THRESHOLD
+# that all glibc versions accept.
 _MALLOC = {-1: 2**31 - 1, -2: 2**28, -3: 2**25}
 
 
 def defer_dynamo() -> None:
-    """Let the first optimiser of a process not import the compiler.
+    """Delay the import of torch._dynamo, the compiler, which the first optimiser of a process would trigger.
 
-    torch.optim does so to tell it to keep out, which takes every worker more than a second (docs/experiments.md).
+    torch.optim imports it only to exclude its own functions from compilation. The import takes each worker more than a
+    second (docs/experiments.md). A placeholder module stands in until something else needs the compiler.
     """
     if _NAME not in sys.modules:
         sys.modules[_NAME] = torch._dynamo = _Deferred(_NAME)
 
 
 class _Deferred(ModuleType):
-    """What torch.optim calls does nothing, as nothing is compiled; whatever else is asked for comes from the module."""
+    """Placeholder: the two functions that torch.optim uses do nothing; any other attribute imports the real module."""
 
     def disable(self, function: Any, *arguments: Any, **options: Any) -> Any:
         return function
@@ -36,20 +37,21 @@ class _Deferred(ModuleType):
         pass
 
     def __getattr__(self, name: str) -> Any:
-        # Who looks through all modules, as `inspect` does, asks each for its file; an import asks for the path.
+        # `inspect` reads `__file__` of every module, which must not import the compiler; an import reads `__path__`.
         if name.startswith("__") and name != "__path__":
             raise AttributeError(name)
         if sys.modules.get(_NAME) is self:
-            del sys.modules[_NAME], torch._dynamo  # as if it had never been imported
+            del sys.modules[_NAME], torch._dynamo  # as if never imported
         return getattr(importlib.import_module(_NAME), name)
 
 
 def use_one_core() -> None:
-    """Make this process train on one thread, keep the memory that it frees, and round denormal numbers to zero.
+    """Set this process to train on one thread, keep freed memory, and flush denormal numbers to zero.
 
-    As many trainings as cores beat many threads a training, of which those of two would spin on one core. Memory that
-    goes back to the system at each step and is mapped anew takes up to a fifth of it; Adam's averages of gradients
-    that have vanished, which processors are slow with, double a late epoch of an MLNN (docs/experiments.md).
+    - One single-threaded training per core is faster than multi-threaded trainings that compete for cores.
+    - Returning memory to the system after each step and mapping it again takes up to a fifth of the step.
+    - Adam's averages become denormal where gradients vanish. Processors are slow with denormal numbers: a late epoch of
+      an MLNN takes twice as long (docs/experiments.md).
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

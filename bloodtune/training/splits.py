@@ -1,4 +1,4 @@
-"""Training and validation split as tensors on one device."""
+"""The training and validation splits as tensors on one device."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bloodtune.data.npz import Split
 
 @dataclass(frozen=True)
 class DeviceSplits:
-    """Training and validation split as tensors on one device, uint8 images (N, H, W, C) and int64 labels (N,).
+    """Images, uint8 (N, H, W, C), and labels, int64 (N,), of the training and validation splits on one device.
 
-    ``mean`` and ``deviation`` (C,) are those of the training pixels on the scale 0 to 255; ``class_counts`` (K,)
-    those of the training labels.
+    ``mean`` and ``deviation`` (C,) describe the training pixels on the scale 0 to 255. ``class_counts`` (K,) are the
+    numbers of training images per class.
     """
 
     train_images: torch.Tensor
@@ -29,7 +29,7 @@ class DeviceSplits:
 
     @classmethod
     def load(cls, train: Split, val: Split, device: torch.device | str = "cpu") -> DeviceSplits:
-        """Put the splits on ``device``; on the CPU the arrays are shared, not copied."""
+        """Copy the splits to ``device``; on the CPU the tensors share the arrays' memory."""
         mean, deviation = _pixel_statistics(train.images)
         return cls(
             train_images=_to_device(train.images, device),
@@ -43,19 +43,19 @@ class DeviceSplits:
 
     @property
     def device(self) -> torch.device:
-        """The device that the tensors are on."""
+        """The device of all tensors."""
         return self.train_images.device
 
 
 def _to_device(array: np.ndarray, device: torch.device | str) -> torch.Tensor:
     with warnings.catch_warnings():
-        # Arrays from Ray's object store are read-only; nothing here writes to them.
+        # Arrays from Ray's object store are read-only, and nothing here writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array).to(device)
 
 
 def _pixel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # From how often each of the 256 values occurs: exact, and no copy as floats.
+    # From a histogram of the 256 pixel values: exact, and without a floating-point copy of the images.
     channels = _to_device(images, "cpu").flatten(0, 2).unbind(1)
     counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels]).numpy()
     values, pixels = np.arange(256), len(channels[0])

@@ -1,4 +1,4 @@
-"""One configuration trained on one device, an epoch at a time; no Ray and no Optuna."""
+"""The training loop of one configuration: epochs, validation, save and restore."""
 
 from __future__ import annotations
 
@@ -26,21 +26,33 @@ from bloodtune.training.phase_timer import Stopwatch
 from bloodtune.training.prediction import predict
 from bloodtune.training.splits import DeviceSplits
 
-# Batches of training images over which batch norm's statistics are taken anew after an epoch (docs/experiments.md).
+# Training batches over which batch norm's statistics are recomputed after an epoch (docs/experiments.md).
 NORM_BATCHES = 16
 
 
 class DivergedError(ArithmeticError):
-    """The loss is no longer finite; the message names the epoch."""
+    """Raised if the loss is no longer finite; the message names the epoch."""
 
 
 class Training:
-    """The training of one configuration: ``run_epoch`` until ``max_epochs``, which also sets the schedule's end.
+    """The training of one configuration; call ``run_epoch`` up to ``max_epochs`` times.
 
-    ``network`` is what is validated and kept: the weight average where the configuration asks for one. With
-    ``settle_norms`` a network without one has batch norm's statistics taken anew after each epoch, as running ones lag
-    behind weights that move at an undiminished rate. ``watch`` tells augmentation, steps and validation apart. On a
-    CPU the same seed, numerics and number of threads give the same records; a GPU may add in another order.
+    On a CPU the same seed, numerics and number of threads give the same records. A GPU may add numbers in another
+    order.
+
+    Args:
+        configuration: what to train.
+        splits: the data, on the device that trains.
+        max_epochs: where the learning-rate schedule ends.
+        seed: of the initial weights, the batches, the augmentation and dropout.
+        numerics: precision and layers.
+        settle_norms: recompute batch norm's statistics after each epoch. Its running statistics lag behind weights that
+            move at an undiminished learning rate. A configuration with a weight average does not need this.
+        watch: measures augmentation, steps and validation separately.
+
+    Attributes:
+        network: the network that is validated and kept: the weight average, if the configuration has one.
+        epoch: the number of finished epochs.
     """
 
     def __init__(
@@ -80,17 +92,17 @@ class Training:
         self._steps_per_epoch = math.ceil(len(splits.train_labels) / self._batch_size)
         self._total_loss = torch.zeros((), device=splits.device)
         self._watch = watch or Stopwatch()
-        # Where the parts of a step are timed, it is taken apart, as without a GPU.
+        # A recorded step cannot be timed by part, so with a running stopwatch steps are not recorded.
         is_recorded = splits.device.type == "cuda" and not self._watch.on
         self._recorder = Recorder(self._generator) if is_recorded else None
 
     @property
     def parameters(self) -> int:
-        """Number of trained parameters."""
+        """The number of trained parameters."""
         return sum(parameter.numel() for parameter in self._trained.parameters())
 
     def save(self) -> bytes:
-        """Return the state after the last epoch, all that the next one depends on, as ``torch.save`` writes it."""
+        """Return everything that the next epoch depends on, in the format of ``torch.save``."""
         stream = io.BytesIO()
         torch.save(
             {
@@ -103,10 +115,11 @@ class Training:
         return stream.getvalue()
 
     def restore(self, state: bytes) -> None:
-        """Go on from what ``save`` returned for the same configuration; nothing in it is executed.
+        """Continue from the state that ``save`` returned for the same configuration; no code in it is executed.
 
         Raises:
-            Exception: of PyTorch, if it is damaged or that of another network; this training is of no more use then.
+            Exception: PyTorch's own, if the state is damaged or belongs to another network. The training cannot be used
+                afterwards.
         """
         saved = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
         for part, known in zip(self._parts, saved["parts"], strict=True):
@@ -123,13 +136,13 @@ class Training:
 
     @property
     def _random(self) -> list[torch.Generator]:
-        # Batches and augmentation draw from the one of our own, dropout from the default one of its device.
+        # Batches and augmentation draw from our generator, dropout from the device's default generator.
         device = self._splits.device
         default = torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else torch.default_generator
         return [self._generator, default]
 
     def run_epoch(self) -> EpochRecord:
-        """Train for one pass over the training split and validate.
+        """Train for one pass over the training split, then validate.
 
         Raises:
             DivergedError: the training or validation loss is not finite.
@@ -159,7 +172,7 @@ class Training:
         )
 
     def train_epoch(self) -> float:
-        """Train for one pass over the training split, without a validation; return the mean loss.
+        """Train for one pass over the training split without validation; return the mean loss.
 
         Raises:
             DivergedError: the loss is not finite.
@@ -181,7 +194,7 @@ class Training:
         return loss
 
     def _plan_epoch(self) -> Sequence[Any]:
-        # Of each step the learning rate, and the share of the new weights in their average.
+        # One pair per step: the learning rate, and the share of the new weights in their average.
         first = (self.epoch - 1) * self._steps_per_epoch
         last = self.max_epochs * self._steps_per_epoch
         plan = []
@@ -189,16 +202,16 @@ class Training:
             factor = schedule_factor(self.configuration.schedule, step / last)
             share = self._average.share(step + 1) if self._average else 0.0
             plan.append((factor * self.configuration.learning_rate, share))
-        # A recorded step reads them on the GPU.
+        # A recorded step reads both from the GPU's memory.
         return torch.tensor(plan, device=self._splits.device).unbind() if self._recorder else plan
 
     def _step(self, rows: torch.Tensor, plan: Any) -> None:
-        # All on the device, and nothing that waits for it: a GPU records it once and replays it.
+        # Everything runs on the device without synchronization, so that a GPU can record the step and replay it.
         splits = self._splits
         self._watch.enter("augment")
         images = draw_batch(splits.train_images, rows, self.configuration, self._generator)
         if self._is_plain:
-            images = images.contiguous()  # NCHW: convolutions follow the order of their input
+            images = images.contiguous()  # NCHW: convolutions keep the order of their input
         self._watch.enter("forward and backward")
         with self._numerics.autocast(splits.device):
             logits = self._trained(images)

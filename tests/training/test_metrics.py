@@ -62,8 +62,8 @@ def test_scores_count_an_empty_class_as_zero() -> None:
 @pytest.mark.parametrize(
     ("labels", "predicted", "message"),
     [
-        ([0, 1], [0], r"labels \(2,\) and predicted \(1,\): both must have one shape \(N,\)"),
-        ([[0]], [[0]], r"labels \(1, 1\) and predicted \(1, 1\): both must have one shape"),
+        ([0, 1], [0], r"labels \(2,\) and predicted \(1,\): both must have the same shape \(N,\)"),
+        ([[0]], [[0]], r"labels \(1, 1\) and predicted \(1, 1\): both must have the same shape"),
         ([0, 3], [0, 1], "labels from 0 to 3: allowed from 0 to 2"),
         ([0, 1], [-1, 1], "predicted from -1 to 1: allowed from 0 to 2"),
     ],

@@ -1,7 +1,7 @@
-"""Loops over floating-point numbers that PyTorch has no fast operation for; numba compiles them at first use.
+"""Max-pooling loops for the CPU, compiled by numba at first use.
 
-A number is seen as its bits: bfloat16 as int16, float32 as int32. Positive numbers compare like their bits, and any NaN
-counts as the largest number. Images are contiguous (N, H, W, C).
+The loops work on the bits of the numbers: int16 for bfloat16, int32 for float32. Positive floating-point numbers have
+the order of their bits, and NaN counts as the largest number. Images are contiguous (N, H, W, C).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 def _compile(function: Any) -> Any:
     try:
         return numba.njit(cache=True)(function)
-    except RuntimeError:  # no folder for the cache can be written
+    except RuntimeError:  # numba finds no writable folder for its cache
         return numba.njit(function)
 
 
 @_compile
 def pool_rectified(images: np.ndarray, pooled: np.ndarray, places: np.ndarray, infinity: Any) -> None:
-    """Write the largest of each 2x2 pixels, or 0 if none is above, to ``pooled``; which one it was to ``places``.
+    """Write max(0, the largest of each 2x2 pixels) to ``pooled`` and the position of the largest to ``places``.
 
-    ``places`` (uint8) counts along the rows from 0; 4 where it was none. ``infinity`` has the bits of that number.
+    Positions (uint8) are 0 to 3 along the rows, or 4 where no pixel is above 0. ``infinity`` has the bits of infinity.
     """
     zero, magnitude = images.dtype.type(0), images.dtype.type(np.iinfo(images.dtype).max)
     count, height, width, channels = pooled.shape
@@ -44,14 +44,14 @@ def pool_rectified(images: np.ndarray, pooled: np.ndarray, places: np.ndarray, i
 
 @_compile
 def spread(gradient: np.ndarray, places: np.ndarray, spread: np.ndarray) -> None:
-    """Write each number of ``gradient`` to the pixel of ``spread`` that it came from, and 0 to the other three."""
+    """Write each number of ``gradient`` to its pixel of ``spread``, given by ``places``, and 0 to the other three."""
     count, height, width, channels = gradient.shape
     for n in range(count):
         for i in range(height):
             for j in range(width):
                 given, place = gradient[n, i, j], places[n, i, j]
                 for number in range(4):
-                    # A loop for each of the four: more arrays in one, and the compiler does not vectorize it.
+                    # One inner loop per position: the compiler does not vectorize a loop over more arrays.
                     pixel = spread[n, 2 * i + number // 2, 2 * j + number % 2]
                     for k in range(channels):
                         pixel[k] = given[k] & -gradient.dtype.type(place[k] == number)

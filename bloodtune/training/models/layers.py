@@ -1,4 +1,7 @@
-"""Layers that do what PyTorch's own do in less time on a CPU."""
+"""Faster CPU versions of PyTorch layers: dropout, flatten, pooling, 3x3 convolution.
+
+The kernels are imported inside the functions that use them, because numba takes time to load.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,22 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# Of the numbers that our loops take: the integers that hold their bits, and the bits of infinity.
+# For each number type of our kernels: the integer type that holds its bits, and the bits of infinity.
 _BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
 _INFINITY = {torch.bfloat16: 0x7F80, torch.float32: 0x7F800000}
 
 
 class Dropout(nn.Dropout):
-    """Dropout whose mask takes 16 random bits a value: PyTorch's own takes a tenth of an MLNN's training step more.
+    """Dropout that draws 16 random bits per value, which saves a tenth of an MLNN's training step.
 
-    Values are dropped with the probability ``p`` rounded to a multiple of 1 / 65,536. On other devices, and where ``p``
-    is 0 or 1, it is PyTorch's own; also with ``is_plain``.
+    The probability ``p`` is rounded to a multiple of 1 / 65,536. PyTorch's own dropout is used on other devices, where
+    ``p`` is 0 or 1, and with ``is_plain``.
     """
 
     is_plain = False
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Drop values (any shape) and scale the rest in training mode; in evaluation mode return them as they are."""
+        """Drop values (any shape) and scale the others in training mode; return them unchanged in evaluation mode."""
         if self.is_plain or not self.training or not 0 < self.p < 1 or values.device.type != "cpu":
             return super().forward(values)
         drawn = torch.empty(math.ceil(values.numel() / 4), dtype=torch.int64).random_(-(2**63), None)
@@ -35,19 +38,19 @@ class Dropout(nn.Dropout):
 
 
 class Flatten(nn.Module):
-    """Flatten images in the order in which channels_last keeps them: (N, C, H, W) to (N, H * W * C).
+    """Flatten images in channels_last order: (N, C, H, W) to (N, H * W * C).
 
-    PyTorch's own copies them into another order, and hands their gradient down in it, which makes the backward passes
-    of the layers below slow.
+    PyTorch's own Flatten copies images into NCHW order. Their gradient then has that order too, which slows down the
+    backward passes of the layers before it.
     """
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Return a view where ``values`` are in channels_last order."""
+        """Return the flattened values; this is a view if ``values`` are in channels_last order."""
         return values.permute(0, 2, 3, 1).flatten(1)
 
 
 class MeanPool(nn.Module):
-    """Average images over their pixels, (N, C, H, W) to (N, C), without writing out the gradient, as a mean would."""
+    """Average images over their pixels, (N, C, H, W) to (N, C); unlike a mean, it does not write out the gradient."""
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return the mean of each channel."""
@@ -55,17 +58,17 @@ class MeanPool(nn.Module):
 
 
 class MaxPoolReLU(nn.Module):
-    """2x2 max-pool, then ReLU: the values of ReLU, then max-pool, from a quarter of the work.
+    """2x2 max-pool, then ReLU: the same values as ReLU, then max-pool, with a quarter of the ReLU's work.
 
-    PyTorch's own pool writes its places in 64 bits each, and its backward pass zeros first what it fills later: on a
-    CPU the two of them take a third of a bfloat16 training step of the papers' CNN, and a tenth of that here. With
-    ``is_plain`` it is PyTorch's own.
+    PyTorch's own pooling writes 64-bit positions, and its backward pass writes zeros before it fills them in. On a CPU
+    this takes a third of a bfloat16 training step of the papers' CNN; our kernels need a tenth of that time. With
+    ``is_plain`` PyTorch's own pooling is used.
     """
 
     is_plain = False
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to (N, C, H // 2, W // 2)."""
+        """Pool (N, C, H, W) to (N, C, H // 2, W // 2)."""
         is_known = not self.is_plain and images.device.type == "cpu" and images.dtype in _BITS
         if is_known and images.is_contiguous(memory_format=torch.channels_last):
             return _PoolRectified.apply(images)  # type: ignore[no-any-return, no-untyped-call]
@@ -92,7 +95,7 @@ class _PoolRectified(torch.autograd.Function):
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         of_images = torch.empty(context.shape, dtype=gradient.dtype, memory_format=torch.channels_last)
         if context.shape[2] % 2 or context.shape[3] % 2:
-            of_images.zero_()  # the last row or column was not pooled
+            of_images.zero_()  # an odd last row or column is not pooled
         spread(_bits(gradient), context.places, _bits(of_images))
         return of_images
 
@@ -102,11 +105,11 @@ def _bits(images: torch.Tensor) -> np.ndarray:
 
 
 class Convolution(nn.Conv2d):
-    """A 3x3 convolution, padded to keep the size, whose weights' gradient takes half the time on small pictures.
+    """A 3x3 convolution, padded to keep the size, whose weight gradient takes half the time on small images.
 
-    oneDNN's bfloat16 products take rows of 32 pixels, of which a picture 7 wide fills 7. So as many images as fit lie
-    side by side for that gradient, a column of zeros after each. In other precisions, where that is no gain, and with
-    ``is_plain`` it is PyTorch's own.
+    oneDNN's bfloat16 products work on rows of 32 pixels; an image 7 pixels wide fills only 7 of them. For the weight
+    gradient we therefore place as many images as fit side by side, with a column of zeros after each. In other
+    precisions this gains nothing; there, and with ``is_plain``, PyTorch's own convolution is used.
     """
 
     is_plain = False
@@ -115,7 +118,7 @@ class Convolution(nn.Conv2d):
         super().__init__(inputs, outputs, 3, padding=1, bias=bias)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, ``inputs``, H, W) to (N, ``outputs``, H, W)."""
+        """Convolve (N, ``inputs``, H, W) to (N, ``outputs``, H, W)."""
         beside = 32 // (images.shape[3] + 1)
         is_cpu = images.device.type == "cpu" and torch.is_autocast_enabled("cpu")
         is_bfloat16 = is_cpu and torch.get_autocast_dtype("cpu") is torch.bfloat16
@@ -160,7 +163,7 @@ def _side_by_side(images: torch.Tensor, beside: int) -> torch.Tensor:
 
 
 def lay_out(network: nn.Module, *, plain: bool) -> None:
-    """Put a network's weights into the order in which it trains fastest; ``plain`` takes PyTorch's own layers."""
+    """Store a network's weights in its fastest memory order; ``plain`` selects PyTorch's own layers, in NCHW order."""
     for module in network.modules():
         if isinstance(module, (Convolution, Dropout, MaxPoolReLU)):
             module.is_plain = plain

@@ -6,16 +6,16 @@ from torch import nn
 
 from bloodtune.training.models.layers import Convolution, Dropout, Flatten, MaxPoolReLU
 
-# Two poolings take 28 pixels to 7; larger images are averaged to as many, so that the head keeps its size.
+# Two poolings reduce 28 pixels to 7. Larger images are averaged to the same grid, so that the head keeps its size.
 GRID = 7
 
 
 def lightweight(*, channels: int, classes: int, size: int, width: int, dropout: float) -> nn.Sequential:
-    """Five times 3x3 convolution, batch norm and ReLU, max-pool after the second and fifth, then an MLP head.
+    """Build the lightweight CNN: five blocks of 3x3 convolution, batch norm and ReLU, then an MLP head.
 
-    Takes (N, ``channels``, ``size``, ``size``) with ``size`` >= 4, gives logits (N, ``classes``). The paper gives no
-    widths; the MedMNIST tutorial that it follows has ``width`` 16 (16, 16, 64, 64, 64 channels), a 128-128 head and
-    no dropout.
+    Max-pooling follows the second and the fifth block. Input (N, ``channels``, ``size``, ``size``) with ``size`` >= 4,
+    output logits (N, ``classes``). The paper gives no widths. The MedMNIST tutorial that it follows uses ``width`` 16
+    (16, 16, 64, 64, 64 channels), a 128-128 head and no dropout.
     """
     layers: list[nn.Module] = []
     for number, outputs in enumerate((width, width, 4 * width, 4 * width, 4 * width), start=1):

@@ -10,10 +10,10 @@ from bloodtune.training.models.layers import Dropout, Flatten
 def mlnn(
     *, channels: int, classes: int, size: int, hidden_layers: int, hidden_size: int, dropout: float
 ) -> nn.Sequential:
-    """Flatten, then ``hidden_layers`` times linear, ReLU and dropout, then a linear classifier.
+    """Build the MLNN: ``hidden_layers`` blocks of linear layer, ReLU and dropout, then a linear classifier.
 
-    Takes (N, ``channels``, ``size``, ``size``), gives logits (N, ``classes``). Published: 2 layers of
-    1,180 units (the mean of inputs and outputs), dropout 0.2.
+    Input (N, ``channels``, ``size``, ``size``), output logits (N, ``classes``). The paper uses 2 layers of 1,180 units
+    (the mean of the numbers of inputs and outputs) and dropout 0.2.
     """
     inputs = channels * size * size
     layers: list[nn.Module] = [Flatten()]
