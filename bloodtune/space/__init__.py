@@ -1,1 +1,1 @@
-"""What may be tried: hyperparameters, their ranges, and recipes that choose among them."""
+"""The search space: hyperparameters, their ranges, and recipes."""

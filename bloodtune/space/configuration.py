@@ -1,8 +1,9 @@
-"""One configuration: every hyperparameter that decides a training, checked where it is built."""
+"""Configuration: the hyperparameters of one training, with their types, bounds, choices and conditions."""
 
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ CHOICES = {
     "schedule": SCHEDULES,
 }
 
-# field: (the field that decides, the values under which the first one is needed); elsewhere it must stay None.
+# Conditional field: (deciding field, values of it that require the conditional field). For other values it must be None.
 _CONDITIONS = {
     **{name: ("family", families_with(name)) for name in SHAPE_FIELDS},
     "label_smoothing": ("loss", ("label_smoothing",)),
@@ -31,7 +32,7 @@ _CONDITIONS = {
     "nesterov": ("optimizer", ("sgd",)),
 }
 
-# field: (lowest, highest) value allowed, both included; what a recipe searches is narrower.
+# Field: (lowest, highest) allowed value, both included. Recipes search narrower ranges.
 _BOUNDS = {
     "hidden_layers": (1, 8),
     "hidden_size": (8, 8192),
@@ -43,27 +44,27 @@ _BOUNDS = {
     "momentum": (0.0, 0.999),
     "weight_decay": (0.0, 10.0),
     "batch_size": (2, 65536),
-    "shift": (0, 7),  # below the smallest side, of which the pixels are reflected
+    "shift": (0, 7),  # pixels; reflection padding must be smaller than the smallest image, 8 pixels
     "stain": (0.0, 0.5),
     "cutout": (0, 16),
     "ema": (0.0, 0.5),
 }
 
-_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """The hyperparameters of one training; a field that does not apply is None.
+    """The hyperparameters of one training. A field that does not apply is None.
 
-    ``hidden_layers`` and ``hidden_size`` (units) shape the MLNN; ``width`` is the number of channels of the
-    first convolution of the other families. ``normalization`` of the pixels is by the channels' mean and standard
-    deviation (``zscore``), or to -1 and 1 as in MedMNIST's examples (``minmax``). ``shift`` and ``cutout`` are
-    pixels, ``stain`` is the standard deviation of the optical-density jitter, ``ema`` the averaging window as a
-    share of the steps taken so far (0 switches each of them off). ``learning_rate`` is the peak of the schedule.
+    ``hidden_layers`` and ``hidden_size`` (units) shape the MLNN. ``width`` is the number of channels of the first
+    convolution of the other families. ``normalization`` scales the pixels: ``zscore`` by the mean and standard
+    deviation of each channel, ``minmax`` to the range -1 to 1 as in MedMNIST's examples. ``learning_rate`` is the
+    peak of the schedule. ``shift`` and ``cutout`` are pixels, ``stain`` is the standard deviation of the
+    optical-density jitter, and ``ema`` is the averaging window as a share of the steps taken so far. The value 0
+    switches each of these four off.
 
     Raises:
-        InputError: a value outside its range or choices, a field missing, or one that does not apply.
+        InputError: a value is outside its range or choices, a required field is missing, or a field is given that
+            does not apply.
     """
 
     family: str
@@ -107,7 +108,11 @@ class Configuration:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Configuration:
-        """Build a configuration from names and values; None means that a field does not apply."""
+        """Build a configuration from names and values; None means that a field does not apply.
+
+        Raises:
+            InputError: a name is unknown, a required field is missing, or a value is not allowed.
+        """
         for name in mapping:
             if name not in FIELD_NAMES:
                 raise InputError(unknown_name("hyperparameter", name, FIELD_NAMES))
@@ -117,44 +122,44 @@ class Configuration:
         return cls(**{name: value for name, value in mapping.items() if value is not None})
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the fields that apply, in their order."""
+        """Return the names and values of the fields that apply, in the order of the fields."""
         return {name: value for name in FIELD_NAMES if (value := getattr(self, name)) is not None}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Configuration:
-        """Return the same one, which cannot change: Tune copies what a trial is made of again and again."""
+        """Return this configuration itself: it is immutable, and Ray Tune deep-copies it several times per trial."""
         return self
 
 
-_TYPES = {field.name: str(field.type) for field in dataclasses.fields(Configuration)}
+_TYPES = {name: typing.get_args(hint) or (hint,) for name, hint in typing.get_type_hints(Configuration).items()}
 _REQUIRED = tuple(f.name for f in dataclasses.fields(Configuration) if f.default is dataclasses.MISSING)
 FIELD_NAMES = tuple(_TYPES)
-INTEGER_FIELDS = frozenset(name for name, annotation in _TYPES.items() if annotation.startswith("int"))
+INTEGER_FIELDS = frozenset(name for name, types in _TYPES.items() if types[0] is int)
 
 
 def check_value(name: str, value: Any) -> None:
-    """Check the value of one hyperparameter by itself.
+    """Check the value of one hyperparameter without regard to the others.
 
     Raises:
-        InputError: ``value`` has another type, or lies outside the range or choices of the field ``name``.
+        InputError: ``value`` has the wrong type, or is outside the range or choices of the field ``name``.
     """
-    expected, _, optional = _TYPES[name].partition(" |")
-    if value is None and optional:
+    expected = _TYPES[name][0]
+    if value is None and type(None) in _TYPES[name]:
         return
-    fits: bool = isinstance(value, _KINDS[expected]) and (expected == "bool" or not isinstance(value, bool))
-    if not fits:
-        raise InputError(f"{name} = {value!r}: expected {expected}, got {type(value).__name__}")
+    accepted = (int, float) if expected is float else expected
+    if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
+        raise InputError(f"{name} = {value!r}: expected {expected.__name__}, got {type(value).__name__}")
     if name == "family":
         check_family(value)
     if name in CHOICES and value not in CHOICES[name]:
         raise InputError(unknown_name(name, value, CHOICES[name]))
     if name in _BOUNDS:
         low, high = _BOUNDS[name]
-        if not low <= value <= high:  # true of NaN
+        if not low <= value <= high:  # also refuses NaN
             raise InputError(f"{name} = {value!r}: allowed from {low} to {high}")
 
 
 def describe(configuration: Configuration) -> str:
-    """Return a configuration in one line, what is switched off left out."""
+    """Return a configuration in one line, without what is switched off and without a constant schedule."""
     words = []
     for name, value in configuration.to_mapping().items():
         if not value or value == "constant":

@@ -1,4 +1,4 @@
-"""One searched hyperparameter: its range or choices, and what a list of them reaches."""
+"""Parameter: one searched hyperparameter with its range or choices, conditions and source."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from bloodtune.space.configuration import FIELD_NAMES, INTEGER_FIELDS, Configura
 class Parameter:
     """One searched hyperparameter: ``choices``, or a range from ``low`` to ``high``, both included.
 
-    ``name`` is the study's name for it and ``field`` the configuration's: two parameters may set one field
-    under different conditions ``when`` (field: allowed values, all of which must hold). ``source`` says where
-    the range comes from.
+    ``name`` is its name in the study, ``field`` is the field of the configuration that it sets. Two parameters may
+    set one field under different conditions. ``when`` maps fields to allowed values; the parameter applies if every
+    field has one of its allowed values. ``source`` is the origin of the range, such as a paper and its table.
+
+    Raises:
+        InputError: the field is unknown, the source is empty, or the range or choices are not allowed for the field.
     """
 
     name: str
@@ -68,15 +71,15 @@ class Parameter:
 
     @property
     def is_integer(self) -> bool:
-        """Whether the range is one of whole numbers."""
+        """Whether the field takes whole numbers only."""
         return self.field in INTEGER_FIELDS
 
     def applies(self, values: Mapping[str, Any]) -> bool:
-        """Return whether the conditions hold for the fields set so far."""
+        """Return whether ``values``, the fields set so far, meet all conditions of this parameter."""
         return all(values.get(field) in allowed for field, allowed in self.when.items())
 
     def admits(self, value: Any) -> bool:
-        """Return whether ``value`` lies in the range or among the choices."""
+        """Return whether ``value`` is in the range (and on the grid of ``step``) or among the choices."""
         if self.choices is not None:
             return value in self.choices
         assert self.low is not None and self.high is not None
@@ -90,10 +93,10 @@ class Parameter:
 
 
 def reach(configuration: Configuration, parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """Return the values, by their parameters' names, with which the space gives a configuration.
+    """Return the value of each parameter, by name, with which the space produces ``configuration``.
 
     Raises:
-        InputError: the space does not reach the configuration; the message names the field.
+        InputError: no values of the parameters produce the configuration; the message names the field.
     """
     values = configuration.to_mapping()
     reached: dict[str, Any] = {}
@@ -112,12 +115,13 @@ def reach(configuration: Configuration, parameters: Sequence[Parameter]) -> dict
 
 
 def combinations(parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
-    """Give the fields of one configuration for each combination of what decides about other fields.
+    """Yield the fields of one configuration per combination of the values that other fields depend on.
 
-    Of the parameters that decide nothing only the last value is taken.
+    A parameter that no other field depends on contributes only its last value. Checking these configurations checks
+    the whole space.
 
     Raises:
-        InputError: two parameters set one field at once.
+        InputError: two parameters set the same field under the same conditions.
     """
     deciding = {"family", "loss", "optimizer", "momentum", "nesterov", *(f for p in parameters for f in p.when)}
     return _combine(tuple(parameters), {}, deciding)

@@ -1,4 +1,4 @@
-"""A recipe: the space, the sampler, ASHA's numbers and the configurations to try first."""
+"""Recipe: the search space, the sampler, ASHA's rungs and the configurations to try first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ SAMPLERS = ("tpe", "random", "enqueued")
 
 @dataclass(frozen=True)
 class Asha:
-    """Asynchronous successive halving (Li et al. 2020): ``max_epochs`` is R, ``first_rung`` r, the factor eta."""
+    """The numbers of ASHA, asynchronous successive halving (Li et al. 2020).
+
+    ``max_epochs`` is the paper's R, ``first_rung`` its r and ``reduction_factor`` its eta.
+
+    Raises:
+        InputError: a number is not a whole number of its range, or ``first_rung`` is above ``max_epochs``.
+    """
 
     max_epochs: int
     first_rung: int
@@ -35,7 +41,7 @@ class Asha:
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """The epochs at which a trial may be stopped; empty where ``first_rung`` is the last epoch."""
+        """The epochs at which a trial may be stopped; empty if ``first_rung`` is the last epoch."""
         rungs, epoch = [], self.first_rung
         while epoch < self.max_epochs:
             rungs.append(epoch)
@@ -43,14 +49,14 @@ class Asha:
         return tuple(rungs)
 
     def with_max_epochs(self, max_epochs: int) -> Asha:
-        """Return the same for another last epoch; where no trial was stopped, none will be."""
+        """Return these numbers with another last epoch. Without rungs before, there are none afterwards."""
         first_rung = min(self.first_rung, max_epochs) if self.rungs else max_epochs
         return Asha(max_epochs, first_rung, self.reduction_factor)
 
 
 @dataclass(frozen=True)
 class Enqueued:
-    """A configuration that is tried before anything is sampled; ``epochs`` are the paper's, where it gives them."""
+    """A configuration to try before any is sampled. ``epochs`` is the paper's number of epochs, None if not given."""
 
     label: str
     source: str
@@ -60,9 +66,9 @@ class Enqueued:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to search: the space, the sampler, ASHA's numbers and the configurations to try first.
+    """A search space with the sampler, ASHA's numbers and the configurations to try first.
 
-    ``text`` is the recipe as used, in TOML, with all that it extends and enqueues written out.
+    ``text`` is the recipe in TOML, with everything that it extends and enqueues written out.
     """
 
     description: str
@@ -74,7 +80,7 @@ class Recipe:
     text: str
 
     def expected_epochs(self, budget: int) -> int:
-        """Epochs of ``budget`` trials if ASHA kept just one in ``reduction_factor`` at each rung."""
+        """Return the epochs that ``budget`` trials need if one in ``reduction_factor`` is promoted at each rung."""
         total, alive, last = 0.0, float(budget), 0
         for rung in (*self.asha.rungs, self.asha.max_epochs):
             total += alive * (rung - last)
@@ -83,7 +89,7 @@ class Recipe:
 
 
 def enqueue_first(recipe: Recipe, entries: Sequence[Enqueued]) -> Recipe:
-    """Return the recipe with more configurations ahead of those that it enqueues."""
+    """Return a recipe that tries ``entries`` before the configurations that ``recipe`` enqueues."""
     content = tomllib.loads(recipe.text)
     tables = [{"label": e.label, "source": e.source, **e.configuration.to_mapping()} for e in entries]
     content["configuration"] = [*tables, *content.get("configuration", [])]
@@ -91,5 +97,5 @@ def enqueue_first(recipe: Recipe, entries: Sequence[Enqueued]) -> Recipe:
 
 
 def is_whole(value: Any, low: int) -> bool:
-    """Tell whether a value is a whole number of at least ``low``."""
+    """Return whether a value is a whole number of at least ``low``."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= low

@@ -1,4 +1,4 @@
-"""Recipe files: TOML with `extends` and `enqueue`, every field checked."""
+"""Recipe files: TOML with `extends` and `enqueue`, read and checked field by field."""
 
 from __future__ import annotations
 
@@ -26,26 +26,30 @@ def load_recipe(asked: str, *, max_epochs: int | None = None) -> Recipe:
 
     Args:
         asked: a path such as ``search/default.toml``, or a name such as ``mlnn``.
-        max_epochs: takes the place of the recipe's own; a first rung above it, or at the last epoch, moves to it.
+        max_epochs: replaces the recipe's own value. A first rung above it, or at the recipe's last epoch, moves to it.
 
     Raises:
-        InputError: the file is missing or malformed, or a field of it is unknown or out of range; the message
-            names the file and the field.
+        InputError: the file is missing or malformed, or a field is unknown or out of range. The message names the
+            file and the field.
     """
     file = _find(asked)
     return _parse(_read(file), file, max_epochs)
 
 
 def load_enqueued(file: Path) -> tuple[Enqueued, ...]:
-    """Read the configurations of a file such as ``search/papers.toml``."""
+    """Read the configurations of a file such as ``search/papers.toml``.
+
+    Raises:
+        InputError: the file is missing or malformed, or a configuration is not allowed.
+    """
     return _parse_enqueued(_read_toml(file), file)
 
 
 def _find(asked: str) -> Path:
     for candidate in (Path(asked), BOOK / asked.removeprefix("search/"), BOOK / f"{asked}.toml"):
-        if os.path.isfile(candidate):  # pathlib's raises for a name too long
+        if os.path.isfile(candidate):  # Path.is_file raises if a name is too long
             return candidate
-    names = sorted({file.stem for file in BOOK.glob("*.toml")} - {"papers"})  # papers.toml is for `enqueue` alone
+    names = sorted({file.stem for file in BOOK.glob("*.toml")} - {"papers"})  # not a recipe: others enqueue it
     raise InputError(f"no recipe {asked!r}: give a path, or one of {', '.join(names) or '(none found)'}")
 
 
@@ -59,7 +63,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 
 def _read(file: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
-    # Gives one dictionary with what the file extends and enqueues written out.
+    # Returns one dictionary, in which everything that the file extends and enqueues is written out.
     content = _read_toml(file)
     if (name := content.pop("extends", None)) is not None:
         base = _beside(file, name)
@@ -84,7 +88,7 @@ def _beside(file: Path, name: Any) -> Path:
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    # Tables are merged but for a parameter's own, which is replaced as a whole.
+    # [space], [sampler] and [asha] are merged key by key. A parameter's table is replaced as a whole.
     merged = dict(base)
     for key, value in changes.items():
         if key in ("space", "sampler", "asha") and isinstance(merged.get(key), dict) and isinstance(value, dict):
