@@ -1,5 +1,6 @@
 """Networks of a user's own: how their functions are called, and errors that name the function in one line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 from bloodtune.space.configuration import Configuration
+from bloodtune.space.parameter import combinations
+from bloodtune.space.recipe_file import load_recipe
 from bloodtune.training.models import build_network, check_own_families
 from bloodtune.training.models.own import source_digest, sources_to_send
 from engine_fixtures import make_configuration
@@ -110,3 +113,20 @@ def test_modules_that_are_not_installed_are_sent_to_other_hosts(
     monkeypatch.syspath_prepend(tmp_path)
     families = ["cnn", "torch.nn:Sequential", "sent_networks:a", "sent_networks:b", "sent_package.nets:c", "gone:d"]
     assert sources_to_send(families) == [str(tmp_path / "sent_networks.py"), str(tmp_path / "sent_package")]
+
+
+def test_the_network_of_the_docs_can_be_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "networks.md").read_text(encoding="utf-8")
+    for kind, name in (("python", "cell_nets.py"), ("toml", "cells.toml")):
+        first = re.search(rf"```{kind}\n(.*?)```", page, re.DOTALL)
+        assert first and first[1].startswith(f"# {name}\n")
+        (tmp_path / name).write_text(first[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = load_recipe(str(tmp_path / "cells.toml"))
+    for values in combinations(recipe.parameters):
+        check_own_families([Configuration.from_mapping(values)], **DATA)
+    counts = []
+    for width in (8, 64):
+        network = build(Configuration.from_mapping({**values, "width": width}))
+        counts.append(f"{sum(parameter.numel() for parameter in network.parameters()):,}")
+    assert f"{' to '.join(counts)} parameters" in recipe.parameters[1].source
