@@ -23,8 +23,8 @@ HEAD = """\
 # Layout
 
 Every module, with the first line of its docstring. `python tests/architecture/test_layout.py` writes this page and the
-shorter list in the README, and a test compares both with the code. Packages of `bloodtune/` import in one direction only
-([design.md](design.md)).
+shorter list in the README, and a test compares both with the code. Packages of `bloodtune/` import in one direction
+only ([design.md](design.md)).
 
 """
 
