@@ -17,7 +17,7 @@ from bloodtune.data.dataset import load_dataset
 
 # %% [markdown]
 # ## Search
-# Three lines to a result. Every argument is one of the command line's; Ctrl-C stops and keeps everything, and
+# Every argument is a flag of the command line. Ctrl-C stops and keeps everything, and
 # `run_search(resume=run.name)` goes on.
 
 # %%
@@ -27,7 +27,7 @@ print(best)
 
 # %% [markdown]
 # ## Look
-# A run directory is read with pandas: a row a trial, a row an epoch.
+# A run directory is read with pandas: one row per trial and one row per epoch.
 
 # %%
 run = load_run("latest")
