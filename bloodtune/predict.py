@@ -1,4 +1,7 @@
-"""The command line that counts cells: photographs in, classes and the differential count out."""
+"""The command `predict`: photographs in, classes and the differential count out.
+
+torch and the modules that use it are imported inside functions, so that `--help` and bad input are answered at once.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from bloodtune.inference.writers import CsvFile, HtmlFile, JsonFile, Screen
 if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
 
-SYNTHETIC_MODEL = "this model was trained on SYNTHETIC data: what it says of real cells means nothing"
+SYNTHETIC_MODEL = "this model was trained on SYNTHETIC data: its predictions of real cells mean nothing"
 _PREVIEW = 96  # pixels
 
 
@@ -33,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Count the cells in photographs, or export the model.
 
     Returns:
-        0, 1 if no image could be read or a file could not be written, 2 for input that cannot be used, 130 after
+        0 on success, 1 if no image could be read or a file could not be written, 2 for unusable input, 130 after
         Ctrl-C.
     """
     arguments = _parser().parse_args(argv)
@@ -51,19 +54,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def load_predictor(folder: str, threshold: float | None = None, program: str = "predict") -> Predictor:
-    """Load a model for a command line.
+    """Load a model for a command line, with a warning on stderr if it was trained on synthetic data.
 
     Raises:
-        InputError: there is none in ``folder``, or it cannot be used.
+        InputError: ``folder`` holds no model, or the model cannot be used.
     """
-    from bloodtune.inference.predictor import Predictor  # with torch, for which --help need not wait
+    from bloodtune.inference.predictor import Predictor
 
-    # Files too large to read are refused by their number of pixels; Pillow's own warning comes earlier and is longer.
+    # read_tile refuses files that are too large, with a shorter message than Pillow's warning.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     try:
         predictor = Predictor.load(folder, threshold)
     except InputError as error:
-        raise InputError(f"{error}; `make summarize` writes models, --model says where one is") from None
+        raise InputError(f"{error}; `make summarize` writes models, --model DIR selects one") from None
     if predictor.synthetic:
         _say(SYNTHETIC_MODEL, program)
     return predictor
@@ -71,11 +74,11 @@ def load_predictor(folder: str, threshold: float | None = None, program: str = "
 
 def _predict(arguments: argparse.Namespace) -> int:
     if not arguments.paths:
-        raise InputError("no photograph, folder or .npz file given; --help tells more")
+        raise InputError("no photograph, folder or .npz file given; see --help")
     asked = {CsvFile: arguments.csv, JsonFile: arguments.json, HtmlFile: arguments.html}
     files = {kind: _check_file(Path(file)) for kind, file in asked.items() if file is not None}
     if len({file.resolve() for file in files.values()}) < len(files):
-        raise InputError("--csv, --json and --html need files of their own")
+        raise InputError("--csv, --json and --html need different files")
     predictor = load_predictor(arguments.model, arguments.threshold)
     total = sum(1 for _ in predictor.find(arguments.paths))
     tally, console = Tally(predictor.class_names), Console(stderr=True)
@@ -95,7 +98,7 @@ def _predict(arguments: argparse.Namespace) -> int:
                     sheet.add(one)
         for sheet in sheets:
             sheet.finish(tally)
-    screen.finish(tally)  # last: who reads it may close it, as `head` does
+    screen.finish(tally)  # last, because the reader may close the pipe, as `head` does
     for file in files.values():
         _say(f"{file} written")
     return 0 if tally.images else 1
@@ -107,7 +110,9 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.paths:
         raise InputError("--export takes no photographs")
     if arguments.threshold is not None:
-        raise InputError("--threshold cannot be given with --export: the model's card is about its own")
+        raise InputError(
+            "--threshold cannot be given with --export: the model card describes the model's own threshold"
+        )
     out = Path(arguments.out or arguments.model)
     predictor = load_predictor(arguments.model)
     check_writable(out)
@@ -138,22 +143,22 @@ def _parser() -> argparse.ArgumentParser:
         "Research software: not for diagnosis.",
     )
     add = parser.add_argument
-    add("paths", nargs="*", metavar="PATH", help="a photograph, a folder (with those below it), or an .npz file")
+    add("paths", nargs="*", metavar="PATH", help="a photograph, a folder (with its subfolders), or an .npz file")
     add("--model", default=BEST_MODEL, metavar="DIR", help=f"a trained model (default: {BEST_MODEL})")
     add("--crop", type=flags.positive, metavar="N", help="take the middle N x N pixels of each photograph")
     add(
         "--threshold",
         type=flags.share,
         metavar="P",
-        help="list images whose class is less probable as unsure (default: the model's own, set on its validation "
-        "split so that 99 %% of the others were right)",
+        help="list images as unsure if their class is less probable than P (default: the model's own threshold, chosen "
+        "so that 99 %% of the other validation images are correct)",
     )
-    add("--csv", metavar="FILE", help="write a row an image, with the probabilities of all classes")
-    add("--json", metavar="FILE", help="write the same, the count and the model's description")
+    add("--csv", metavar="FILE", help="write one row per image, with the probabilities of all classes")
+    add("--json", metavar="FILE", help="write the same, with the count and the model's description")
     add("--html", metavar="FILE", help="write a page with the count and the pictures, in one file")
-    add("--workers", type=flags.positive, metavar="N", help="threads (default: one a core)")
-    add("--export", choices=["onnx"], help="write the model for other programs, with a card that describes it")
-    add("--out", metavar="DIR", help="where --export writes (default: beside the model)")
+    add("--workers", type=flags.positive, metavar="N", help="threads (default: one per core)")
+    add("--export", choices=["onnx"], help="write the model for other programs, with a model card")
+    add("--out", metavar="DIR", help="folder for --export (default: the model's folder)")
     return parser
 
 

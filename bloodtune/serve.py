@@ -1,4 +1,7 @@
-"""A page on this machine for who has photographs and no command line: drop them, see the count, correct it."""
+"""The command `serve`: a local web page to drop photographs, see the count and correct it.
+
+Flask, waitress and torch are imported inside functions, so that `--help` and bad input are answered at once.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
 
 HOST, PORT = "127.0.0.1", 8350
-UPLOAD_BYTES = 32 * 2**20  # of one request; the page sends photographs in several
+UPLOAD_BYTES = 32 * 2**20  # per request; the page splits photographs over several requests
 
 _PREVIEW = 128  # pixels
 
@@ -31,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve the page until Ctrl-C.
 
     Returns:
-        0, or 2 for input that cannot be used.
+        0 on success, 2 for unusable input.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -49,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def create_app(predictor: Predictor) -> Flask:
-    """Return the page as a WSGI application; it keeps no photograph."""
+    """Return the page as a WSGI application; it stores no photograph."""
     from flask import Flask, abort, request
     from werkzeug.exceptions import HTTPException
 
@@ -59,12 +62,12 @@ def create_app(predictor: Predictor) -> Flask:
     app.config.update(MAX_CONTENT_LENGTH=UPLOAD_BYTES, MAX_FORM_PARTS=1000)
 
     @app.before_request
-    def refuse_strangers() -> None:
-        # A page elsewhere may name this machine (DNS rebinding), or post to it: it cannot set a header of its own.
+    def refuse_other_sites() -> None:
+        # Another site may resolve to this machine (DNS rebinding) or post to it, but cannot set a custom header.
         if request.host.partition(":")[0] not in (HOST, "localhost"):
             abort(403, f"this page is only for http://{HOST}")
         if request.method == "POST" and "X-Bloodtune" not in request.headers:
-            abort(403, "only the page itself may ask")
+            abort(403, "only the page itself may send this request")
 
     @app.get("/")
     def page() -> tuple[str, dict[str, str]]:
@@ -91,11 +94,11 @@ def create_app(predictor: Predictor) -> Flask:
     def count() -> list[list[Any]]:
         counts = request.get_json()
         if not isinstance(counts, dict) or not all(type(n) is int and n >= 0 for n in counts.values()):
-            abort(400, "the count of each class, by its name")
+            abort(400, "the body must be an object of class names and counts, whole numbers from 0")
         return [[row.label, row.images, *row.cells(), row.unit] for row in differential(counts, predictor.class_names)]
 
     @app.errorhandler(HTTPException)
-    def tell(error: HTTPException) -> tuple[dict[str, str], int]:
+    def as_json(error: HTTPException) -> tuple[dict[str, str], int]:
         too_large = f"more than {UPLOAD_BYTES // 2**20} MB at once"
         return {"error": too_large if error.code == 413 else str(error.description)}, error.code or 500
 
@@ -110,20 +113,25 @@ def _bind(app: Flask, port: int) -> Any:
             app, host=HOST, port=port, threads=4, ident=None, max_request_body_size=UPLOAD_BYTES
         )
     except OSError as error:
-        raise InputError(f"port {port} cannot be used: {error.strerror}; --port N takes another") from None
+        raise InputError(f"port {port} cannot be used: {error.strerror}; --port N selects another") from None
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = flags.OneLineParser(
         prog="python -m bloodtune.serve",
-        description="Open a page on this machine, and for it alone, that counts cells: drop photographs, see\n"
-        "the count and each class, correct what is wrong, download the table. No photograph\n"
-        "leaves the machine or is kept. Research software: not for diagnosis.",
+        description="Open a page that counts cells, on this machine only: drop photographs, see the count and\n"
+        "each class, correct mistakes, download the table. No photograph leaves the machine or\n"
+        "is stored. Research software: not for diagnosis.",
     )
     add = parser.add_argument
     add("--model", default=BEST_MODEL, metavar="DIR", help=f"a trained model (default: {BEST_MODEL})")
-    add("--threshold", type=flags.share, metavar="P", help="below it a prediction is unsure (default: the model's own)")
-    add("--port", type=flags.port, default=PORT, metavar="N", help=f"of this machine (default: {PORT})")
+    add(
+        "--threshold",
+        type=flags.share,
+        metavar="P",
+        help="predictions below P are unsure (default: the model's own threshold)",
+    )
+    add("--port", type=flags.port, default=PORT, metavar="N", help=f"port of this machine (default: {PORT})")
     return parser
 
 

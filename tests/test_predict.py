@@ -65,8 +65,8 @@ def test_of_many_images_the_screen_shows_the_first_and_the_unsure(
 ) -> None:
     monkeypatch.setattr(writers, "SCREEN_IMAGES", 2)
     _, out, _ = run(smears, "--threshold", "1")
-    assert "the first 2 of 7; --csv or --json FILE has all" in out
-    assert "Not sure (below 1.00): look at these yourself" in out
+    assert "the first 2 of 7; --csv FILE or --json FILE lists all" in out
+    assert "Not sure (below 1.00): check these yourself" in out
 
 
 def test_the_files_say_the_same(run: Run, smears: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run: Run, smears: Path, tmp_path:
         ([smears, "--csv", tmp_path / "none" / "a.csv"], "there is no folder"),
         ([smears, "--export", "onnx"], "--export takes no photographs"),
         (["--export", "onnx", "--threshold", "0.3"], "--threshold cannot be given with --export"),
-        ([smears, "--csv", tmp_path / "o.txt", "--json", tmp_path / "o.txt"], "need files of their own"),
+        ([smears, "--csv", tmp_path / "o.txt", "--json", tmp_path / "o.txt"], "need different files"),
         ([smears, "--export", "pickle"], "invalid choice"),
     ]
     for arguments, expected in cases:

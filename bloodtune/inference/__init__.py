@@ -1,1 +1,1 @@
-"""A trained model in use: photographs in, classes and the differential count out."""
+"""Inference: photographs in, classes and the differential count out."""

@@ -1,4 +1,4 @@
-"""A trained network with all that its use needs: configuration, preprocessing and class names, on disk and back."""
+"""A trained network with its configuration and class names; saved as safetensors and JSON."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ WEIGHTS, CARD = "model.safetensors", "model.json"
 
 @dataclass(frozen=True)
 class Classifier:
-    """``network`` takes pixels of 0 to 255, ``size`` square in ``channels``; normalization is its first layer.
+    """A trained network with everything that predictions need.
 
-    A network that was trained with dihedral augmentation is asked for all eight views, one that was trained with
-    shifts too for those of the picture moved by a pixel as well, and the mean counts. ``precision`` is that of its
-    training, in which it predicts too.
+    ``network`` takes pixels of 0 to 255, ``size`` x ``size`` in ``channels``; normalization is its first layer. A
+    prediction is the mean over the views of ``prediction_views``: 1, 8 with dihedral augmentation, 24 if shifts were
+    used as well. ``precision`` is the precision of training and of prediction.
     """
 
     network: nn.Module
@@ -41,15 +41,15 @@ class Classifier:
 
     @property
     def views(self) -> int:
-        """Number of views of an image over which a prediction is the mean."""
+        """The number of views per image over which a prediction is averaged."""
         placeholder = torch.zeros(1, self.channels, self.size, self.size)
         return len(prediction_views(placeholder, self.configuration))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return class probabilities, float32 (N, K), of images uint8 (N, H, W, C).
+        """Return class probabilities, float32 (N, K), of images, uint8 (N, H, W, C).
 
         Raises:
-            InputError: the images have another size or other channels than those trained on.
+            InputError: the images differ from the training images in size, channels or number type.
         """
         expected = (self.size, self.size, self.channels)
         if images.dtype != np.uint8 or images.shape[1:] != expected:
@@ -57,12 +57,12 @@ class Classifier:
             raise InputError(f"images {images.dtype} {images.shape}: this model takes {allowed}")
         device = next(self.network.parameters()).device
         pixels = torch.from_numpy(np.array(images)).to(device)
-        # A GPU's model on a CPU predicts in float32.
+        # A model trained on a GPU predicts in float32 on a CPU that lacks its precision.
         numerics = Numerics(self.precision) if self.precision in supported_precisions(device.type) else FLOAT32
         return predict(self.network, pixels, self.configuration, numerics=numerics).cpu().numpy()
 
     def save(self, folder: Path, **card: Any) -> None:
-        """Write ``model.safetensors`` and, last, ``model.json`` with what else is to be said of the model."""
+        """Write ``model.safetensors``, then ``model.json`` with the further entries ``card``."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         (folder / WEIGHTS).write_bytes(save(weights))
@@ -79,10 +79,10 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Classifier:
-        """Read a saved classifier; nothing in it is executed.
+        """Read a saved classifier; no code in its files is executed.
 
         Raises:
-            InputError: there is none in ``folder``, or its weights do not fit its configuration.
+            InputError: ``folder`` holds no model, or the weights do not fit the configuration.
         """
         try:
             card = json.loads((folder / CARD).read_text(encoding="utf-8"))

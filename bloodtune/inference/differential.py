@@ -1,4 +1,7 @@
-"""What a model says of images, and the differential count of it, as a laboratory reads one."""
+"""Predictions, their tally, and the differential count as laboratories report it.
+
+scipy is imported inside the function that needs it: it takes half a second, and `--help` does without.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 
 BEST_MODEL = "results/latest/models/best"
 
-# In the order of a laboratory's report. Erythroblasts are counted per 100 of these, platelets apart.
+# In the order of a laboratory report. Erythroblasts are counted per 100 leukocytes, platelets separately.
 LEUKOCYTES = ("neutrophil", "immature granulocyte", "eosinophil", "basophil", "lymphocyte", "monocyte")
 ERYTHROBLAST, PLATELET = "erythroblast", "platelet"
 
@@ -19,10 +22,15 @@ OF_LEUKOCYTES, PER_100, APART, OF_IMAGES = "% of leukocytes", "per 100 leukocyte
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says of an image: ``probabilities`` float32 (K,), in the order of the model's class names.
+    """The prediction of one image.
 
-    ``sure`` tells whether the most probable class is at least as probable as the model's threshold; ``picture`` is a
-    JPEG file of the part that was looked at, where it was asked for.
+    Attributes:
+        source: name of the file, or of the row of an array.
+        label: the most probable class.
+        second: the second most probable class.
+        probabilities: float32 (K,), in the order of the model's class names.
+        sure: whether the probability of ``label`` reaches the model's threshold.
+        picture: the part of the photograph that was classified, as a JPEG file; empty unless requested.
     """
 
     source: str
@@ -34,18 +42,18 @@ class Prediction:
 
     @property
     def probability(self) -> float:
-        """That of the most probable class."""
+        """The probability of the most probable class."""
         return float(self.probabilities.max())
 
     @property
     def second_probability(self) -> float:
-        """That of the class after it."""
+        """The probability of the second most probable class."""
         return float(np.partition(self.probabilities, -2)[-2])
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that is no photograph, or not one that can be predicted, and why."""
+    """A file that could not be predicted, with the reason."""
 
     source: str
     reason: str
@@ -53,7 +61,7 @@ class Unreadable:
 
 @dataclass
 class Tally:
-    """The images counted so far: by class, of them the unsure ones by class, and the files that could not be read."""
+    """Running counts: images per class, unsure images per class, and unreadable files."""
 
     class_names: tuple[str, ...]
     counts: Counter[str] = field(default_factory=Counter)
@@ -61,7 +69,7 @@ class Tally:
     unreadable: int = 0
 
     def add(self, one: Prediction | Unreadable) -> None:
-        """Count an image."""
+        """Count one image or one unreadable file."""
         if isinstance(one, Unreadable):
             self.unreadable += 1
             return
@@ -70,7 +78,7 @@ class Tally:
 
     @property
     def images(self) -> int:
-        """Number of images counted."""
+        """The number of images counted."""
         return self.counts.total()
 
     def rows(self) -> list[Row]:
@@ -78,7 +86,7 @@ class Tally:
         return differential(self.counts, self.class_names)
 
     def summary(self, threshold: float) -> str:
-        """Return in a sentence how much was counted and how much of it is unsure or could not be read."""
+        """Return one line with the numbers of images counted, unsure images and unreadable files."""
         unsure = f"{self.unsure.total():,} of them unsure (below {threshold:.2f})"
         counted = f"{_number(self.images, 'image')} counted, {unsure}"
         return f"{counted}; {_number(self.unreadable, 'file')} could not be read" if self.unreadable else counted
@@ -86,9 +94,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class Row:
-    """One class of a count: its images, and what they come to in ``unit``, with a 95 % interval.
+    """One row of a count: a class, its number of images, and its share with a 95 % interval, in ``unit``.
 
-    ``value``, ``low`` and ``high`` are None where there is nothing to relate the count to.
+    ``value``, ``low`` and ``high`` are None where the unit has no share or its denominator is zero.
     """
 
     label: str
@@ -99,14 +107,15 @@ class Row:
     high: float | None = None
 
     def cells(self) -> tuple[str, str]:
-        """Return value and interval as tables show them."""
+        """Return value and interval as text for tables; both are empty without a value."""
         return ("", "") if self.value is None else (f"{self.value:.1f}", f"{self.low:.1f}–{self.high:.1f}")
 
 
 def differential(counts: Mapping[str, int], class_names: Sequence[str]) -> list[Row]:
-    """Return the rows of a differential count; of classes that are not blood cells the per cent of all images.
+    """Return the rows of a differential count; for other classes than blood cells, the shares of all images.
 
-    Intervals are Wilson's (1927) for a share; that per 100 leukocytes is the same one of the share of both, as odds.
+    Shares have Wilson's interval (1927). The interval per 100 leukocytes is Wilson's interval for the erythroblasts'
+    share of erythroblasts and leukocytes, converted to odds.
     """
     if not is_blood(class_names):
         total = sum(counts.get(name, 0) for name in class_names)
@@ -118,13 +127,13 @@ def differential(counts: Mapping[str, int], class_names: Sequence[str]) -> list[
 
 
 def is_blood(class_names: Sequence[str]) -> bool:
-    """Tell whether these are the classes of a differential count, in any order."""
+    """Return whether these are the eight classes of a differential count, in any order."""
     return set(class_names) == {*LEUKOCYTES, ERYTHROBLAST, PLATELET}
 
 
 def wilson(successes: int, total: int) -> tuple[float, float]:
-    """Return the bounds of Wilson's 95 % interval of a share, on [0, 1]; ``total`` is above 0."""
-    from scipy.stats import binomtest  # half a second, and only a count needs it
+    """Return the bounds of Wilson's 95 % interval for ``successes / total``, 0 to 1; ``total`` is above 0."""
+    from scipy.stats import binomtest
 
     interval = binomtest(successes, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)

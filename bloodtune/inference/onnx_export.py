@@ -1,4 +1,7 @@
-"""A trained model for other programs: ONNX with its preprocessing, and a card that says what it is."""
+"""ONNX export of a trained model, with its preprocessing and a model card.
+
+The packages of the extra ``onnx`` are optional, so they are imported inside the functions that need them.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +25,24 @@ from bloodtune.inference.templates import render
 
 MODEL, MODEL_CARD = "model.onnx", "MODEL_CARD.md"
 
-# Largest difference between a probability of the exported model and of our own.
+# Largest allowed difference between a probability of the exported model and of ours.
 TOLERANCE = 1e-3
 
 
 def export_onnx(predictor: Predictor, folder: Path) -> tuple[Path, Path]:
     """Write ``model.onnx`` and ``MODEL_CARD.md`` into ``folder``; return their paths.
 
-    The model takes ``images``, uint8 (N, H, W, C), any N, and gives ``probabilities``, float32 (N, K): normalization
-    and the mean over the dihedral group are part of it. Class names and threshold are in its metadata.
+    The model's input is ``images``, uint8 (N, H, W, C) with any N; its output is ``probabilities``, float32 (N, K).
+    Normalization and the mean over the dihedral group are part of it. Its metadata hold class names and threshold.
 
     Raises:
         InputError: the packages of the extra ``onnx`` are not installed.
-        RuntimeError: the exported model does not say what ours does.
+        RuntimeError: the exported model's probabilities differ from ours.
     """
     try:
         import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  # torch's exporter needs it, and says so in a traceback
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401  # torch's exporter needs it, but its error is a traceback
     except ImportError as error:
         raise InputError(f"{error}: pip install -c constraints.txt -e '.[onnx]'") from None
     card = model_card(predictor)
@@ -58,11 +61,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> tuple[Path, Path]:
     model = program.model_proto
     onnx.helper.set_model_props(model, _metadata(predictor))
     content = model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"images": images})
-    difference = float(np.abs(found - predictor.network.predict(images)).max())
-    if difference > TOLERANCE:
-        raise RuntimeError(f"the exported model's probabilities differ from ours by {difference:.2g}")
+    _check_probabilities(content, predictor, images)
     folder.mkdir(parents=True, exist_ok=True)
     replace(folder / MODEL, content)
     replace(folder / MODEL_CARD, card.encode())
@@ -73,12 +72,22 @@ def model_card(predictor: Predictor) -> str:
     """Return the card as Markdown: data, scores, intended use, limits (Mitchell et al., 2019).
 
     Raises:
-        InputError: the model does not say what it is.
+        InputError: the model's ``model.json`` lacks an entry that the card needs.
     """
     try:
         return render("model_card.md.j2", predictor=predictor, card=predictor.card, version=__version__)
     except (UndefinedError, TypeError, ValueError) as error:
-        raise InputError(f"{CARD} does not say enough for a card: {error}") from None
+        raise InputError(f"{CARD} lacks an entry that the model card needs: {error}") from None
+
+
+def _check_probabilities(content: bytes, predictor: Predictor, images: np.ndarray) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"images": images})
+    difference = float(np.abs(found - predictor.network.predict(images)).max())
+    if difference > TOLERANCE:
+        raise RuntimeError(f"the exported model's probabilities differ from ours by {difference:.2g}")
 
 
 def _metadata(predictor: Predictor) -> dict[str, str]:
@@ -99,5 +108,5 @@ def _random_images(predictor: Predictor, count: int) -> np.ndarray:
 @contextlib.contextmanager
 def _quiet() -> Any:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # of torch's own deprecations
+        warnings.simplefilter("ignore")  # torch deprecates its own functions
         yield

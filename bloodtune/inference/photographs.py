@@ -1,4 +1,4 @@
-"""Photographs of cells, found and made into the tiles that a classifier knows, as MedMNIST made its own."""
+"""Photographs of cells: found in folders, cropped and scaled to tiles as MedMNIST does."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from bloodtune.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-MOST_PIXELS = 64_000_000  # of a photograph: 192 MB in colour
+MOST_PIXELS = 64_000_000  # per photograph; 192 MB in colour
 
-# Of the smear crops of Acevedo et al. (2020), 360 x 363 pixels but for a few, MedMNIST took the middle.
+# MedMNIST uses the middle 200 pixels of the smear crops of Acevedo et al. (2020), most of which have 360 x 363 pixels.
 _CROP = 200
 _SMEAR_CROP = range(340, 381)
 
@@ -27,12 +27,12 @@ _ORIENTATION = 0x0112  # the EXIF tag
 
 
 def find_photographs(paths: Sequence[Path]) -> Iterator[Path]:
-    """Give the files among ``paths``, and the photographs in and below the folders, by name.
+    """Yield the files among ``paths``, and the photographs in and below the folders, sorted by name.
 
-    In a folder a photograph is what has the suffix of one and is not hidden; a file that is named is always given.
+    In a folder, files with another suffix and hidden files are skipped. A file that is named itself is always yielded.
 
     Raises:
-        InputError: there is nothing at a path, or no photograph in a folder.
+        InputError: a path does not exist, or a folder contains no photograph.
     """
     for path in paths:
         if not os.path.exists(path):
@@ -58,21 +58,21 @@ def _refuse(error: OSError) -> None:
 def read_tile(
     source: Path | IO[bytes], *, size: int, channels: int, crop: int | None = None, preview: int = 0
 ) -> tuple[np.ndarray, bytes]:
-    """Read a photograph; return the tile of it, and a larger picture of the same part for people.
+    """Read a photograph; return its tile for the network and a larger picture of the same part to look at.
 
     Args:
-        source: a JPEG, PNG, TIFF (its first picture counts) or BMP file.
+        source: a JPEG, PNG, TIFF (its first page) or BMP file.
         size: the tile's side in pixels.
-        channels: those of the tile, 3 for colour, 1 for grey.
-        crop: side of the square to cut out of the photograph's middle, in its pixels. Where it is None, a picture of
-            the tile's size is the tile, and of a smear crop of about 360 x 363 pixels the middle 200 are taken.
-        preview: largest side of the picture for people, in pixels; 0 for none.
+        channels: channels of the tile, 3 for colour, 1 for grey.
+        crop: side of the square to cut from the middle of the photograph, in pixels. If it is None, a photograph of
+            the tile's size is used whole, and a smear crop of about 360 x 363 pixels is cut to the middle 200.
+        preview: largest side of the picture to look at, in pixels; 0 for no picture.
 
     Returns:
-        The tile, uint8 (``size``, ``size``, ``channels``), and the picture as a JPEG file (empty if there is none).
+        The tile, uint8 (``size``, ``size``, ``channels``), and the picture as a JPEG file (empty without one).
 
     Raises:
-        InputError: it is no photograph, is damaged or too large, or has a size for which ``crop`` must say what to do.
+        InputError: the file is not a photograph, is damaged or too large, or has a size that needs ``crop``.
     """
     image = _load(source)
     part = _plain(image.crop(_box(*image.size, size, crop)), channels)
@@ -98,7 +98,7 @@ def _load(source: Path | IO[bytes]) -> Image.Image:
         raise InputError(f"too large; allowed: up to {MOST_PIXELS // 10**6} million pixels") from None
     except UnidentifiedImageError:
         raise InputError("not a JPEG, PNG, TIFF or BMP picture") from None
-    except Exception as error:  # what Pillow's readers raise at damaged files is of many types
+    except Exception as error:  # Pillow raises many types of errors for damaged files
         reason = (getattr(error, "strerror", None) or " ".join(str(error).split())) or type(error).__name__
         raise InputError(f"cannot be read: {reason}") from None
 
@@ -115,7 +115,7 @@ def _box(width: int, height: int, size: int, crop: int | None) -> tuple[int, int
         crop = _CROP
     if crop > min(width, height):
         raise InputError(f"{width} x {height} pixels: no square of {crop} x {crop} can be cut out of it")
-    # Rounded as torchvision does, half to even; it decides a pixel of 363.
+    # Half to even, as torchvision rounds: for 363 pixels this decides where the crop starts.
     left, top = round((width - crop) / 2), round((height - crop) / 2)
     return (left, top, left + crop, top + crop)
 
@@ -137,8 +137,8 @@ def _plain(image: Image.Image, channels: int) -> Image.Image:
 
 def _tile(part: Image.Image, size: int) -> np.ndarray:
     if part.size != (size, size):
-        # MedMNIST's recipe, with the JPEG file that its source images went through once more. Pillow's library is not
-        # the one used then (IJG 9): pixels differ by 1.4 grey levels on average.
+        # As MedMNIST made its tiles, JPEG compression included. Pillow uses another JPEG library than MedMNIST did
+        # (IJG 9), so pixels differ by 1.4 grey levels on average.
         small = part.resize((size, size), Image.Resampling.BILINEAR)
         part = Image.open(io.BytesIO(_jpeg(small, _JPEG_QUALITY)))
     return np.asarray(part).reshape(size, size, -1)

@@ -1,4 +1,4 @@
-"""A trained classifier put to use: photographs in, classes and their probabilities out, several at a time."""
+"""Prediction of photographs in parallel threads, with a confidence threshold."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ from bloodtune.inference.photographs import find_photographs, read_tile, tile_pi
 from bloodtune.training.augmentation import dihedral_views
 from bloodtune.training.models.layers import lay_out
 
-# Photographs that a thread reads before it predicts them: enough for the network's full speed, little to hold.
+# Photographs per batch of a thread: enough for the network's full speed, few enough to keep memory small.
 _CHUNK = 64
 
 
 class Deployment(nn.Module):
-    """A classifier as it is used: uint8 images (N, H, W, C) to probabilities, float32 (N, K).
+    """A classifier prepared for use: uint8 images (N, H, W, C) to probabilities, float32 (N, K).
 
-    They are the mean over the eight views of the dihedral group, in float32 whatever the processor, so that every
-    machine says the same; batch norms are folded into the convolutions before them. (The scores of a summary average
-    over more views where the network was trained with shifts, which is slower than it is better.)
+    Probabilities are the mean over the eight views of the dihedral group. They are computed in float32 on every
+    processor, so that all machines give the same result. Batch norms are folded into the convolutions before them.
+
+    The scores of a summary average over 24 views if the network was trained with shifts. That gains too little for
+    three times the work here.
     """
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         network = copy.deepcopy(classifier.network).cpu().eval()
         _fold_norms(network)
-        lay_out(network, plain=True)  # our pooling holds Python's lock, and cannot be exported
+        lay_out(network, plain=True)  # our pooling blocks other threads and cannot be exported to ONNX
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -52,14 +54,14 @@ class Deployment(nn.Module):
         return torch.stack([self.network(view).softmax(1) for view in views]).mean(0)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the probabilities of any number of images."""
+        """Return the probabilities of any number of images, in batches."""
         with torch.inference_mode():
             chunks = torch.split(torch.from_numpy(np.array(images)), _CHUNK)
             return torch.cat([self(chunk) for chunk in chunks]).numpy()
 
 
 class Image(NamedTuple):
-    """What is to be predicted: its name, and its file or its pixels, uint8 (H, W, C)."""
+    """An image to predict: its name, and its file or its pixels, uint8 (H, W, C)."""
 
     name: str
     place: Path | IO[bytes] | np.ndarray
@@ -67,9 +69,10 @@ class Image(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A trained model, loaded: ``card`` is all that its ``model.json`` says.
+    """A loaded model with its confidence threshold; ``card`` is the content of its ``model.json``.
 
-    At or above ``threshold`` a prediction is sure: on the validation split 99 % of those were right.
+    A prediction is sure if its probability is at least ``threshold``. The threshold is chosen so that 99 % of the sure
+    predictions on the validation split are correct.
     """
 
     network: Deployment
@@ -81,10 +84,10 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: Path | str, threshold: float | None = None) -> Predictor:
-        """Read a model that a summary wrote; nothing in it is executed.
+        """Read a model that a summary wrote; no code in its files is executed.
 
         Raises:
-            InputError: there is none in ``folder``, it is damaged, or it has no threshold and none was given.
+            InputError: ``folder`` holds no model, the model is damaged, or neither it nor the caller gives a threshold.
         """
         folder = Path(folder)
         classifier = Classifier.load(folder)
@@ -101,21 +104,21 @@ class Predictor:
 
     @property
     def synthetic(self) -> bool:
-        """Tell whether the model was trained on a stand-in, so that what it says of real cells means nothing."""
+        """Whether the model was trained on synthetic images; its predictions of real cells mean nothing then."""
         return bool(self.card["data"].get("synthetic"))
 
     @property
     def blood(self) -> bool:
-        """Tell whether it knows the classes of a differential count."""
+        """Whether the model's classes are those of a differential count."""
         return is_blood(self.class_names)
 
     def predict(
         self, images: Iterable[Image], *, crop: int | None = None, preview: int = 0, workers: int | None = None
     ) -> Iterator[Prediction | Unreadable]:
-        """Predict images, such as those that ``find`` gives, in their order; a few hundred are held at a time.
+        """Yield the predictions of images, such as those of ``find``, in order; a few hundred are in memory at a time.
 
-        ``crop`` and ``preview`` are as in ``photographs.read_tile``; ``workers`` is the number of threads (default:
-        one a core).
+        ``crop`` and ``preview`` are those of ``photographs.read_tile``; ``workers`` is the number of threads (default:
+        one per core).
         """
         workers = workers or len(os.sched_getaffinity(0))
         rest, waiting = iter(images), deque[Future[list[Prediction | Unreadable]]]()
@@ -131,11 +134,11 @@ class Predictor:
                 pool.shutdown(cancel_futures=True)
 
     def find(self, paths: Iterable[Path | str]) -> Iterator[Image]:
-        """Give the images that ``paths`` lead to: photographs, those in folders, and those in ``.npz`` files.
+        """Yield the images at ``paths``: photographs, photographs in folders, and images in ``.npz`` files.
 
         Raises:
-            InputError: there is nothing at a path, a folder has no photograph, or an ``.npz`` file no images for this
-                model.
+            InputError: a path does not exist, a folder contains no photograph, or an ``.npz`` file contains no images
+                for this model.
         """
         for path in map(Path, paths):
             if path.suffix.lower() == ".npz" and os.path.isfile(path):
@@ -180,10 +183,10 @@ def classify(
     crop: int | None = None,
     threshold: float | None = None,
 ) -> list[Prediction | Unreadable]:
-    """Predict photographs with the model in a folder; the arguments are those of ``Predictor``.
+    """Predict photographs, folders or ``.npz`` files with the model in a folder; the options are as in ``Predictor``.
 
     Raises:
-        InputError: there is no model, or a path leads to no photograph.
+        InputError: there is no usable model, or a path contains no photograph.
     """
     chosen = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     predictor = Predictor.load(model, threshold)
@@ -191,7 +194,7 @@ def classify(
 
 
 def _name(file: Path) -> str:
-    return os.fsencode(file).decode(errors="backslashreplace")  # a name need not be text
+    return os.fsencode(file).decode(errors="backslashreplace")  # a file name may be invalid UTF-8
 
 
 def _fold_norms(network: nn.Module) -> None:

@@ -1,4 +1,7 @@
-"""What a count is written to: the screen, a CSV file, a JSON file, a page with the pictures."""
+"""Writers of a count: screen tables, CSV, JSON, and an HTML page with pictures.
+
+jinja2 is imported inside the function that renders the page, so that the commands start without it.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ from bloodtune.inference.differential import OF_LEUKOCYTES, Prediction, Tally, U
 if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
 
-# The screen and the page show as many images of a kind, one by one; the CSV and the JSON file have all.
+# At most this many images of a kind are listed on the screen and on the page; CSV and JSON files list all.
 SCREEN_IMAGES, PAGE_IMAGES = 20, 120
 
 FOR_RESEARCH = "For research, not for diagnosis."
 
 
 class Screen:
-    """Tables on the standard output: the images, those that the model is not sure of, and the count."""
+    """Tables on standard output: the first images, the unsure images, and the count."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._threshold = predictor.threshold
@@ -37,7 +40,7 @@ class Screen:
         self._unreadable: list[Unreadable] = []
 
     def add(self, one: Prediction | Unreadable) -> None:
-        """Keep what is shown at the end."""
+        """Keep an image for the tables if there is room."""
         if isinstance(one, Unreadable):
             self._unreadable += [one] if len(self._unreadable) < SCREEN_IMAGES else []
             return
@@ -47,7 +50,7 @@ class Screen:
     def finish(self, tally: Tally) -> None:
         """Print the tables."""
         console = Console()
-        unsure = f"Not sure (below {self._threshold:.2f}): look at these yourself"
+        unsure = f"Not sure (below {self._threshold:.2f}): check these yourself"
         if self._images:
             _print_images(console, "Images", self._images, tally.images)
         if self._unsure and tally.images > len(self._images):
@@ -60,7 +63,7 @@ class Screen:
 
 
 class _File:
-    """A file that appears whole at the end, or not at all."""
+    """A file that is written under a temporary name and renamed when it is complete."""
 
     def __init__(self, file: Path, predictor: Predictor) -> None:
         self._file = file
@@ -80,7 +83,7 @@ class _File:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._stream.close()  # which writes the rest, if there is room
+            self._stream.close()  # flushes, which fails on a full disk
         except OSError:
             self._temporary.unlink()
             raise
@@ -90,20 +93,20 @@ class _File:
             self._temporary.unlink()
 
     def begin(self) -> None:
-        """Write what comes before the first image."""
+        """Write the part before the first image."""
 
 
 class CsvFile(_File):
-    """A row an image: file, class, its probability, the second choice, whether it is sure, and all probabilities."""
+    """A CSV file, one row per image: class, probability, second choice, whether it is sure, all probabilities."""
 
     def begin(self) -> None:
-        """Write the head of the table."""
+        """Write the header."""
         self._writer = csv.writer(self._stream, lineterminator="\n")
         names = self._predictor.class_names
         self._writer.writerow(["file", "class", "probability", "second", "second_probability", "sure", "error", *names])
 
     def add(self, one: Prediction | Unreadable) -> None:
-        """Write a row."""
+        """Write the row of an image."""
         if isinstance(one, Unreadable):
             blank = [""] * len(self._predictor.class_names)
             self._writer.writerow([one.source, *[""] * 5, one.reason, *blank])
@@ -113,11 +116,11 @@ class CsvFile(_File):
         self._writer.writerow([one.source, one.label, *shown, *numbers])
 
     def finish(self, tally: Tally) -> None:
-        """Add nothing: the count is not a row an image."""
+        """Write nothing: the file has one row per image and no count."""
 
 
 class JsonFile(_File):
-    """One object: the model, the images, the count."""
+    """A JSON file, one object: the model, the images, the count."""
 
     def begin(self) -> None:
         """Write the model and open the list of images."""
@@ -138,16 +141,16 @@ class JsonFile(_File):
 
 
 class HtmlFile(_File):
-    """A page in one file: the count, the images that the model is not sure of, and the first ones of each class."""
+    """An HTML page in one file: the count, the unsure images, and the first images of each class."""
 
     def begin(self) -> None:
-        """Prepare for the pictures."""
+        """Prepare the lists of pictures; the page itself is written at the end."""
         self._unsure: list[dict[str, Any]] = []
         self._by_class: dict[str, list[dict[str, Any]]] = {name: [] for name in self._predictor.class_names}
         self._unreadable: list[Unreadable] = []
 
     def add(self, one: Prediction | Unreadable) -> None:
-        """Keep the picture of an image, if there is room for it."""
+        """Keep the picture of an image for the page if there is room."""
         if isinstance(one, Unreadable):
             self._unreadable += [one] if len(self._unreadable) < PAGE_IMAGES else []
             return
@@ -174,7 +177,7 @@ class HtmlFile(_File):
 
 
 def as_mapping(one: Prediction | Unreadable, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """Return what is said of an image as JSON has it."""
+    """Return the prediction of an image as a JSON object."""
     if isinstance(one, Unreadable):
         return {"file": one.source, "error": one.reason}
     return {
@@ -189,7 +192,7 @@ def as_mapping(one: Prediction | Unreadable, class_names: tuple[str, ...]) -> di
 
 
 def with_picture(one: Prediction, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the same with the picture, a JPEG file in base64, for a page."""
+    """Return ``as_mapping`` with the picture, a JPEG file in base64."""
     return as_mapping(one, class_names) | {"picture": base64.b64encode(one.picture).decode()}
 
 
@@ -206,7 +209,7 @@ def _print_images(console: Console, title: str, images: list[Prediction], total:
         table.add_row(*(Text(cell) for cell in (*shown, *second)), style="" if one.sure else "yellow")
     console.print(table)
     if total > len(images):
-        console.print(f"the first {len(images)} of {total:,}; --csv or --json FILE has all\n", style="dim")
+        console.print(f"the first {len(images)} of {total:,}; --csv FILE or --json FILE lists all\n", style="dim")
 
 
 def _count_table(tally: Tally) -> Table:

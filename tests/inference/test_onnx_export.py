@@ -33,7 +33,7 @@ def test_the_exported_model_gives_the_same_probabilities_of_any_number_of_images
 def test_a_model_that_does_not_say_what_it_is_gets_no_card(tmp_path: Path) -> None:
     predictor = Predictor.load(make_model(tmp_path / "best", parameters=None, used_test={"accuracy": 1.0}))
     message = refusal(lambda: export_onnx(predictor, tmp_path / "out"))
-    assert message.startswith("model.json does not say enough for a card: ")
+    assert message.startswith("model.json lacks an entry that the model card needs: ")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""Templates: pages that need nothing from elsewhere, in one style, and the card of a model."""
+"""Jinja templates: self-contained HTML pages in one style, and the model card."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent
 
 
 def render(template: str, folder: Path = FOLDER, **context: Any) -> str:
-    """Return the text made from a template in ``folder``, which may use those of this one."""
+    """Render a template in ``folder``; it may include the templates of this package."""
     environment = Environment(
         loader=FileSystemLoader([folder, FOLDER]),
         autoescape=select_autoescape(["html.j2"]),
