@@ -15,7 +15,7 @@ BEFORE = {"search/": "recipes in TOML: what to search"}
 ANALYSIS = "after a search: retraining, tables, figures, the report"
 AFTER = {
     "benchmarks/": "the programs behind the figures in docs/benchmarks.md",
-    "cluster.yaml, deploy/": "a Ray cluster on AWS, on your own hosts, Kubernetes or Slurm",
+    "deploy/": "and cluster.yaml: a Ray cluster on AWS, on your own hosts, Kubernetes or Slurm",
     "docs/": "pages for users and developers, and example.py",
     "tests/": "one folder per folder above; architecture/ checks imports and this list",
 }
