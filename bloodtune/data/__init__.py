@@ -1,1 +1,1 @@
-"""Image data sets: found, downloaded, checked and loaded."""
+"""Image data sets: lookup, download, checks and loading."""

@@ -1,4 +1,4 @@
-"""The data set of a search: found, audited for copies, and loaded without its test split."""
+"""Data set of a search: lookup, audit for duplicate images, loading without the test split."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a search knows of its data: images of the training and validation split, counts of all three.
+    """The images of the training and validation split, and image counts of all three splits.
 
-    ``title`` is the stem of the file or "synthetic", ``source`` its absolute path or "synthetic", ``md5``
-    that of the file. ``fell_back`` is true where the official file could not be had and nobody named one.
-    ``split_sizes`` and ``class_counts`` (in the order of ``class_names``) have the keys train, val and test.
-    ``audit`` counts exact copies: "train" the images equal to an earlier one of that split, "train_test" the
-    images of the second split that also are in the first.
+    ``title`` is the stem of the file or "synthetic", ``source`` its absolute path or "synthetic", ``md5`` the MD5 of
+    the file. ``fell_back`` is true if no data set was named and the official file was unavailable. ``split_sizes``
+    and ``class_counts`` (in the order of ``class_names``) have the keys train, val and test. ``audit`` counts exact
+    duplicates: "train" counts the images that equal an earlier training image, "train_test" the test images that are
+    also training images.
     """
 
     title: str
@@ -43,7 +43,7 @@ class Dataset:
 
     @property
     def image_bytes(self) -> int:
-        """Size of the images of both splits."""
+        """Size in bytes of the training and validation images."""
         return self.train.images.nbytes + self.val.images.nbytes
 
 
@@ -51,11 +51,11 @@ def load_dataset(asked: str | None = None, *, cluster: bool = False) -> Dataset:
     """Find, check and load a data set (0.8 s for the 17,092 images of BloodMNIST at 28 pixels).
 
     ``asked`` is the path of an ``.npz`` file, a MedMNIST name such as ``bloodmnist_64``, or ``synthetic``.
-    Where it is None, the environment variable ``BLOODTUNE_DATA`` says; else it is the official BloodMNIST
-    file, or the built-in stand-in where that cannot be had. On a cluster nothing stands in unless asked for.
+    If it is None, the environment variable ``BLOODTUNE_DATA`` is used, else the official BloodMNIST file. If that
+    file is unavailable, the built-in synthetic data set is used, but not on a cluster.
 
     Raises:
-        InputError: the name is not known, the file cannot be had, or something in it is not as it must be.
+        InputError: the name is unknown, the file is unavailable, or its content is not allowed.
     """
     variable = os.environ.get(ENVIRONMENT)
     if asked is not None or not variable:
@@ -68,7 +68,7 @@ def load_dataset(asked: str | None = None, *, cluster: bool = False) -> Dataset:
 
 
 def load_test_split(dataset_source: str, md5: str) -> Split:
-    """Load the test split of a finished search; for the analysis alone.
+    """Load the test split of a finished search. Only the analysis may call this.
 
     Raises:
         InputError: the file at ``dataset_source`` is not the one with this MD5, or cannot be read.
@@ -82,7 +82,7 @@ def load_test_split(dataset_source: str, md5: str) -> Split:
 
 
 def _find(asked: str | None, cluster: bool) -> tuple[str, bool]:
-    """Return the source, an absolute path or "synthetic", and whether it is the stand-in nobody asked for."""
+    """Return the source (an absolute path or "synthetic") and whether the synthetic set replaces the official file."""
     if asked is None:
         try:
             return str(medmnist.fetch(medmnist.OFFICIAL)), False
@@ -102,14 +102,14 @@ def _find(asked: str | None, cluster: bool) -> tuple[str, bool]:
 def _path(source: str) -> Path:
     if source != SYNTHETIC:
         return Path(source)
-    # Imported here: it draws images, which a search on real data never needs.
+    # Imported here because only a search on the synthetic data set needs it.
     from bloodtune.data.synthetic import load_standin
 
     return load_standin()
 
 
 def _load(source: str, fell_back: bool) -> Dataset:
-    """Read all three splits, check them against each other, and keep only counts of the test split."""
+    """Read and check all three splits; keep the images of two and only the counts of the test split."""
     path = _path(source)
     md5 = medmnist.file_md5(path)
     kept: dict[str, Split] = {}
@@ -146,7 +146,7 @@ def _digest_images(split: Split) -> list[bytes]:
 
 
 def _audit(digests: dict[str, list[bytes]]) -> dict[str, int]:
-    """Count the copies within each split, then those in the second split of each pair."""
+    """Count duplicates within each split, and images of the second split of each pair that are in the first."""
     distinct = {name: set(digests[name]) for name in SPLITS}
     within = {name: len(digests[name]) - len(distinct[name]) for name in SPLITS}
     across = {

@@ -1,4 +1,4 @@
-"""The published MedMNIST sets: their names and classes, where their files lie, and the verified download."""
+"""Published MedMNIST data sets: names, classes, file locations and verified download."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bloodtune.errors import InputError, unknown_name
 OFFICIAL = "bloodmnist"
 SIZES = (28, 64, 128, 224)
 
-# Seconds without an answer, for connecting (to each address of the host) and for reading. Nothing is retried:
-# the stand-in is better than a long wait.
+# Timeouts in seconds: for connecting (per address of the host) and for reading. There is no retry because the
+# synthetic data set is better than a long wait.
 _TIMEOUT = (10, 20)
 
 
@@ -28,11 +28,11 @@ class UnavailableError(InputError):
 
 @functools.cache
 def medmnist_info() -> dict[str, dict[str, Any]]:
-    """Return ``medmnist.INFO`` without importing the package (13 ms; the import takes 3 s and torch)."""
+    """Return ``medmnist.INFO`` in 13 ms, without the import of medmnist, which takes 3 s and imports torch."""
     spec = importlib.util.find_spec("medmnist")
     assert spec is not None, "medmnist is a dependency of bloodtune"
     assert spec.origin is not None
-    # The file makes ~/.medmnist, or warns that it cannot; a look at names should leave no trace.
+    # Running info.py creates ~/.medmnist or warns that it cannot. We remove the new folder and hide the warning.
     root = Path.home() / ".medmnist"
     existed = os.path.exists(root)
     with warnings.catch_warnings():
@@ -45,16 +45,16 @@ def medmnist_info() -> dict[str, dict[str, Any]]:
 
 
 def published_names() -> tuple[str, ...]:
-    """Return the names of the sets that can be loaded: ``bloodmnist`` (28 pixels), ``bloodmnist_64``, ..."""
+    """Return the names of the supported sets: ``bloodmnist`` (28 pixels), ``bloodmnist_64``, ..."""
     sets = [name for name, entry in medmnist_info().items() if not _unfit(name, entry)]
     return tuple(name if size == SIZES[0] else f"{name}_{size}" for name in sets for size in SIZES)
 
 
 def check_name(name: str) -> str:
-    """Return the name of a published set as ``medmnist`` spells it (small letters, no ``_28``).
+    """Return the name of a published set as ``medmnist`` spells it: lower case, without ``_28``.
 
     Raises:
-        InputError: the set has volumes or several labels an image, or no set has this name.
+        InputError: no set has this name, or the set has 3-D images or several labels per image.
     """
     plain = name.lower().removesuffix("_28")
     if plain in published_names():
@@ -62,19 +62,19 @@ def check_name(name: str) -> str:
     base = plain.partition("_")[0]
     if reason := _unfit(base, medmnist_info().get(base, {})):
         raise InputError(f"data set {name!r} cannot be used: {reason}")
-    # Names of one form only: without a size there are 11 to choose from, with one 33.
+    # Suggest names of the same form: 11 names have no size, 33 have one.
     allowed = [known for known in ("synthetic", *published_names()) if ("_" in known) == ("_" in name)]
     raise InputError(unknown_name("data set", name, allowed) + "; or give the path of an .npz file")
 
 
 def class_names(name: str) -> tuple[str, ...]:
-    """Return the class names of a published set, without what stands in parentheses."""
+    """Return the class names of a published set without their parenthesised details."""
     labels = medmnist_info()[name]["label"]
     return tuple(_short(labels[str(index)]) for index in range(len(labels)))
 
 
 def match_class_names(size: int, channels: int, classes: int, split_sizes: dict[str, int]) -> tuple[str, ...]:
-    """Return the class names of the only published set of this shape, else ``class 0``, ``class 1``, ..."""
+    """Return the class names of the one published set with this shape, else ``class 0``, ``class 1``, ..."""
     wanted = (channels, classes, split_sizes)
     matches = [
         name
@@ -103,14 +103,14 @@ def fetch(name: str) -> Path:
     """Return the verified file of a published set, ``~/.medmnist/<name>.npz``; download it if missing.
 
     Raises:
-        InputError: a file is there, but it is not the published one; it is left as it is.
-        UnavailableError: there is no file and the download failed.
+        InputError: a file exists there but is not the published one. It is not changed.
+        UnavailableError: no file exists there and the download failed.
     """
     path = Path.home() / ".medmnist" / f"{name}.npz"
     base, _, size = name.partition("_")
     entry = medmnist_info()[base]
     md5 = entry[f"MD5_{size}" if size else "MD5"]
-    if not os.path.exists(path):  # pathlib's raises in a folder that cannot be read
+    if not os.path.exists(path):  # Path.exists raises if the folder is unreadable
         _download(entry[f"url_{size}" if size else "url"], md5, path)
     elif (found := file_md5(path)) != md5:
         raise InputError(
@@ -121,7 +121,7 @@ def fetch(name: str) -> Path:
 
 
 def _download(url: str, md5: str, path: Path) -> None:
-    # Imported here: with requests they take 0.2 s, and only a first search needs them.
+    # Imported here because both take 0.2 s and only the first search downloads.
     import pooch
     import requests
 
@@ -132,7 +132,7 @@ def _download(url: str, md5: str, path: Path) -> None:
         pooch.retrieve(url, f"md5:{md5}", fname=path.name, path=path.parent, downloader=downloader)
     except (OSError, ValueError) as error:
         with contextlib.suppress(OSError):
-            path.parent.rmdir()  # pooch made it; where there is another file, it stays
+            path.parent.rmdir()  # created by pooch; rmdir keeps a folder that has files
         reason = str(error).split(". ")[0]
         if isinstance(error, requests.RequestException):  # its text is a paragraph of urllib3's internals
             reason = type(error).__name__
@@ -146,11 +146,11 @@ def _download(url: str, md5: str, path: Path) -> None:
 
 
 def _unfit(name: str, entry: dict[str, Any]) -> str:
-    """Return why a published set cannot be searched; empty where it can."""
+    """Return why a published set cannot be searched, or an empty string if it can."""
     if name.endswith("3d"):
         return "it is a 3-D set, only 2-D images are allowed"
     if "multi-label" in entry.get("task", ""):
-        return "it is a multi-label set, only one label an image is allowed"
+        return "it is a multi-label set, only one label per image is allowed"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""MedMNIST's .npz files: opened, read split by split, and checked."""
+"""MedMNIST .npz files: opening, reading split by split, checks of images and labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPLITS = ("train", "val", "test")
 SMALLEST = 8  # pixels: the CNN halves three times
 
 _ARRAYS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
-# All that np.load raises for files that are not what they seem; the last two come from damaged headers.
+# All exceptions that np.load raises for damaged files; the last two come from damaged headers.
 _DAMAGE = (
     *(OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error),
     *(TypeError, tokenize.TokenError),
@@ -36,7 +36,7 @@ class Split:
 
 
 def load_images(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
-    """Return the arrays of images in an ``.npz`` file, uint8 (N, H, W, C), by name, without regard to labels.
+    """Return the image arrays of an ``.npz`` file by name, each uint8 (N, H, W, C). Labels are ignored.
 
     Raises:
         InputError: the file cannot be read or none of its arrays has a name that ends in ``images``.
@@ -56,7 +56,7 @@ def open_archive(path: Path, needed: Sequence[str] = _ARRAYS) -> Iterator[NpzFil
     """Open an ``.npz`` file and check that it has the arrays ``needed``.
 
     Raises:
-        InputError: it cannot be read, is no such file or lacks one of them.
+        InputError: the file is unreadable, is not an ``.npz`` file, or lacks a needed array.
     """
     try:
         stream = path.open("rb")  # ours to close: np.load leaves a damaged file open
@@ -89,7 +89,7 @@ def _found(archive: NpzFile) -> str:
 
 
 def read_split(archive: NpzFile, name: str, path: Path) -> Split:
-    """Read one split and check what can be checked without the others."""
+    """Read one split and check its images and labels on their own."""
     images = _read_array(archive, f"{name}_images", path)
     labels = _read_array(archive, f"{name}_labels", path)
     _check_images(images, f"{path}: {name}_images")
@@ -97,7 +97,7 @@ def read_split(archive: NpzFile, name: str, path: Path) -> Split:
     if len(images) != len(labels):
         raise InputError(
             f"{path}: {name}_images has {len(images)} images and {name}_labels has {len(labels)} labels; "
-            f"allowed: one label an image"
+            f"allowed: one label per image"
         )
     return Split(_with_channels(images), labels.reshape(-1).astype(np.int64))
 
@@ -148,7 +148,7 @@ def _check_labels(labels: np.ndarray[Any, Any], where: str) -> None:
 
 
 def check_shape(split: Split, train: Split, where: str) -> None:
-    """Check that a split has images of the training split's shape."""
+    """Check that the images of a split have the shape of the training images."""
     if split.images.shape[1:] != train.images.shape[1:]:
         raise InputError(
             f"{where} has images of {split.images.shape[1:]}; allowed: {train.images.shape[1:]}, as in train"

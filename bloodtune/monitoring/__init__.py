@@ -1,1 +1,1 @@
-"""How a search is followed: the live screen, TensorBoard, MLflow, Weights & Biases."""
+"""Monitoring of a search: live screen, TensorBoard, MLflow, Weights & Biases."""

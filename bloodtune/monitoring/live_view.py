@@ -1,4 +1,4 @@
-"""The live screen of a search, drawn from what is known at a moment."""
+"""Live screen and log line of a search: counts, best score, learning curves of running trials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bloodtune.run.records import EpochRecord, TrialRecord
 from bloodtune.space.configuration import Configuration, describe
 
 WIDEST = 110
-_TRIALS = 12  # running ones, of which more would not fit below each other
+_TRIALS = 12  # rows for running trials; more do not fit on a screen
 _LEVELS = "▁▂▃▄▅▆▇█"
 _TRACK = 27  # columns of a learning curve
 _FOOT = 0.3  # macro-F1 at the foot of a learning curve
@@ -24,7 +24,7 @@ _FOOT = 0.3  # macro-F1 at the foot of a learning curve
 
 @dataclass(frozen=True)
 class Running:
-    """A trial under way, with its curve so far."""
+    """A running trial with its learning curve so far."""
 
     trial: int
     label: str
@@ -34,10 +34,11 @@ class Running:
 
 @dataclass(frozen=True)
 class View:
-    """A search at a moment.
+    """A snapshot of a search.
 
-    ``counts`` has the trials by state, ``bests`` the best validation macro-F1 after each finished trial, ``saved`` the
-    epochs that stopped trials were spared, ``needed`` what a trial has to reach at a rung to go on.
+    ``counts`` is the number of trials by state. ``bests`` is the best validation macro-F1 after each finished trial.
+    ``saved`` is the number of epochs that pruning saved. ``needed`` maps rungs to the score that promotes a trial.
+    ``elapsed`` and ``left`` are seconds.
     """
 
     title: str
@@ -63,7 +64,7 @@ class View:
         return sum(number for state, number in self.counts.items() if state != "running")
 
     def line(self) -> str:
-        """Return all that fits into one line of a log."""
+        """Return a summary of the search in one line for a log."""
         parts = [
             f"{self.finished}/{self.budget} trials",
             *(f"{number} {state}" for state, number in self.counts.items() if number),
@@ -128,7 +129,7 @@ class View:
         return f", {self.needed[rung]:.4f} at {rung}" if rung else ""
 
     def _track(self, trial: Running) -> Text:
-        """Draw a learning curve over all epochs, with a line after each rung."""
+        """Draw a learning curve over all epochs, with a vertical line after each rung."""
         columns = min(self.max_epochs, _TRACK)
         scores = {epoch.epoch: epoch.val_macro_f1 for epoch in trial.epochs}
         text = Text()
@@ -147,9 +148,10 @@ class View:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Return scores as a line of at most ``width`` blocks, the last of each group, by the logarithm of their error.
+    """Return scores as at most ``width`` block characters, scaled by the logarithm of the error.
 
-    The foot is the lowest score above 0, the top the highest.
+    With more scores than blocks, a block shows the last score of its group. The lowest block is the lowest score
+    above 0, the highest block the highest score.
     """
     groups = min(len(values), max(width, 1))
     shown = [values[math.ceil((i + 1) * len(values) / groups) - 1] for i in range(groups)]
@@ -158,7 +160,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a duration as minutes and seconds, or hours and minutes; a question mark where it is not known."""
+    """Return a duration as minutes and seconds or as hours and minutes; ``?`` if it is not finite."""
     if not math.isfinite(seconds):
         return "?"
     minutes, rest = divmod(round(seconds), 60)

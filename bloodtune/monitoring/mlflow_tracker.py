@@ -1,4 +1,4 @@
-"""MLflow: a run for the search, with one below it for each trial."""
+"""MLflow tracker: one parent run for the search, one child run per trial."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bloodtune.run.records import FAILED, EpochRecord, Proposal, TrialRecord
 
 
 class MlflowTracker:
-    """A run of MLflow for the search, with one below it for each trial, where MLFLOW_TRACKING_URI says.
+    """Logs a search to MLflow at MLFLOW_TRACKING_URI: one parent run for the search, one child run per trial.
 
-    A resumed search goes on under its old run.
+    A resumed search continues its parent run.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -30,7 +30,7 @@ class MlflowTracker:
         self._trials: dict[int, Any] = {}
 
     def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
-        """Log the epochs of a trial, and its configuration before the first ones."""
+        """Log epochs of a trial, and its configuration with the first of them."""
         from mlflow.entities import Metric, Param
 
         parameters = []
@@ -59,13 +59,13 @@ class MlflowTracker:
             self._client.set_terminated(run.info.run_id, "FAILED" if record.state == FAILED else "FINISHED")
 
     def close(self) -> None:
-        """End the run of the search, and those of trials that were interrupted; they go on when the search does."""
+        """End the run of the search and the runs of interrupted trials. A resumed search continues them."""
         for run in self._trials.values():
             self._client.set_terminated(run.info.run_id, "KILLED")
         self._client.set_terminated(self._search.info.run_id)
 
     def _begun(self, trial: int) -> Any:
-        """Return the run of a trial that was interrupted, if there is one."""
+        """Return the run of an interrupted trial, or None."""
         below = f"tags.`mlflow.parentRunId` = '{self._search.info.run_id}' and tags.`bloodtune.trial` = '{trial}'"
         return next(iter(self._client.search_runs([self._experiment], below)), None)
 

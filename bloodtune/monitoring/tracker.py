@@ -1,4 +1,4 @@
-"""The interface of a tracker: what a search tells those that follow it."""
+"""Tracker interface: the events of a search that TensorBoard, MLflow and Weights & Biases receive."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ EXPERIMENT = "bloodtune"
 
 
 class Tracker(Protocol):
-    """Takes in what happens to trials; epochs come in their order, each once."""
+    """Receives the events of trials. The epochs of a trial arrive in order, each exactly once."""
 
     def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
-        """Take in new epochs of a trial."""
+        """Record new epochs of a trial."""
 
     def finished(self, record: TrialRecord) -> None:
-        """Take in the end of a trial."""
+        """Record the end of a trial."""
 
     def close(self) -> None:
         """End the search."""

@@ -1,4 +1,4 @@
-"""The trackers of a search side by side: TensorBoard always, MLflow and Weights & Biases on request."""
+"""All trackers of a search, one thread each: TensorBoard always, MLflow and Weights & Biases on request."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bloodtune.monitoring.wandb_tracker import WandbTracker, has_wandb_key
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import EpochRecord, Proposal, TrialRecord
 
-_CLOSING_SECONDS = 60.0  # for what a slow server has not taken yet
+_CLOSING_SECONDS = 60.0  # at the end of a search, for events that a slow server has not accepted yet
 
 
 TRACKERS: dict[str, Callable[[RunDirectory], Tracker]] = {"mlflow": MlflowTracker, "wandb": WandbTracker}
 
 
 class Trackers:
-    """Trackers side by side, each in a thread of its own: a slow one delays nothing, one that fails is left out."""
+    """Runs each tracker in its own thread. A slow tracker does not delay the search; a failing tracker is dropped."""
 
     def __init__(self, run: RunDirectory, names: Sequence[str], say: Callable[[str], None]) -> None:
         makers: dict[str, Callable[[RunDirectory], Tracker]] = {"tensorboard": lambda run: EventFiles(run.path)}
@@ -33,15 +33,15 @@ class Trackers:
         self._followers = [_Follower(name, functools.partial(make, run), say) for name, make in makers.items()]
 
     def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
-        """Hand on new epochs of a trial."""
+        """Send new epochs of a trial to all trackers."""
         self._tell(lambda tracker: tracker.epochs(proposal, epochs))
 
     def finished(self, record: TrialRecord) -> None:
-        """Hand on the end of a trial."""
+        """Send the end of a trial to all trackers."""
         self._tell(lambda tracker: tracker.finished(record))
 
     def close(self) -> None:
-        """Wait until all has been taken in, for a minute at most."""
+        """Close all trackers; wait at most one minute for their remaining events."""
         self._tell(lambda tracker: tracker.close())
         self._tell(None)
         end = time.monotonic() + _CLOSING_SECONDS
@@ -56,7 +56,7 @@ class Trackers:
 
 
 class _Follower:
-    """A tracker in a thread; None ends it."""
+    """One tracker in its own thread, which executes queued calls until it gets None."""
 
     def __init__(self, name: str, make: Callable[[], Tracker], say: Callable[[str], None]) -> None:
         self.name = name
@@ -69,16 +69,16 @@ class _Follower:
             tracker = make()
             while (call := self.waiting.get()) is not None:
                 call(tracker)
-        except Exception as error:  # whatever a server or its library raises; the search does not depend on it
+        except Exception as error:  # a server or its library may raise anything; the search goes on
             reason = " ".join(str(error).split())[:200]
             say(f"tracking with {self.name} ended: {type(error).__name__}: {reason}")
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Check that the packages of trackers are installed.
+    """Check that the packages of the named trackers are installed and that Weights & Biases has its key.
 
     Raises:
-        InputError: one is not, or would ask for a key.
+        InputError: a package is missing, or Weights & Biases would prompt for a key.
     """
     for name in names:
         if importlib.util.find_spec(name) is None:

@@ -1,4 +1,4 @@
-"""Weights & Biases: a run for each trial, in the group of its search."""
+"""Weights & Biases tracker: one run per trial, grouped by search."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bloodtune.run.records import FAILED, EpochRecord, Proposal, TrialRecord
 
 
 class WandbTracker:
-    """A run of Weights & Biases for each trial, in a group of the search's name; WANDB_MODE=offline keeps them here."""
+    """Logs one Weights & Biases run per trial, grouped by the search's name. WANDB_MODE=offline keeps runs local."""
 
     def __init__(self, run: RunDirectory) -> None:
         self._name = run.name
         self._trials: dict[int, Any] = {}
 
     def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
-        """Log the epochs of a trial, and its configuration before the first ones."""
+        """Log epochs of a trial, and its configuration with the first of them."""
         import wandb
 
         if proposal.trial not in self._trials:
@@ -48,14 +48,14 @@ class WandbTracker:
             run.finish(exit_code=int(record.state == FAILED))
 
     def close(self) -> None:
-        """End the runs of trials that were interrupted; they go on when the search does."""
+        """End the runs of interrupted trials. A resumed search continues them."""
         for run in self._trials.values():
             run.finish()
 
 
 def has_wandb_key() -> bool:
-    """Tell whether Weights & Biases can be used without asking for a key."""
-    # Without one wandb would ask, under the live screen.
+    """Return whether Weights & Biases works without a prompt for a key."""
+    # Its prompt would be hidden by the live screen.
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun") or os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""

@@ -1,4 +1,4 @@
-"""What a search puts on record: proposals, epochs and trials, as rows and back."""
+"""Records of a search: proposals, epochs and trials, written as rows and parsed back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import itertools
 import json
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -24,7 +25,7 @@ OBJECTIVE: Final = "val_macro_f1"
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch of one training left behind; ``seconds`` is its time, validation included."""
+    """The losses and scores of one epoch of one training. ``seconds`` is its duration, validation included."""
 
     epoch: int
     train_loss: float
@@ -38,9 +39,10 @@ class EpochRecord:
 class TrialRecord:
     """One finished trial: a row of ``trials.csv``.
 
-    ``val_macro_f1`` and ``val_accuracy`` are those of the last epoch and, like the best ones, None where no
-    epoch was finished. ``retries`` counts how often it went on in another process after its own had died, ``label``
-    names a configuration that the recipe enqueued, ``message`` says why a trial failed.
+    ``val_macro_f1`` and ``val_accuracy`` are the scores of the last epoch. They, ``best_val_macro_f1`` and
+    ``best_epoch`` are None if no epoch was finished. ``retries`` counts the times that the trial was continued in
+    another process after its process died. ``label`` is the name of an enqueued configuration. ``message`` is the
+    reason why a trial failed or was stopped.
     """
 
     trial: int
@@ -59,24 +61,33 @@ class TrialRecord:
     configuration: Configuration
 
     def to_row(self) -> dict[str, Any]:
-        """Return the row of ``trials.csv``, one ``config.*`` column a hyperparameter."""
+        """Return the row of ``trials.csv``, with one ``config.*`` column per hyperparameter."""
         row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "configuration"}
         config = self.configuration.to_mapping()
         return row | {CONFIG_PREFIX + name: config.get(name) for name in FIELD_NAMES}
 
     @classmethod
     def from_row(cls, row: Mapping[str, str]) -> TrialRecord:
-        """Read a row of ``trials.csv``; an empty cell is None where the field may be."""
+        """Parse a row of ``trials.csv``; an empty cell becomes None if the field may be None."""
         values = {
-            f.name: _parse(str(f.type), row[f.name]) for f in dataclasses.fields(cls) if f.name != "configuration"
+            f.name: _parse(_TRIAL_TYPES[f.name], row[f.name])
+            for f in dataclasses.fields(cls)
+            if f.name != "configuration"
         }
         config = {
-            f.name: _parse(str(f.type), cell)
+            f.name: _parse(_CONFIG_TYPES[f.name], cell)
             for f in dataclasses.fields(Configuration)
             if (cell := row[CONFIG_PREFIX + f.name])
         }
         return cls(**values, configuration=Configuration.from_mapping(config))
 
+
+def _field_types(record: type) -> dict[str, tuple[type, ...]]:
+    # The types of each field: (int, NoneType) for `int | None`.
+    return {name: typing.get_args(hint) or (hint,) for name, hint in typing.get_type_hints(record).items()}
+
+
+_TRIAL_TYPES, _CONFIG_TYPES = _field_types(TrialRecord), _field_types(Configuration)
 
 TRIAL_COLUMNS = (
     *(f.name for f in dataclasses.fields(TrialRecord) if f.name != "configuration"),
@@ -86,7 +97,7 @@ TRIAL_COLUMNS = (
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration as it was proposed; it is on disk before its trial starts."""
+    """A proposed configuration; it is on disk before its trial starts."""
 
     trial: int
     label: str
@@ -99,13 +110,13 @@ class Proposal:
 
     @classmethod
     def from_line(cls, line: str) -> Proposal:
-        """Read a line of ``proposals.jsonl``."""
+        """Parse a line of ``proposals.jsonl``."""
         row = json.loads(line)
         return cls(int(row["trial"]), str(row["label"]), Configuration.from_mapping(row["config"]))
 
 
 def scored(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Return the trials with a score: a failed one has no claim to it, however good it was before."""
+    """Return the trials with a score. A failed trial has none, whatever it reached before it failed."""
     return [record for record in records if record.best_val_macro_f1 is not None and record.state != FAILED]
 
 
@@ -116,17 +127,17 @@ def best_so_far(records: Iterable[TrialRecord]) -> list[float]:
 
 
 def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the trial with the highest validation macro-F1 of any epoch, the first one of equals.
+    """Return the trial with the highest validation macro-F1 of any epoch, the first of equal trials.
 
-    Failed trials do not count, however good they were before.
+    Failed trials do not count.
     """
     return max(scored(records), key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
 
 
 def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
-    """Return the best trials, at most ``count``, of those that reached the highest rung that any of them reached.
+    """Return at most ``count`` trials, best first, among the trials that reached the highest rung of the search.
 
-    The last epoch is the highest of all. Failed trials do not count.
+    A completed trial is above all rungs. Failed trials do not count.
     """
 
     def reached(record: TrialRecord) -> int:
@@ -151,20 +162,17 @@ def to_csv(*rows: Iterable[Any]) -> str:
 
 
 def parse_trial(line: str) -> TrialRecord:
-    """Read a line of ``trials.csv``."""
+    """Parse a line of ``trials.csv``."""
     return TrialRecord.from_row(dict(zip(TRIAL_COLUMNS, next(csv.reader([line])), strict=True)))
 
 
 def parse_epoch(line: str) -> tuple[int, EpochRecord]:
-    """Read a line of ``curves.csv``: the trial's number, and the epoch."""
+    """Parse a line of ``curves.csv``; return the trial's number and the epoch."""
     trial, epoch, *values = line.split(",")
     return int(trial), EpochRecord(int(epoch), *map(float, values))
 
 
-def _parse(annotation: str, cell: str) -> Any:
-    kind, optional = annotation.split(" |")[0], "None" in annotation
-    if cell == "" and optional:
+def _parse(types: tuple[type, ...], cell: str) -> Any:
+    if cell == "" and type(None) in types:
         return None
-    if kind == "bool":
-        return cell == "True"
-    return {"int": int, "float": float, "str": str}[kind](cell)
+    return cell == "True" if types[0] is bool else types[0](cell)
