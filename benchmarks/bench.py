@@ -1,4 +1,4 @@
-"""What the benchmarks share: their flags, and the last line that programs read."""
+"""Shared parts of the benchmarks: flags, and the last output line as JSON."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bloodtune.run.provenance import describe_machine, git_commit
 
 
 def make_parser(description: str, *, quick: str) -> argparse.ArgumentParser:
-    """Return a parser with ``--data`` and ``--quick``, of which ``quick`` says what it leaves."""
+    """Return a parser with ``--data`` and ``--quick``; ``quick`` describes the short version for the help text."""
     parser = OneLineParser(prog="benchmark", description=description)
-    parser.add_argument("--data", help="as of the search")
-    parser.add_argument("--quick", action="store_true", help=f"a short one: {quick}")
+    parser.add_argument("--data", help="data set, as in the search")
+    parser.add_argument("--quick", action="store_true", help=f"short version: {quick}")
     return parser
 
 
 def print_figures(figures: dict[str, Any], dataset: Dataset, resources: dict[str, float]) -> None:
-    """Print the last line: one JSON object with the figures, the data, the code and the machine."""
+    """Print one line: a JSON object with the figures, the data, the commit and the machine."""
     about = {"data": dataset.title, "git_commit": git_commit(), "machine": describe_machine(resources)}
     print(json.dumps(figures | about))

@@ -1,4 +1,4 @@
-"""What one GPU does: images/s of each family, trials side by side, a whole search, and seconds to 94 % accuracy.
+"""Benchmark of one GPU: images/s per family, simultaneous trials, a search, the speedrun.
 
 python benchmarks/gpu.py --data FILE
 """
@@ -37,7 +37,7 @@ BATCH_SIZES = (64, 128, 256, 512)
 
 
 def measure_peaks(numerics: Numerics) -> dict[str, float]:
-    """Return what the GPU reaches at its best: operations/s of a product in our precision, bytes/s of a copy."""
+    """Return the GPU's peaks: operations/s of a matrix product in this precision, bytes/s of a copy."""
     square = torch.randn(2, 8192, 8192, device="cuda").to(numerics.dtype).unbind()
     memory = torch.empty(2, 2**30, dtype=torch.uint8, device="cuda").unbind()
     with numerics.autocast(square[0].device):
@@ -47,7 +47,7 @@ def measure_peaks(numerics: Numerics) -> dict[str, float]:
 
 
 def best_seconds(action: Callable[[], object], rounds: int = 10) -> float:
-    """Return the seconds of the fastest of ``rounds``, the GPU's work included."""
+    """Return the seconds of the fastest of ``rounds`` runs, including the GPU's work."""
     best = float("inf")
     for _ in range(rounds + 3):
         torch.cuda.synchronize()
@@ -59,11 +59,11 @@ def best_seconds(action: Callable[[], object], rounds: int = 10) -> float:
 
 
 def measure_families(splits: DeviceSplits, numerics: Numerics, rounds: int) -> list[dict[str, Any]]:
-    """Return images/s of a training epoch, by family and batch size; the step is recorded and replayed."""
+    """Return images/s of a training epoch with recorded steps, one row per family and batch size."""
     rows = []
     for family, configuration in configurations().items():
         operations = operations_of_image(family, splits)
-        # Each layer's output in 16 bits, written and read once, and its gradient too: the least that there is.
+        # The least possible traffic: each layer's output and its gradient, in 16 bits, written and read once.
         traffic = 4 * 2 * activations(configuration, splits)
         for batch_size in BATCH_SIZES:
             changed = dataclasses.replace(configuration, batch_size=batch_size, learning_rate=1e-4)
@@ -76,8 +76,8 @@ def measure_families(splits: DeviceSplits, numerics: Numerics, rounds: int) -> l
 def measure_training(
     configuration: Configuration, splits: DeviceSplits, numerics: Numerics, rounds: int
 ) -> tuple[float, int]:
-    """Return images/s of the fastest epoch, and the bytes of the GPU's memory that were reserved at most."""
-    torch.cuda.empty_cache()  # of what was measured before
+    """Return images/s of the fastest epoch, and the largest reserved GPU memory in bytes."""
+    torch.cuda.empty_cache()  # free the memory of the previous measurement
     torch.cuda.reset_peak_memory_stats()
     training = Training(configuration, splits, max_epochs=10**6, seed=0, numerics=numerics)
     training.train_epoch()
@@ -86,7 +86,7 @@ def measure_training(
 
 
 def operations_of_image(family: str, splits: DeviceSplits) -> float:
-    """Return the floating-point operations of one image's forward and backward pass."""
+    """Return the floating-point operations of the forward and backward pass of one image."""
     network = make_network(configurations()[family], splits)
     with FlopCounterMode(display=False) as counter:
         network(splits.train_images[:8].permute(0, 3, 1, 2)).sum().backward()
@@ -94,15 +94,15 @@ def operations_of_image(family: str, splits: DeviceSplits) -> float:
 
 
 def measure_packing(dataset: Dataset, numerics: Numerics, most: int) -> dict[int, float]:
-    """Return the images/s of 1, 2, 4 ... trainings side by side, validation included."""
+    """Return the total images/s of 1, 2, 4 ... simultaneous trainings, validation included."""
     with connect(LOCAL, workers=None, image_bytes=dataset.image_bytes) as resources:
         if not resources.get("GPU"):
-            sys.exit("Ray sees no GPU here, torch does")
+            sys.exit("torch finds a GPU here, but Ray does not")
         return dict(measure(dataset, heaviest(load_recipe("default")), most=most, numerics=numerics))
 
 
 def time_search(dataset: Dataset, budget: int, folder: Path) -> dict[str, Any]:
-    """Return the seconds of a whole search process, the trials that it finished and its best score."""
+    """Return the seconds of a whole search process, its numbers of trials and epochs, and its best score."""
     command = [sys.executable, "-m", "bloodtune.search", "--budget", str(budget), "--data", dataset.source]
     started = time.perf_counter()
     done = subprocess.run([*command, "--out", str(folder)], capture_output=True, text=True)
@@ -121,7 +121,7 @@ def time_search(dataset: Dataset, budget: int, folder: Path) -> dict[str, Any]:
 
 
 def time_speedrun(dataset: Dataset, numerics: Numerics, seeds: int, epochs: int) -> dict[str, list[float]]:
-    """Return seconds and test accuracy of each seed; the first one, which sets the GPU up, is left out."""
+    """Return seconds and test accuracy per seed; a first run, which sets up the GPU, is reported separately."""
     test = load_test_split(dataset.source, dataset.md5)
     runs = [speedrun.train_once(dataset, test, epochs, seed, "cuda", numerics) for seed in (1000, *range(seeds))]
     return {
@@ -132,8 +132,8 @@ def time_speedrun(dataset: Dataset, numerics: Numerics, seeds: int, epochs: int)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print tables for people and, as the last line, their figures as JSON; without a GPU, that there is none."""
-    quick = "two epochs a row, two trials on the GPU, a search of 4, two seeds of one epoch"
+    """Print tables and, as the last line, their figures as JSON; without a GPU, print that there is none."""
+    quick = "two epochs per row, two trials on the GPU, a search of 4, two seeds of one epoch"
     arguments = make_parser(__doc__ or "", quick=quick).parse_args(argv)
     dataset = load_dataset(arguments.data)
     if not torch.cuda.is_available():
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{name}: {numerics.precision} ({describe_times(times)})")
     run = time_speedrun(dataset, numerics, seeds, epochs)
     print(f"speedrun, {epochs} epochs, mean of {seeds} seeds: {mean(run['seconds']):.2f} s", end="")
-    print(f", test accuracy {mean(run['test_accuracies']):.4f}; the first one took {run['setup_seconds'][0]:.1f} s\n")
+    print(f", test accuracy {mean(run['test_accuracies']):.4f}; the first run took {run['setup_seconds'][0]:.1f} s\n")
     peaks = measure_peaks(numerics)
     print(
         f"{numerics.precision} product {peaks['operations'] / 1e12:,.0f} TFLOP/s, copy {peaks['bytes'] / 1e12:.2f} TB/s"
@@ -159,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{row['family']:12}{row['batch_size']:6}{row['images_per_second']:12,.0f}", end="")
         print(f"{arithmetic:16.2%}{memory:14.2%}{row['bytes'] / 1e6:8,.0f}")
     packing = measure_packing(dataset, numerics, most)
-    print("\ntrainings side by side   images/s of all (the largest configuration of the default recipe)")
+    print("\nsimultaneous trainings   total images/s (the largest configuration of the default recipe)")
     for count, rate in packing.items():
         print(f"{count:22}{rate:18,.0f}")
     with tempfile.TemporaryDirectory(prefix="bloodtune-gpu-") as folder:
@@ -167,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(
         f"\nsearch of {search['trials']} configurations, {search['epochs']} epochs: {search['seconds']:.1f} s,", end=""
     )
-    print(f" with the measurement that chose {search['gpus_per_trial']:g} GPU a trial; ", end="")
+    print(f" including the measurement that chose {search['gpus_per_trial']:g} GPU per trial; ", end="")
     print(f"best validation macro-F1 {search['best_val_macro_f1']:.4f}")
     figures = {"gpu": name, **numerics.to_mapping(), "step_times": times, "peaks": peaks, "families": rows}
     figures |= {"packing": packing, "search": search, "speedrun": run}

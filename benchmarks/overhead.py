@@ -1,4 +1,4 @@
-"""What the search costs beside the training: trials that do nothing, through the product's own driver and workers.
+"""Overhead of the search: empty trials per second through the real driver and workers.
 
 python benchmarks/overhead.py
 """
@@ -38,13 +38,13 @@ from bloodtune.tuning.trial_queue import TrialQueue
 
 REPORTS = 3
 
-# What the first trial of a process waits for the others to start: Tune would give each new trial to the first process,
-# and take back its request for another one.
+# Seconds that the first trial of a process waits for the other processes. Otherwise Tune gives each new trial to the
+# first process and cancels its requests for the others.
 STARTING = 3.0
 
 
 class EmptyWorker(worker.WarmWorker):
-    """A warm worker whose epochs are empty; the ``seconds`` of one are those since its process last reported."""
+    """A warm worker with empty epochs; their ``seconds`` are the time since the process last reported."""
 
     _epoch = 0
     _reported = 0.0
@@ -66,7 +66,7 @@ class EmptyWorker(worker.WarmWorker):
 
 
 def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folder: Path) -> dict[str, Any]:
-    """Run ``trials`` empty trials; return trials a second, the gap between two trials and the driver's growth."""
+    """Run empty trials; return trials per second, the gaps between trials and the driver's memory per trial."""
     plan = Plan(recipe, trials, seed=0, dataset=dataset, workers=workers, gpus_per_trial=0, time_budget=None)
     with connect(LOCAL, workers=workers, image_bytes=dataset.image_bytes) as resources:
         record = execution.describe_start(plan, resources)
@@ -89,8 +89,8 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
     if code or len(run.trials()) != trials:
         sys.exit(f"only {len(run.trials())} of {trials} empty trials ran")
     curves = run.curves()
-    early = trials // 10  # before, packages are still being imported
-    # The first trial of a process starts it.
+    early = trials // 10  # earlier, packages are still being imported
+    # The first trial of a process also starts the process.
     gaps = curves[(curves.epoch == 1) & (curves.trial >= 2 * workers)].seconds
     return {
         "trials": trials,
@@ -103,16 +103,16 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
 
 
 def resident_bytes() -> int:
-    """Return the resident memory of this process."""
+    """Return the resident memory of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
 def time_suggestions(recipe: Recipe, finished: int, folder: Path, asked: int = 20) -> float:
-    """Return the median seconds of a suggestion after ``finished`` random trials, scored at random, stopped at once."""
+    """Return the median seconds of a suggestion after ``finished`` trials with random scores of one epoch."""
     scores = np.random.default_rng(0).random(finished)
     run = RunDirectory.create(folder, f"after-{finished}", recipe.text, {})
-    # A random sampler is asked first, as TPE would take minutes; then TPE, with the same study.
+    # The random sampler fills the study, because TPE would take minutes. Then TPE suggests from the same study.
     sampler = StudySampler(replace(recipe, sampler="random"), seed=0)
     recorder = RunRecorder(run, recipe, RunRecords())
     queue = TrialQueue(recipe, sampler, budget=finished + asked, recorders=[recorder])
@@ -130,11 +130,11 @@ def time_suggestions(recipe: Recipe, finished: int, folder: Path, asked: int = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a table for people and, as the last line, its figures as JSON."""
+    """Print a table and, as the last line, the figures as JSON."""
     parser = make_parser(__doc__ or "", quick="100 trials, suggestions after 100")
-    parser.add_argument("--workers", type=positive, default=2, help="trials at a time (default: %(default)s)")
-    parser.add_argument("--trials", type=positive, default=2000, help="empty ones (default: %(default)s)")
-    parser.add_argument("--recipe", default="random", help="of the empty trials (default: %(default)s)")
+    parser.add_argument("--workers", type=positive, default=2, help="simultaneous trials (default: %(default)s)")
+    parser.add_argument("--trials", type=positive, default=2000, help="empty trials (default: %(default)s)")
+    parser.add_argument("--recipe", default="random", help="recipe of the empty trials (default: %(default)s)")
     arguments = parser.parse_args(argv)
     trials, counts = (100, [100]) if arguments.quick else (arguments.trials, [100, 1000, 10_000])
     dataset = load_dataset(arguments.data or SYNTHETIC)

@@ -1,7 +1,7 @@
-"""Photographs a second from disk, with the model loaded, and what more of them take in memory.
+"""Prediction benchmark: photographs per second from disk, and memory.
 
 python benchmarks/prediction.py --data FILE                       photographs drawn from the data's validation images
-python benchmarks/prediction.py --data FILE --photographs DIR     those of a folder, again and again
+python benchmarks/prediction.py --data FILE --photographs DIR     the photographs of a folder, in a cycle
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DRAWN = 256
 
 
 def make_predictor(dataset: Dataset) -> Predictor:
-    """Return the residual network of the default recipe, untrained: it computes what a trained one does."""
+    """Return an untrained residual network of the default recipe; it is as fast as a trained one."""
     size, channels = dataset.train.images.shape[2:]
     ones = torch.ones(channels)
     configuration = configurations()["residual"]
@@ -43,14 +43,14 @@ def make_predictor(dataset: Dataset) -> Predictor:
 
 
 def draw_photographs(dataset: Dataset, folder: Path) -> None:
-    """Write smear crops of 360 x 363 pixels; enlarged tiles are smoother than photographs and quicker to read."""
+    """Write smear crops of 360 x 363 pixels: enlarged tiles, smoother than photographs and faster to read."""
     for index, tile in enumerate(dataset.val.images[:DRAWN]):
         image = Image.fromarray(tile.squeeze()).resize((360, 363), Image.Resampling.BICUBIC)
         image.save(folder / f"{index}.jpg", quality=95)
 
 
 def measure(predictor: Predictor, files: Sequence[Path], count: int, workers: int) -> tuple[float, float]:
-    """Predict ``count`` photographs; return how many a second, and the most memory of the process so far in MB."""
+    """Predict ``count`` photographs; return photographs per second and the process's peak memory in MB."""
     started = time.perf_counter()
     images = (Place(str(file), file) for file in itertools.islice(itertools.cycle(files), count))
     found = sum(1 for _ in predictor.predict(images, workers=workers))
@@ -58,7 +58,7 @@ def measure(predictor: Predictor, files: Sequence[Path], count: int, workers: in
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a table for people and, as the last line, its figures as JSON."""
+    """Print a table and, as the last line, the figures as JSON."""
     parser = make_parser(__doc__ or "", quick="64 photographs")
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="a folder of smear crops")
     parser.add_argument("--count", type=positive, default=2048, help="photographs (default: %(default)s)")
@@ -70,11 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.photographs is None:
             draw_photographs(dataset, Path(drawn))
         files = list(find_photographs([arguments.photographs or Path(drawn)]))
-        measure(predictor, files, 64, cores)  # the first ones are slower
+        measure(predictor, files, 64, cores)  # the first photographs are slower
         rows = [(n, threads, *measure(predictor, files, n, threads)) for n, threads in ((count, 1), (count, cores))]
         rows.append((4 * count, cores, *measure(predictor, files, 4 * count, cores)))
     kind = "photographs of a folder" if arguments.photographs else f"photographs drawn from {dataset.title}"
-    print(f"{len(files)} {kind}, again and again; residual network, eight views, float32")
+    print(f"{len(files)} {kind}, in a cycle; residual network, eight views, float32")
     print("photographs  threads  a second  most memory")
     for number, threads, speed, memory in rows:
         print(f"{number:11,}  {threads:7}  {speed:8,.0f}  {memory:8,.0f} MB")

@@ -1,4 +1,4 @@
-"""Do early validation scores rank configurations like late ones? The evidence for the first rung of the recipes.
+"""Rank agreement of early and final validation scores, the evidence for the first rung.
 
 python -m bloodtune.search --recipe benchmarks/rungs.toml --budget 20 --seed 7 --name rungs --data FILE
 python benchmarks/rungs.py runs/rungs
@@ -20,7 +20,7 @@ from bloodtune.run.directory import PROVENANCE, RunDirectory
 from bloodtune.run.records import COMPLETE
 from bloodtune.space.configuration import Configuration
 
-KEPT = 3  # one in three goes on at a rung
+KEPT = 3  # one in three is promoted at a rung
 
 GROUPS: dict[str, Callable[[Configuration], bool]] = {
     "all": lambda configuration: True,
@@ -31,11 +31,11 @@ GROUPS: dict[str, Callable[[Configuration], bool]] = {
 
 
 def rank_agreement(curves: pd.DataFrame, epoch: int) -> dict[str, float]:
-    """Compare the ranks at ``epoch`` with those at the last one; ``curves`` has trials as rows, epochs as columns.
+    """Compare the ranks at ``epoch`` with the final ranks; ``curves`` has trials as rows and epochs as columns.
 
     Returns:
-        ``spearman``, and ``regret``: what the last score of the best trial among the third that is best at
-        ``epoch`` lacks to the best of all, in points of macro-F1.
+        ``spearman``: the rank correlation. ``regret``: by how many points of macro-F1 the best final score falls if
+        only the best third at ``epoch`` is kept.
     """
     early, late = curves[epoch], curves[curves.columns.max()]
     kept = early.nlargest(max(1, len(early) // KEPT)).index
@@ -43,9 +43,9 @@ def rank_agreement(curves: pd.DataFrame, epoch: int) -> dict[str, float]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a table for people and, as the last line, its figures as JSON."""
+    """Print a table and, as the last line, the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="a run whose trials all went to their last epoch")
+    parser.add_argument("run", type=Path, help="a run whose trials were all trained to the last epoch")
     parser.add_argument("--epochs", type=int, nargs="+", default=[1, 2, 3, 4, 6, 9, 18])
     arguments = parser.parse_args(argv)
     try:

@@ -1,4 +1,4 @@
-"""The same fixed list of trials on one worker and on two: how much of the second core the search puts to use.
+"""Scaling of the search: the same trials on one worker and on two.
 
 python benchmarks/scaling.py --data FILE
 """
@@ -20,10 +20,12 @@ EPOCHS = 6
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a table for people and, as the last line, its figures as JSON."""
+    """Print a table and, as the last line, the figures as JSON."""
     parser = make_parser(__doc__ or "", quick="two configurations for one epoch")
-    parser.add_argument("--workers", type=positive, default=2, help="against one (default: %(default)s)")
-    parser.add_argument("--repeats", type=positive, default=1, help="of each, in turn; medians are printed")
+    parser.add_argument(
+        "--workers", type=positive, default=2, help="workers to compare with one (default: %(default)s)"
+    )
+    parser.add_argument("--repeats", type=positive, default=1, help="runs of each, in turns; medians are printed")
     arguments = parser.parse_args(argv)
     configurations, epochs = (2, 1) if arguments.quick else (8, EPOCHS)
     dataset = load_dataset(arguments.data)

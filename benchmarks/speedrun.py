@@ -1,7 +1,7 @@
-"""Seconds of one CPU core from data in memory to 94 % test accuracy, the second paper's result.
+"""Speedrun: seconds on one CPU core to 94 % test accuracy, the second paper's result.
 
-python benchmarks/speedrun.py --data FILE             the time, over seeds
-python benchmarks/speedrun.py --data FILE --choose    how its number of epochs was chosen: on validation
+python benchmarks/speedrun.py --data FILE             mean seconds over seeds; data are in memory at the start
+python benchmarks/speedrun.py --data FILE --choose    scores numbers of epochs on validation, which chose EPOCHS
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.trainer import Training
 from training import configurations, measure_numerics
 
-# The residual network of the default recipe at its smaller width, under settings that suit few epochs: no shift
-# and no dropout, which pay later. Nothing here was chosen on test images.
+# The residual network of the default recipe at its smaller width, with settings for few epochs: no shifts and no
+# dropout, which pay only in longer trainings. No setting was chosen on test images.
 CONFIGURATION = dataclasses.replace(configurations()["residual"], width=16, batch_size=64, shift=0)
 EPOCHS = 6
 TARGET = 0.94
@@ -36,9 +36,9 @@ TARGET = 0.94
 def train_once(
     dataset: Dataset, scored: Split, epochs: int, seed: int, device: str = "cpu", numerics: Numerics = FLOAT32
 ) -> tuple[float, float]:
-    """Train from arrays in memory, predict ``scored``; return the seconds of both and the accuracy.
+    """Train from arrays in memory and predict ``scored``; return the seconds of both and the accuracy.
 
-    The number of epochs is fixed, so nothing is validated on the way.
+    The number of epochs is fixed, so there is no validation during the training.
     """
     started = time.perf_counter()
     splits = DeviceSplits.load(dataset.train, dataset.val, device)
@@ -53,7 +53,7 @@ def train_once(
 def choose_epochs(
     dataset: Dataset, candidates: Iterable[int], seeds: int, numerics: Numerics
 ) -> list[dict[str, float]]:
-    """Return the validation accuracy of each number of epochs, over seeds that the timed runs do not use."""
+    """Return the mean validation accuracy per number of epochs, over seeds that the timed runs do not use."""
     rows = []
     for epochs in candidates:
         found = [train_once(dataset, dataset.val, epochs, 1000 + seed, numerics=numerics) for seed in range(seeds)]
@@ -63,10 +63,10 @@ def choose_epochs(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a table for people and, as the last line, its figures as JSON."""
+    """Print a table and, as the last line, the figures as JSON."""
     parser = make_parser(__doc__ or "", quick="two seeds of one epoch")
     parser.add_argument("--seeds", type=positive, default=5, help="trainings (default: %(default)s)")
-    parser.add_argument("--choose", action="store_true", help="score numbers of epochs on validation, and stop")
+    parser.add_argument("--choose", action="store_true", help="only score numbers of epochs on validation")
     arguments = parser.parse_args(argv)
     use_one_core()
     dataset = load_dataset(arguments.data)

@@ -1,4 +1,4 @@
-"""The usual Ray Tune program against ours: the same eight configurations, epochs and data, whole processes.
+"""Throughput: a usual Ray Tune program and ours on the same trials, timed as whole processes.
 
 python benchmarks/throughput.py --data FILE
 """
@@ -30,7 +30,7 @@ RECIPE = FOLDER / "throughput.toml"
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds of a whole process and, of ours, of the search in it; the last validation macro-F1 of each trial."""
+    """Seconds of a whole process and of its search, and the last validation macro-F1 of each trial."""
 
     seconds: float
     searching: float
@@ -65,10 +65,10 @@ def run_ours(dataset: Dataset, configurations: int, epochs: int, workers: int, f
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a table for people and, as the last line, its figures as JSON."""
+    """Print a table and, as the last line, the figures as JSON."""
     parser = make_parser(__doc__ or "", quick="two configurations for one epoch")
-    parser.add_argument("--workers", type=positive, default=2, help="trials at a time (default: %(default)s)")
-    parser.add_argument("--repeats", type=positive, default=1, help="of each, in turn; medians are printed")
+    parser.add_argument("--workers", type=positive, default=2, help="simultaneous trials (default: %(default)s)")
+    parser.add_argument("--repeats", type=positive, default=1, help="runs of each, in turns; medians are printed")
     arguments = parser.parse_args(argv)
     configurations, epochs = (2, 1) if arguments.quick else (8, 3)
     dataset = load_dataset(arguments.data)

@@ -1,4 +1,4 @@
-"""The training step alone, on one CPU thread: each family against plain PyTorch, and what each choice brings.
+"""Training steps on one CPU thread: our layers against PyTorch, and the gain of each choice.
 
 python benchmarks/training.py --data FILE
 """
@@ -44,7 +44,7 @@ PUBLISHED = {"mlnn": "MLNN config 1", "cnn": "CNN config 1", "lightweight": "lig
 
 @dataclass(frozen=True)
 class Choices:
-    """What the product does to be fast, and what it adds to a step; ``compiled`` it is not."""
+    """The choices that make a training step fast or add work to it; the product does not use ``compiled``."""
 
     precision: str = "float32"
     channels_last: bool = True
@@ -69,14 +69,14 @@ PLAIN = Choices(
 
 
 def configurations() -> dict[str, Configuration]:
-    """Return one configuration a family: the published ones, and a usual one of the residual network."""
+    """Return one configuration per family: the published ones, and a typical one of the residual network."""
     published = {entry.label: entry.configuration for entry in load_enqueued(BOOK / "papers.toml")}
     found = {family: published[label] for family, label in PUBLISHED.items()}
     return found | {"residual": Configuration.from_mapping(RESIDUAL)}
 
 
 def make_network(configuration: Configuration, splits: DeviceSplits) -> nn.Sequential:
-    """Return the network of a configuration, on the device of the splits."""
+    """Build the network of a configuration on the device of the splits."""
     torch.manual_seed(0)
     network = build_network(
         configuration,
@@ -101,7 +101,7 @@ def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choic
         _replace(network, layers.MeanPool, lambda layer: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     if not (choices.own_pooling and choices.pool_before_relu):
         pair = (nn.MaxPool2d(2), nn.ReLU()) if choices.pool_before_relu else (nn.ReLU(), nn.MaxPool2d(2))
-        # What the residual network pools is rectified already.
+        # The residual network pools values that are rectified already.
         layers_of = pair if configuration.family != "residual" else (nn.MaxPool2d(2),)
         _replace(network, layers.MaxPoolReLU, lambda layer: nn.Sequential(*layers_of))
     network.to(memory_format=order)  # type: ignore[call-overload]
@@ -132,7 +132,7 @@ def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choic
 
 
 def best_seconds(steps: Mapping[str, Callable[[], object]], rounds: int, repeats: int = 3) -> dict[str, float]:
-    """Return the seconds of one step of each kind: the fastest of ``rounds``, in which all kinds take turns."""
+    """Return the seconds per step of each kind: the fastest of ``rounds`` in which all kinds take turns."""
     best = dict.fromkeys(steps, float("inf"))
     for step in steps.values():
         step()
@@ -146,7 +146,7 @@ def best_seconds(steps: Mapping[str, Callable[[], object]], rounds: int, repeats
 
 
 def measure_numerics(splits: DeviceSplits) -> tuple[Numerics, StepTimes]:
-    """Return the numerics that a search would choose on this machine, and the step times that decide."""
+    """Return the numerics that a search would choose on this machine, and the step times behind the choice."""
     times = measure_steps(splits, list(configurations().values()))
     return choose_numerics([times], [1]), times
 
@@ -206,11 +206,11 @@ def seed_scores(splits: DeviceSplits, precisions: Sequence[str], seeds: int, epo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print tables for people and, as the last line, their figures as JSON."""
+    """Print tables and, as the last line, their figures as JSON."""
     parser = make_parser(__doc__ or "", quick="two rounds, two seeds of one epoch, nothing compiled")
-    parser.add_argument("--rounds", type=positive, default=15, help="of which the fastest counts")
-    parser.add_argument("--seeds", type=positive, default=5, help="for the comparison of precisions")
-    parser.add_argument("--epochs", type=positive, default=5, help="of each seed")
+    parser.add_argument("--rounds", type=positive, default=15, help="timed rounds; the fastest counts")
+    parser.add_argument("--seeds", type=positive, default=5, help="seeds to compare precisions")
+    parser.add_argument("--epochs", type=positive, default=5, help="epochs per seed")
     arguments = parser.parse_args(argv)
     rounds, seeds, epochs = (2, 2, 1) if arguments.quick else (arguments.rounds, arguments.seeds, arguments.epochs)
     use_one_core()
@@ -219,7 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"one thread, {dataset.title}; images/s of a training step")
     numerics, times = measure_numerics(splits)
     print(f"{describe_chip()}: {numerics.precision} ({describe_times(times)})")
-    print("plain: float32, NCHW, PyTorch's own layers; batches, memory and denormal numbers treated as ours")
+    print("plain: float32, NCHW, PyTorch's own layers; the same batches, memory and denormal settings as ours")
     families = compare_families(splits, numerics, rounds)
     print(f"{'family':12}{'plain':>8}{'ours':>8}{'ratio':>7}{'of the peak':>13}")
     for row in families:
@@ -228,10 +228,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for family in ("cnn", "residual"):
         others = [name for name in times[family] if name not in (PLAIN_LAYERS, numerics.precision)]
         contributions += switch_off(family, splits, numerics, others, rounds, compiled=not arguments.quick)
-    print(f"\n{'family':12}{'variant':32}{'ms a step':>10}{'change':>8}")
+    print(f"\n{'family':12}{'variant':32}{'ms/step':>10}{'change':>8}")
     for row in contributions:
         print(f"{row['family']:12}{row['variant']:32}{row['milliseconds']:10.1f}{row['change']:+8.0%}")
-    # Without those that this chip is too slow in to be timed.
+    # Precisions that are too slow on this chip have no step times and are skipped.
     precisions = seed_scores(splits, [name for name in times["cnn"] if name != PLAIN_LAYERS], seeds, epochs)
     print(f"\nvalidation macro-F1 of the papers' CNN after {epochs} epochs, {seeds} seeds")
     for row in precisions:

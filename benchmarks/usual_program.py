@@ -1,8 +1,8 @@
-"""The usual Ray Tune program, for `throughput.py` to compare with; nothing of bloodtune is used here.
+"""A usual Ray Tune program, the baseline of `throughput.py`; it uses nothing of bloodtune.
 
-Written after the public examples of Ray Tune (a function that trains and reports, a process a trial) and of MedMNIST (a
-Dataset of PIL images with a transform a sample, a DataLoader), in float32 with PyTorch's defaults. torchvision's
-ToTensor and Normalize are written out, as torchvision does not import beside a CPU build of torch.
+It follows the public examples of Ray Tune (a function that trains and reports, one process per trial) and of MedMNIST
+(a Dataset of PIL images with a transform per image, a DataLoader), in float32 with PyTorch's defaults. ToTensor and
+Normalize are written out, because torchvision does not import beside a CPU build of torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class BloodCells(Dataset):
-    """One split of a MedMNIST file, as MedMNIST's own class gives it: a PIL image, transformed, and its label."""
+    """One split of a MedMNIST file; like MedMNIST's own class, an item is a transformed PIL image and its label."""
 
     def __init__(self, file: str, split: str, transform: Callable[[Image.Image], torch.Tensor]) -> None:
         with np.load(file) as arrays:
@@ -39,7 +39,7 @@ class BloodCells(Dataset):
 
 
 def transform(image: Image.Image) -> torch.Tensor:
-    """ToTensor and Normalize(mean=[.5], std=[.5]), as in MedMNIST's example."""
+    """Apply ToTensor and Normalize(mean=[.5], std=[.5]), as in MedMNIST's example."""
     tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
     return tensor.float().div(255).sub_(0.5).div_(0.5)
 
@@ -68,7 +68,7 @@ class Network(nn.Module):
 
 
 def train(config: dict[str, Any]) -> None:
-    """Train and report once an epoch."""
+    """Train, and report once per epoch."""
     config = config["configuration"]
     torch.manual_seed(0)
     batch_size = config["batch_size"]
@@ -98,7 +98,7 @@ def train(config: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run all configurations of a JSON file, one CPU each, and write their last scores to another."""
+    """Run all configurations of a JSON file, one CPU each, and write their last scores to another file."""
     parser = argparse.ArgumentParser()
     parser.add_argument("configurations", type=Path)
     parser.add_argument("scores", type=Path)
