@@ -1,4 +1,4 @@
-"""The sentences that tables, figures and report share: which data, and how its classes are called."""
+"""Names of the data and of the network families, as tables, figures and report write them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FAMILY_NAMES = {
 
 
 def data_sentence(provenance: Mapping[str, Any]) -> str:
-    """Name the data of a run for a caption; the word ``synthetic`` is in it when the data is.
+    """Return the sentence that names the data of a run, with its MD5.
 
-    ``provenance["data"]`` needs ``title``, ``md5`` and ``synthetic``. Official is what has an MD5 of
-    ``medmnist.INFO``.
+    ``provenance["data"]`` needs ``title``, ``md5`` and ``synthetic``. Synthetic data is called synthetic. Data is
+    official if ``medmnist.INFO`` has its MD5.
     """
     data = provenance["data"]
     title, md5 = data["title"], data["md5"]
@@ -29,6 +29,21 @@ def data_sentence(provenance: Mapping[str, Any]) -> str:
     official = official_name(md5)
     kind = f"official {official} file" if official else "rebuilt or user-supplied split"
     return f"Data: {title} ({kind}; MD5 {md5})."
+
+
+def data_mark(provenance: Mapping[str, Any]) -> str:
+    """Return the short mark that a file of a figure or table carries; an empty string for official data.
+
+    The mark is the name of the data with ``synthetic``, ``rebuilt split`` (the classes of BloodMNIST) or
+    ``user-supplied split``.
+    """
+    data = provenance["data"]
+    title = data["title"]
+    if data["synthetic"]:
+        return "Synthetic stand-in for BloodMNIST" if title == "synthetic" else f"{title}, synthetic"
+    if official_name(data["md5"]):
+        return ""
+    return f"{title}, {'rebuilt' if is_blood(data['class_names']) else 'user-supplied'} split"
 
 
 def official_name(md5: str) -> str | None:
@@ -41,5 +56,5 @@ def official_name(md5: str) -> str | None:
 
 
 def is_blood(class_names: Sequence[str]) -> bool:
-    """Tell whether these are the classes of BloodMNIST, in order: only then published values compare."""
+    """Return whether these are the classes of BloodMNIST in their order; published values compare only then."""
     return tuple(class_names) == medmnist.class_names(medmnist.OFFICIAL)

@@ -1,10 +1,9 @@
-"""The models of a summary as others take them: weights, and a card with threshold, data and scores."""
+"""Model folders of a summary: weights, and a card with threshold, data and scores."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +16,25 @@ from bloodtune.inference.classifier import CARD, WEIGHTS, Classifier
 from bloodtune.inference.predictor import Deployment
 from bloodtune.run.provenance import describe_data, git_commit
 from bloodtune.training import metrics
-from bloodtune.tuning.contender import TestedContender
-from scores import Measured
-from selection import Choices
+from summary import Summary
 
 KEPT_ACCURACY = 0.99
 
 
-def write_models(
-    folder: Path,
-    tested: Sequence[TestedContender],
-    measured: Mapping[str, Measured],
-    choices: Choices,
-    dataset: Dataset,
-    test: Split,
-    run: str,
-) -> None:
+def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
     """Write the best model of all into ``folder/best``, and that of each family into a folder of its name.
 
-    Of a configuration it is the seed that is median on validation.
+    The model of a configuration is its seed that is median on validation.
     """
-    by_label = {one.contender.label: one.contender for one in tested}
-    places = {**choices.by_family, "best": choices.best}
+    places = {**summary.choices.by_family, "best": summary.choices.best}
     data = {name: value for name, value in describe_data(dataset).items() if name not in ("source", "fell_back")}
     for label in dict.fromkeys(places.values()):
-        contender = by_label[label]
+        contender = summary.contenders[label]
         source = contender.retrainings[contender.median].model
         card = json.loads((source / CARD).read_text(encoding="utf-8"))
-        card |= {"label": label, "run": run, "git_commit": git_commit(), "data": data}
-        card |= as_used(Classifier.load(source), dataset.val, test)
-        card["test"] = {name: list(interval) for name, interval in measured[label].intervals.items()}
+        card |= {"label": label, "run": summary.search.name, "git_commit": git_commit(), "data": data}
+        card |= as_used(Classifier.load(source), dataset.val, summary.test)
+        card["test"] = {name: list(interval) for name, interval in summary.measured[label].intervals.items()}
         for target in (folder / place for place, chosen in places.items() if chosen == label):
             target.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / WEIGHTS, target / WEIGHTS)

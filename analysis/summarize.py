@@ -17,7 +17,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bloodtune import command_line as flags
 from bloodtune.command_line import leave
 from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
-from bloodtune.data.npz import Split
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable
 from bloodtune.run.directory import LATEST, PROVENANCE, RECIPE, RunDirectory, load_run, point_latest
@@ -26,7 +25,7 @@ from bloodtune.run.records import FAILED, best_record, best_records
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe
 from bloodtune.training.numerics import Numerics, supported_precisions
-from bloodtune.tuning.contender import Contender, TestedContender
+from bloodtune.tuning.contender import Contender
 from bloodtune.tuning.host_timing import HostTimer
 from bloodtune.tuning.plan import fitting_trials
 from bloodtune.tuning.ray_cluster import connect, resolve_address
@@ -38,10 +37,12 @@ from figures.collection import all_figures
 from figures.style import save_figure
 from model_files import write_models
 from published import load_papers
+from report.material import Material
 from report.page import PAGE, write_page
-from report.text import REPORT, Material, write_report
+from report.text import REPORT, compose, write_report
 from scores import measure
 from selection import Choices, best_of, choose
+from summary import SearchRecords, Summary
 from tables.collection import all_tables, write_tables
 
 # The first paper gives no number of epochs; 40 is enough for every one of its networks to stop getting better.
@@ -106,21 +107,22 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
         InputError: the run has no trial with a score, its data is gone or changed, ``folder`` cannot be
             made, or ``control`` is no random search on the same data.
     """
-    known = run.read_json(PROVENANCE).get("data")
+    search = SearchRecords.read(run)
+    known = search.provenance.get("data")
     if not known:
         raise InputError(f"run {run.name} does not say what data it used ({PROVENANCE})")
     dataset = load_dataset(known["source"])
     if dataset.md5 != known["md5"]:
         raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but the search ran on {known['md5']}; restore it")
     recipe = load_recipe(str(run.path / RECIPE))
-    found, published = _found(run, recipe, settings), _published(run, settings)
+    found, published = _found(search, recipe, settings), _published(search, settings)
     if control is not None:
         _check_control(control, known["md5"])
     check_writable(folder)
     with connect(resolve_address(None), workers=settings.workers, image_bytes=dataset.image_bytes) as resources:
         gpus = 1.0 if resources.get("GPU") else 0.0
         fitting = fitting_trials(resources, gpus)
-        numerics = Numerics.from_mapping(run.read_json(PROVENANCE))
+        numerics = Numerics.from_mapping(search.provenance)
         device = "cuda" if gpus else "cpu"
         # A run from before that was recorded, or one of a GPU that is not here.
         if numerics is None or (device == "cpu" and numerics.precision not in supported_precisions(device)):
@@ -136,14 +138,26 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
         test = load_test_split(dataset.source, dataset.md5)
         with _bar("test split") as advance:
             tested = score_test_split(contenders, test.images, workers=workers, advance=advance)
-    _write(folder, run, recipe, dataset, test, tested, choices, control)
+    generator = np.random.default_rng(0)
+    summary = Summary(
+        search=search,
+        control=SearchRecords.read(control) if control else None,
+        rungs=tuple(recipe.asha.rungs),
+        class_names=tuple(dataset.class_names),
+        train=dataset.train,
+        test=test,
+        tested=tuple(tested),
+        measured={one.contender.label: measure(one, test.labels, generator) for one in tested},
+        choices=choices,
+    )
+    _write(summary, dataset, folder, generator)
 
 
-def _published(run: RunDirectory, settings: Settings) -> list[Candidate]:
+def _published(search: SearchRecords, settings: Settings) -> list[Candidate]:
     # As the papers have them; the file has the best convolutional ones first for ASHA's sake.
     order = list(load_papers().results)
     papers = sorted(load_enqueued(BOOK / "papers.toml"), key=lambda entry: order.index(entry.label))
-    searched = {trial.configuration: trial.best_val_macro_f1 for trial in run.trials() if trial.state != FAILED}
+    searched = {trial.configuration: trial.best_val_macro_f1 for trial in search.trials if trial.state != FAILED}
     return [
         Candidate(
             entry.label,
@@ -156,10 +170,10 @@ def _published(run: RunDirectory, settings: Settings) -> list[Candidate]:
     ]
 
 
-def _found(run: RunDirectory, recipe: Recipe, settings: Settings) -> list[Candidate]:
-    trials = run.trials()
+def _found(search: SearchRecords, recipe: Recipe, settings: Settings) -> list[Candidate]:
+    trials = search.trials
     if best_record(trials) is None:
-        raise InputError(f"run {run.name} has no trial with a score yet")
+        raise InputError(f"run {search.name} has no trial with a score yet")
     new = [trial for trial in trials if not is_published(trial.configuration)]
     return [
         Candidate(
@@ -217,30 +231,16 @@ def _freeze(folder: Path, settings: Settings, contenders: Sequence[Contender], c
     (folder / "choices.json").write_text(json.dumps(frozen, indent=2) + "\n")
 
 
-def _write(
-    folder: Path,
-    run: RunDirectory,
-    recipe: Recipe,
-    dataset: Dataset,
-    test: Split,
-    tested: Sequence[TestedContender],
-    choices: Choices,
-    control: RunDirectory | None,
-) -> None:
-    generator = np.random.default_rng(0)
-    measured = {one.contender.label: measure(one, test.labels, generator) for one in tested}
-    names = dataset.class_names
-    tables = all_tables(run, tested, measured, test.labels, names, choices, generator, control)
+def _write(summary: Summary, dataset: Dataset, folder: Path, generator: np.random.Generator) -> None:
+    tables = all_tables(summary, generator)
     write_tables(tables, folder / "tables")
-    figures = all_figures(run, recipe.asha.rungs, tested, measured, dataset.train, test, names, choices, control)
+    figures = all_figures(summary)
     for name, figure in figures.items():
         save_figure(figure, folder / "figures", name)
-    write_models(folder / "models", tested, measured, choices, dataset, test, run.name)
-    captions = {name: figure.caption for name, figure in figures.items()}
-    material = Material(run, tested, measured, names, choices, tables, captions)
-    write_report(material, folder)
-    best = next(one for one in tested if one.contender.label == choices.best)
-    write_page(material, figures, best, test, folder)
+    write_models(folder / "models", summary, dataset)
+    report = compose(Material(summary, tables, figures))
+    write_report(report, folder)
+    write_page(summary, report, folder)
 
 
 def _check_control(control: RunDirectory, md5: str) -> None:

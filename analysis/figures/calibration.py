@@ -1,4 +1,4 @@
-"""Whether a model's probabilities can be believed: the reliability diagram and the expected calibration error."""
+"""Reliability diagram of a model's probabilities, and its expected calibration error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose predicted class has about the same probability: how many, its mean, and the share that is right."""
+    """Images of similar confidence: their number, mean confidence, accuracy and its interval."""
 
     images: int
     confidence: float
@@ -49,8 +49,8 @@ def calibration_error(bins: list[Bin]) -> float:
     return sum(one.images * abs(one.accuracy - one.confidence) for one in bins) / images
 
 
-def calibration_figure(title: str, labels: np.ndarray, probabilities: np.ndarray, data: str) -> CaptionedFigure:
-    """Draw accuracy against confidence, and below how many images are so sure."""
+def calibration_figure(title: str, labels: np.ndarray, probabilities: np.ndarray, mark: str) -> CaptionedFigure:
+    """Draw accuracy against confidence, with a histogram of the confidence below."""
     bins = reliability(labels, probabilities)
     error = calibration_error(bins)
     figure, (axes, below) = new_figure(COLUMN, 3.4, 2, 1, sharex=True, height_ratios=[3, 1])
@@ -70,8 +70,10 @@ def calibration_figure(title: str, labels: np.ndarray, probabilities: np.ndarray
     below.set_xlabel("probability of the predicted class", fontsize=TEXT)
     below.set_xlim(0, 1)
     caption = (
-        f"{title[0].upper()}{title[1:]}: share of the test images that is right against the probability of the "
-        f"predicted class, in bins of a tenth, with 95 % intervals (Wilson), and the images in each. Expected "
-        f"calibration error {percent(error)}."
+        f"{title[0].upper()}{title[1:]}: accuracy on the test images against the probability of the predicted class."
     )
-    return finish(figure, caption, data)
+    note = (
+        f"Bins of a tenth, with 95 % intervals (Wilson); below, the images in each bin. "
+        f"Expected calibration error {percent(error)}."
+    )
+    return finish(figure, caption, note, mark)

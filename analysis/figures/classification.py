@@ -1,6 +1,6 @@
 """The figures of the classification: training losses, confusion matrices and images.
 
-Each takes ``data``, the sentence that names the data, and returns a ``CaptionedFigure``.
+Each takes ``mark``, the short mark of the data, and returns a ``CaptionedFigure``.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from scores import predicted_matrix
 _SHARES = LinearSegmentedColormap.from_list("shares", ["#FFFFFF", "#9CC9E8", BLUE, "#002B4D"])
 
 
-def training_loss(title: str, contenders: Sequence[Contender], data: str) -> CaptionedFigure:
-    """Draw training loss against epoch, a panel a contender: a thin line a seed, a thick one their mean."""
+def training_loss(title: str, contenders: Sequence[Contender], mark: str) -> CaptionedFigure:
+    """Draw training loss against epoch, one panel per contender: thin lines are seeds, the thick line is their mean."""
     _check_some(contenders, "training_loss")
     rows, columns = grid_shape(len(contenders), 2)
     figure, panels = new_figure(COLUMN, 0.5 + 1.35 * rows, rows, columns, sharex=True, sharey=True)
@@ -54,12 +54,9 @@ def training_loss(title: str, contenders: Sequence[Contender], data: str) -> Cap
     figure.suptitle(title, fontsize=TITLE, weight="bold", parse_math=False)
     seeds = max(len(contender.retrainings) for contender in contenders)
     lines = "one seed" if seeds == 1 else f"{seeds} seeds (thin) and their mean (thick, as far as all of them ran)"
-    caption = (
-        f"{title}: training loss of {_count(contenders)}, {lines}. "
-        "Circles: the epoch that was best on validation, whose weights are kept."
-        f"{shared_trainings(contenders)}"
-    )
-    return finish(figure, caption, data)
+    caption = f"{title}: training loss of {_count(contenders)}, {lines}."
+    note = "Circles: the epoch that was best on validation, whose weights are kept." + shared_trainings(contenders)
+    return finish(figure, caption, note, mark)
 
 
 def confusion_matrices(
@@ -67,9 +64,9 @@ def confusion_matrices(
     contenders: Sequence[TestedContender],
     labels: np.ndarray,
     class_names: Sequence[str],
-    data: str,
+    mark: str,
 ) -> CaptionedFigure:
-    """Draw test counts, rows actual, coloured by the share of the row: a panel a contender, or one alone.
+    """Draw test counts, rows actual, coloured by the share of the row, one panel per contender.
 
     Each shows the seed that is median on validation. ``labels`` is (images,).
     """
@@ -93,13 +90,13 @@ def confusion_matrices(
     bar.set_label("share of the true class", fontsize=TEXT)
     bar.outline.set_linewidth(0.5)
     right = ", ".join(percent(float(accuracy(matrix))) for matrix in matrices)
-    caption = (
-        f"{title}: confusion matrix on the {len(labels):,} test images, counts, rows actual, columns "
-        f"predicted; the colour (square-root scale) is the share of the row. Accuracy {right}"
+    caption = f"{title}: confusion matrix on the {len(labels):,} test images (counts, rows actual, columns predicted)."
+    note = (
+        f"The colour (square-root scale) is the share of the row. Accuracy {right}"
         f"{'; each' if len(matrices) > 1 else ';'} the seed that is median on validation."
         f"{shared_trainings([one.contender for one in contenders])}{long_class_names(class_names)}"
     )
-    drawn = finish(figure, caption, data)
+    drawn = finish(figure, caption, note, mark)
     figure.draw_without_rendering()  # the cells have their size only now
     for axes, matrix in zip(panels, matrices, strict=False):
         _fit_text(axes, matrix)
@@ -107,7 +104,7 @@ def confusion_matrices(
 
 
 def first_samples(
-    images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], data: str, count: int = 10
+    images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], mark: str, count: int = 10
 ) -> CaptionedFigure:
     """Draw the first training images, uint8 (N, H, W[, C]), with their labels, (N,) or (N, 1)."""
     count = min(count, len(images))
@@ -118,8 +115,8 @@ def first_samples(
         show_image(axes, image)
         axes.set_title(names[int(label)], fontsize=SMALL, pad=2, parse_math=False)
     _hide_unused(panels, count)
-    caption = f"The first {count} training images with their labels.{long_class_names(class_names, 12)}"
-    return finish(figure, caption, data)
+    caption = f"The first {count} training images with their labels."
+    return finish(figure, caption, long_class_names(class_names, 12), mark)
 
 
 def predictions(
@@ -128,7 +125,7 @@ def predictions(
     labels: np.ndarray,
     predicted: np.ndarray,
     class_names: Sequence[str],
-    data: str,
+    mark: str,
     count: int = 24,
 ) -> CaptionedFigure:
     """Draw the first test images, uint8 (N, H, W[, C]), with predicted and actual class, both (N,) or (N, 1).
@@ -149,12 +146,11 @@ def predictions(
     figure.suptitle(f"{title} (P predicted, A actual; thick frame and cross: wrong)", fontsize=TEXT, parse_math=False)
     right, drawn_right = (labels == predicted), (labels[:count] == predicted[:count])
     caption = (
-        f"{title}, the seed that is median on validation: the first {count} of {len(labels):,} test images, "
-        "predicted (P) against actual (A) class; "
-        f"{int(drawn_right.sum())} of these are right, {percent(float(right.mean()))} of all. "
-        f"Wrong ones have a thick frame and a cross.{long_class_names(class_names, 21, 1)}"
+        f"{title}: the first {count} of {len(labels):,} test images, with predicted (P) and actual (A) class; "
+        f"{int(drawn_right.sum())} of these are right, {percent(float(right.mean()))} of all."
     )
-    return finish(figure, caption, data)
+    note = "The seed that is median on validation. Wrong images have a thick frame and a cross."
+    return finish(figure, caption, note + long_class_names(class_names, 21, 1), mark)
 
 
 def _draw_losses(axes: Axes, contender: Contender) -> None:

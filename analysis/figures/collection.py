@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from bloodtune.data.npz import Split
-from bloodtune.run.directory import PROVENANCE, RunDirectory
-from bloodtune.tuning.contender import TestedContender
-from captions import FAMILY_NAMES, data_sentence, is_blood
-from contenders import PUBLISHED
+from captions import FAMILY_NAMES
 from figures.calibration import calibration_figure
 from figures.classification import confusion_matrices, first_samples, predictions, training_loss
 from figures.importance import rung_importance
@@ -17,72 +11,80 @@ from figures.scores import precision_and_f1, side_by_side
 from figures.search import best_so_far, importance, learning_curves
 from figures.style import CaptionedFigure
 from published import load_papers
-from scores import Measured
 from selection import Choices
+from summary import Summary
 
 
-def all_figures(
-    run: RunDirectory,
-    rungs: Sequence[int],
-    tested: Sequence[TestedContender],
-    measured: Mapping[str, Measured],
-    train: Split,
-    test: Split,
-    class_names: Sequence[str],
-    choices: Choices,
-    control: RunDirectory | None = None,
-) -> dict[str, CaptionedFigure]:
+def all_figures(summary: Summary) -> dict[str, CaptionedFigure]:
     """Return every figure of both papers, and of the search, in the order of the report."""
-    data = data_sentence(run.read_json(PROVENANCE))
-    by_label = {one.contender.label: one for one in tested}
-    published = {family: members for family in FAMILY_NAMES if (members := _published(tested, family))}
-    percent = load_papers().weighted_f1_percent() if is_blood(class_names) else {}
-    intervals = {label: scores.intervals for label, scores in measured.items()}
-    best = by_label[choices.best]
-    figures = {"first_samples": first_samples(train.images, train.labels, class_names, data)}
-    figures["best_so_far"] = best_so_far(run, data, control)
-    figures["learning_curves"] = learning_curves(run, rungs, data)
-    importances, rung = rung_importance(run, rungs)
-    figures["importance"] = importance(importances, data, rung)
-    figures["parallel_coordinates"] = parallel_coordinates(run, importances, data)
-    pairs = {FAMILY_NAMES[family]: published[family] for family in ("mlnn", "cnn") if family in published}
+    return _search_figures(summary) | _training_figures(summary) | _error_figures(summary) | _comparison(summary)
+
+
+def _search_figures(summary: Summary) -> dict[str, CaptionedFigure]:
+    search, mark = summary.search, summary.mark
+    importances, rung = rung_importance(search, summary.rungs)
+    return {
+        "first_samples": first_samples(summary.train.images, summary.train.labels, summary.class_names, mark),
+        "best_so_far": best_so_far(search, mark, summary.control),
+        "learning_curves": learning_curves(search, summary.rungs, mark),
+        "importance": importance(importances, mark, rung),
+        "parallel_coordinates": parallel_coordinates(search, importances, mark),
+    }
+
+
+def _training_figures(summary: Summary) -> dict[str, CaptionedFigure]:
+    figures = {}
+    panels = {}
     for family in ("mlnn", "cnn"):
-        if family in published:
-            contenders = [one.contender for one in published[family]]
-            figures[f"training_loss_{family}"] = training_loss(FAMILY_NAMES[family], contenders, data)
-    if pairs:
-        panels = {name: [one.contender for one in members] for name, members in pairs.items()}
-        figures["precision_and_f1"] = precision_and_f1(panels, len(test.labels), percent, data, intervals)
-    for family, members in published.items():
-        figures[f"confusion_{family}"] = confusion_matrices(
-            FAMILY_NAMES[family], members, test.labels, class_names, data
-        )
-    figures["confusion_best"] = confusion_matrices("chosen model", [best], test.labels, class_names, data)
-    figures["calibration_best"] = calibration_figure("chosen model", test.labels, best.median_probabilities, data)
-    # The second paper's grid, from its network; the chosen model's beside it.
-    for name, title, members in (
-        ("lightweight", FAMILY_NAMES["lightweight"], published.get("lightweight", [])),
-        ("best", "chosen model", [best]),
-    ):
-        for one in members:
-            predicted = one.median_probabilities.argmax(axis=1)
-            figures[f"predictions_{name}"] = predictions(title, test.images, test.labels, predicted, class_names, data)
-    roles = roles_of(choices)
-    shown = {roles[label]: by_label[label].contender for label in choices.compared()}
-    figures["side_by_side"] = side_by_side(shown, len(test.labels), percent, data, intervals)
+        contenders = [one.contender for one in summary.published_of(family)]
+        if contenders:
+            panels[FAMILY_NAMES[family]] = contenders
+            figures[f"training_loss_{family}"] = training_loss(FAMILY_NAMES[family], contenders, summary.mark)
+    if panels:
+        intervals = {label: scores.intervals for label, scores in summary.measured.items()}
+        images = len(summary.test.labels)
+        figures["precision_and_f1"] = precision_and_f1(panels, images, _percent(summary), summary.mark, intervals)
     return figures
 
 
+def _error_figures(summary: Summary) -> dict[str, CaptionedFigure]:
+    test, names, mark = summary.test, summary.class_names, summary.mark
+    groups = {
+        family: (title, members) for family, title in FAMILY_NAMES.items() if (members := summary.published_of(family))
+    }
+    groups["best"] = ("chosen model", [summary.best])
+    figures = {
+        f"confusion_{name}": confusion_matrices(title, members, test.labels, names, mark)
+        for name, (title, members) in groups.items()
+    }
+    probabilities = summary.best.median_probabilities
+    figures["calibration_best"] = calibration_figure("chosen model", test.labels, probabilities, mark)
+    # The second paper shows such a grid for its network; the chosen model's stands beside it.
+    for name in ("lightweight", "best"):
+        title, members = groups.get(name, ("", []))
+        for one in members:
+            predicted = one.median_probabilities.argmax(axis=1)
+            figures[f"predictions_{name}"] = predictions(title, test.images, test.labels, predicted, names, mark)
+    return figures
+
+
+def _comparison(summary: Summary) -> dict[str, CaptionedFigure]:
+    roles = roles_of(summary.choices)
+    shown = {roles[label]: summary.contenders[label] for label in summary.choices.compared()}
+    intervals = {label: scores.intervals for label, scores in summary.measured.items()}
+    images = len(summary.test.labels)
+    return {"side_by_side": side_by_side(shown, images, _percent(summary), summary.mark, intervals)}
+
+
+def _percent(summary: Summary) -> dict[str, float]:
+    return load_papers().weighted_f1_percent() if summary.compares else {}
+
+
 def roles_of(choices: Choices) -> dict[str, str]:
-    """Return what each of ``choices.compared()`` is called beside the others, by its label."""
+    """Return the name that the figure gives to each of ``choices.compared()``, by its label."""
     roles = {label: FAMILY_NAMES[family] for family, label in choices.published_by_family.items()}
     if choices.best in roles:
         roles[choices.best] += "\n(chosen)"
     if choices.found:
         roles[choices.found] = "chosen model" if choices.found == choices.best else "found model"
     return roles
-
-
-def _published(tested: Sequence[TestedContender], family: str) -> list[TestedContender]:
-    contenders = [one for one in tested if one.contender.origin == PUBLISHED]
-    return [one for one in contenders if one.contender.configuration.family == family]

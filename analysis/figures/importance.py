@@ -1,4 +1,4 @@
-"""Which hyperparameters decided: importance on the values at one rung, so that pruned trials count."""
+"""Importance of the hyperparameters (fANOVA) on the values at one rung, so that pruned trials count."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import FAILED
 from bloodtune.space.configuration import FIELD_NAMES
+from summary import SearchRecords
 
 
-def rung_importance(run: RunDirectory, rungs: Sequence[int]) -> tuple[dict[str, float], int]:
+def rung_importance(search: SearchRecords, rungs: Sequence[int]) -> tuple[dict[str, float], int]:
     """Return the importance of each field that all trials have and that varies, and the rung that it was computed at.
 
     The rung is the first one, which nearly all trials reach; without rungs, the last epoch that all finished
     trials share. Importance is fANOVA's (Hutter et al. 2014) of the validation macro-F1 at that rung, the sum over
     the fields being 1; empty where there are fewer than four trials, or nothing differs between them.
     """
-    records = [record for record in run.trials() if record.state != FAILED and record.epochs]
+    records = [record for record in search.trials if record.state != FAILED and record.epochs]
     rung = rungs[0] if rungs else min((record.epochs for record in records), default=0)
-    curves = run.curves()
+    curves = search.curves
     values = curves[curves.epoch == rung].set_index("trial").val_macro_f1
     records = [record for record in records if record.trial in values.index]
     rows = [record.configuration.to_mapping() for record in records]

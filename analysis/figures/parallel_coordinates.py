@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import TrialRecord, scored
+from figures.hover import hover_titles
 from figures.style import BLUE, PAGE, SMALL, TEXT, VERMILLION, CaptionedFigure, finish, new_figure
+from summary import SearchRecords
 
 MOST_COLUMNS = 7  # beside the score: more names would touch
 _SCORES = LinearSegmentedColormap.from_list("scores", ["#D5DDE3", "#7FB4DA", BLUE, VERMILLION])
@@ -31,9 +32,9 @@ class _Column:
     ticks: Mapping[str, float]
 
 
-def parallel_coordinates(run: RunDirectory, importances: Mapping[str, float], data: str) -> CaptionedFigure:
-    """Draw a line a trial through its most important hyperparameters, the best on top, coloured by its score."""
-    trials = sorted(scored(run.trials()), key=lambda record: record.best_val_macro_f1 or 0.0)
+def parallel_coordinates(search: SearchRecords, importances: Mapping[str, float], mark: str) -> CaptionedFigure:
+    """Draw one line per trial through its most important hyperparameters, the best on top, coloured by its score."""
+    trials = sorted(scored(search.trials), key=lambda record: record.best_val_macro_f1 or 0.0)
     names = sorted(importances, key=lambda name: -importances[name] if math.isfinite(importances[name]) else 0.0)
     columns = [column for name in names if (column := _column(name, trials))][:MOST_COLUMNS]
     figure, (axes,) = new_figure(PAGE, 2.9)
@@ -55,12 +56,13 @@ def parallel_coordinates(run: RunDirectory, importances: Mapping[str, float], da
     bar = figure.colorbar(ScalarMappable(norm, _SCORES), ax=axes, fraction=0.03, pad=0.01, extend="min")
     bar.ax.tick_params(labelsize=TEXT, width=0.6, length=2.5)
     bar.set_label("best validation macro-F1", fontsize=TEXT)
-    caption = (
-        f"The {len(trials)} trials with a score as lines through the hyperparameters that matter most, to their best "
-        "validation macro-F1, the best one thick; a line that passes below an axis has no such hyperparameter. The "
-        "scale of the scores begins at their lower quartile."
+    caption = f"The {len(trials)} trials with a score, from their hyperparameters to their best validation macro-F1."
+    note = (
+        "The hyperparameters are the most important ones. The best trial is thick. "
+        "A line that passes below an axis has no such hyperparameter. "
+        "The scale of the scores begins at their lower quartile."
     )
-    return finish(figure, caption, data)
+    return finish(figure, caption, note, mark, hover_titles(trials))
 
 
 def _key(value: Any) -> Any:

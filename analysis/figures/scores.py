@@ -59,7 +59,7 @@ def precision_and_f1(
     families: Mapping[str, Sequence[Contender]],
     images: int,
     published_percent: Mapping[str, float],
-    data: str,
+    mark: str,
     intervals: Intervals,
 ) -> CaptionedFigure:
     """Draw weighted precision and weighted F1 as points with 95 % intervals, a panel for each family.
@@ -78,15 +78,15 @@ def precision_and_f1(
         names = [panel_title(contender.label, contender.configuration, ":\n") for contender in group]
         if group:
             groups[title] = _rows(names, group, published_percent, intervals)
-    note = shared_trainings([contender for group in families.values() for contender in group])
-    return _draw(groups, metrics, images, data, note)
+    shared = shared_trainings([contender for group in families.values() for contender in group])
+    return _draw(groups, metrics, images, mark, shared)
 
 
 def side_by_side(
     contenders: Mapping[str, Contender],
     images: int,
     published_percent: Mapping[str, float],
-    data: str,
+    mark: str,
     intervals: Intervals,
 ) -> CaptionedFigure:
     r"""Draw weighted F1 and macro-F1 of a few contenders, e.g. ``{"MLNN\n(config 3)": ..., "found": ...}``.
@@ -95,7 +95,7 @@ def side_by_side(
     """
     metrics = ("weighted_f1", "macro_f1")
     rows = _rows(list(contenders), list(contenders.values()), published_percent, intervals)
-    return _draw({"": rows} if rows else {}, metrics, images, data)
+    return _draw({"": rows} if rows else {}, metrics, images, mark)
 
 
 def _rows(
@@ -115,7 +115,7 @@ def _rows(
 
 
 def _draw(
-    groups: Mapping[str, Sequence[_Row]], metrics: Sequence[str], images: int, data: str, note: str = ""
+    groups: Mapping[str, Sequence[_Row]], metrics: Sequence[str], images: int, mark: str, shared: str = ""
 ) -> CaptionedFigure:
     if not groups:
         raise ValueError("a figure of scores needs at least one contender, got none")
@@ -142,12 +142,14 @@ def _draw(
     )
     what = " and ".join(_METRICS[metric][0] for metric in metrics)
     caption = (
-        f"{what[0].upper()}{what[1:]} on the {images:,} test images, of the seed that is median on validation, "
-        "with 95 % bootstrap intervals over the images. "
-        f"{'Hollow diamonds: the published weighted F1. ' if is_published else ''}"
-        f"The axis runs from {low:g} to {min(high, 100):g} %.{note}"
+        f"{what[0].upper()}{what[1:]} on the {images:,} test images, with 95 % bootstrap intervals over the images."
     )
-    return finish(figure, caption, data)
+    note = (
+        "Each point is the seed that is median on validation. "
+        f"{'Hollow diamonds: the published weighted F1. ' if is_published else ''}"
+        f"The axis runs from {low:g} to {min(high, 100):g} %.{shared}"
+    )
+    return finish(figure, caption, note, mark)
 
 
 def _draw_rows(axes: Axes, rows: Sequence[_Row], metrics: Sequence[str]) -> None:

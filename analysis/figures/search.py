@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, TrialRecord
 from captions import FAMILY_NAMES
 from contenders import is_published
+from figures.hover import hover_titles
 from figures.style import (
     BLACK,
     BLUE,
@@ -31,6 +31,7 @@ from figures.style import (
     new_figure,
     percent,
 )
+from summary import SearchRecords
 
 # family: words, and how its lines look; they differ in dashes as well as in colour
 _FAMILIES: dict[str, dict[str, Any]] = {
@@ -48,22 +49,22 @@ _ENDS = {
 }
 
 
-def best_so_far(run: RunDirectory, data: str, control: RunDirectory | None = None) -> CaptionedFigure:
+def best_so_far(search: SearchRecords, mark: str, control: SearchRecords | None = None) -> CaptionedFigure:
     """Draw the best validation macro-F1 so far against the epochs spent, over the trials as they ended.
 
     The best published configuration among the trials is marked. ``control`` is drawn as a second line.
     """
     figure, (axes,) = new_figure(COLUMN, 2.5)
-    progress = {"search": _progress(run.trials())}
+    progress = {"search": _progress(search.trials)}
     if control is not None:
-        progress["random control"] = _progress(control.trials())
+        progress["random control"] = _progress(control.trials)
     progress = {name: lines for name, lines in progress.items() if np.isfinite(lines[2]).any()}
     highest = max(progress, key=lambda name: float(progress[name][2][-1]), default="")
     for name, (spent, _, best) in progress.items():
         _draw_best(axes, name, spent, best, above=name == highest)
     lows = [float(best[np.isfinite(best)][0]) for _, _, best in progress.values()]
-    hidden = _draw_trials(axes, run.trials(), min(lows, default=0.0))
-    published = _mark_published(axes, run.trials())
+    hidden = _draw_trials(axes, search.trials, min(lows, default=0.0))
+    published = _mark_published(axes, search.trials)
     axes.set_xlabel("epochs spent (all trials)", fontsize=TEXT)
     axes.set_ylabel("validation macro-F1", fontsize=TEXT)
     axes.set_xlim(left=0)
@@ -77,22 +78,22 @@ def best_so_far(run: RunDirectory, data: str, control: RunDirectory | None = Non
         handletextpad=0.4,
         columnspacing=1.0,
     )
-    caption = (
-        f"Best validation macro-F1 so far against the epochs spent by the {len(run.trials())} trials, in the "
-        f"order in which they ended; dots are single trials at their best epoch{hidden}.{published}"
-        f"{f' Dashed: the {len(control.trials())} trials of a random sampler.' if control is not None else ''}"
+    caption = f"Best validation macro-F1 so far against the epochs spent by the {len(search.trials)} trials."
+    note = (
+        f"Trials are in the order in which they ended; dots are single trials at their best epoch{hidden}.{published}"
+        f"{f' Dashed: the {len(control.trials)} trials of a random sampler.' if control is not None else ''}"
     )
-    return finish(figure, caption, data)
+    return finish(figure, caption, note, mark)
 
 
-def learning_curves(run: RunDirectory, rungs: Sequence[int], data: str) -> CaptionedFigure:
+def learning_curves(search: SearchRecords, rungs: Sequence[int], mark: str) -> CaptionedFigure:
     """Draw validation macro-F1 against epoch, a line for each trial, ending where ASHA stopped it.
 
-    ``rungs`` are the epochs at which ASHA decides; a vertical line each.
+    ``rungs`` are the epochs at which ASHA decides, drawn as vertical lines.
     """
     figure, (axes,) = new_figure(COLUMN, 2.9)
-    trials = run.trials()
-    curves = dict(iter(run.curves().groupby("trial")))
+    trials = search.trials
+    curves = dict(iter(search.curves.groupby("trial")))
     for record in trials:
         if record.trial not in curves:
             continue
@@ -115,16 +116,14 @@ def learning_curves(run: RunDirectory, rungs: Sequence[int], data: str) -> Capti
         handlelength=2.4,
     )
     states = ", ".join(f"{n} {s}" for s in _ENDS if (n := sum(t.state == s for t in trials)))
-    caption = f"Validation macro-F1 of the {len(trials)} trials ({states}), one line each, against the epoch"
-    if rungs:
-        caption += (
-            f"; the vertical lines are the rungs ({', '.join(map(str, rungs))}) at which ASHA decides which go on"
-        )
-    return finish(figure, f"{caption}.", data)
+    caption = f"Validation macro-F1 of the {len(trials)} trials ({states}) against the epoch, one line per trial."
+    listed = ", ".join(map(str, rungs))
+    note = f"The vertical lines are the rungs ({listed}) at which ASHA decides which trials continue." if rungs else ""
+    return finish(figure, caption, note, mark, hover_titles(trials))
 
 
-def importance(importances: Mapping[str, float], data: str, rung: int | None = None) -> CaptionedFigure:
-    """Draw the importance of each hyperparameter, largest first, as shares; nothing known is said in words.
+def importance(importances: Mapping[str, float], mark: str, rung: int | None = None) -> CaptionedFigure:
+    """Draw the importance of each hyperparameter, largest first, as shares; without any, draw a sentence.
 
     ``rung`` is the epoch whose values it was computed on, for the caption.
     """
@@ -144,12 +143,8 @@ def importance(importances: Mapping[str, float], data: str, rung: int | None = N
     axes.set_xlabel("share of the explained variation", fontsize=TEXT)
     if not known:
         axes.text(0.5, 0.5, "nothing to tell apart", transform=axes.transAxes, ha="center", fontsize=TEXT)
-    at = (
-        f", computed on the values of the trials at epoch {rung}, those that failed left out"
-        if rung is not None
-        else ""
-    )
-    return finish(figure, f"Importance of the hyperparameters for validation macro-F1{at}.", data)
+    note = f"Computed on the values of the trials at epoch {rung}, without failed trials." if rung is not None else ""
+    return finish(figure, "Importance of the hyperparameters for validation macro-F1.", note, mark)
 
 
 def _progress(trials: Sequence[TrialRecord]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What all figures share: sizes, colours, names, the line that names the data, and the files."""
+"""Style of all figures: sizes, colours, names, the mark of the data, and PDF, PNG and SVG files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from bloodtune.space.configuration import Configuration
 
 COLUMN, PAGE = 3.5, 7.0  # inches: one column, and the whole width, of a two-column page
 SMALL, TEXT, TITLE = 6.0, 7.0, 8.0  # points
+PIXELS_PER_POINT = 1.9  # on a page: letters of 7 points are as large as the text of a caption
+_SVG = "http://www.w3.org/2000/svg"
 
 # Okabe and Ito, "Color Universal Design" (2008): told apart under every common colour blindness.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -44,10 +47,21 @@ _STYLE: Any = {
 
 @dataclass(frozen=True)
 class CaptionedFigure:
-    """A figure and its caption (plain text, one paragraph, ends with the sentence that names the data)."""
+    """A figure with its caption of one sentence and a note with all else; both are plain text.
+
+    ``titles`` has the text that a page shows while the pointer rests on an artist, by the artist's gid.
+    """
 
     figure: Figure
     caption: str
+    note: str = ""
+    mark: str = ""
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def description(self) -> str:
+        """Caption, note and mark as one paragraph, for the metadata of a file."""
+        return " ".join(part for part in (self.caption, self.note, self.mark and f"Data: {self.mark}.") if part)
 
 
 def new_figure(
@@ -67,31 +81,31 @@ def new_figure(
     return figure, list(grid.flat)
 
 
-def finish(figure: Figure, caption: str, data: str) -> CaptionedFigure:
-    """Add the line that names the data below the figure, which grows by its height, and to the caption."""
-    synthetic = "synthetic" in data.lower()
-    width, height = figure.get_size_inches()
-    characters = int(width * 72 / (SMALL * (0.68 if synthetic else 0.6)))
-    lines = textwrap.wrap(data, characters)
-    footer = (len(lines) * 1.25 + 0.8) * SMALL / 72
-    figure.set_size_inches(width, height + footer)
-    bottom = footer / (height + footer)
-    figure.get_layout_engine().set(rect=(0, bottom, 1, 1 - bottom))  # type: ignore[union-attr, call-arg]
-    figure.text(
-        0.5,
-        0.4 * SMALL / 72 / (height + footer),
-        "\n".join(lines),
-        ha="center",
-        va="bottom",
-        fontsize=SMALL,
-        linespacing=1.25,
-        family="DejaVu Sans",
-        color=VERMILLION if synthetic else "#404040",
-        weight="bold" if synthetic else "normal",
-        parse_math=False,
-        gid="data",
-    )
-    return CaptionedFigure(figure, f"{caption} {data}")
+def finish(
+    figure: Figure, caption: str, note: str, mark: str, titles: Mapping[str, str] | None = None
+) -> CaptionedFigure:
+    """Write the mark of the data below the figure, which grows by one line; an empty mark changes nothing."""
+    if mark:
+        synthetic = "synthetic" in mark.lower()
+        width, height = figure.get_size_inches()
+        footer = 2.05 * SMALL / 72
+        figure.set_size_inches(width, height + footer)
+        bottom = footer / (height + footer)
+        figure.get_layout_engine().set(rect=(0, bottom, 1, 1 - bottom))  # type: ignore[union-attr, call-arg]
+        figure.text(
+            0.5,
+            0.4 * SMALL / 72 / (height + footer),
+            textwrap.shorten(mark, int(width * 72 / (SMALL * 0.68)), placeholder="…"),
+            ha="center",
+            va="bottom",
+            fontsize=SMALL,
+            family="DejaVu Sans",
+            color=VERMILLION if synthetic else "#404040",
+            weight="bold" if synthetic else "normal",
+            parse_math=False,
+            gid="data",
+        )
+    return CaptionedFigure(figure, caption, note.strip(), mark, titles or {})
 
 
 def save_figure(drawn: CaptionedFigure, folder: Path, name: str) -> tuple[Path, Path]:
@@ -105,19 +119,41 @@ def save_figure(drawn: CaptionedFigure, folder: Path, name: str) -> tuple[Path, 
     with mpl.rc_context(_style()):
         drawn.figure.draw_without_rendering()
         drawn.figure.set_layout_engine("none")  # laid out once for both
-        about = {"Title": title, "Subject": drawn.caption, "Creator": "bloodtune", "CreationDate": None}
+        about = {"Title": title, "Subject": drawn.description, "Creator": "bloodtune", "CreationDate": None}
         drawn.figure.savefig(pdf, metadata=about)
-        about = {"Title": title, "Description": drawn.caption, "Software": "bloodtune"}
+        about = {"Title": title, "Description": drawn.description, "Software": "bloodtune"}
         drawn.figure.savefig(png, dpi=300, metadata=about)
     return pdf, png
 
 
 def to_svg(drawn: CaptionedFigure) -> str:
-    """Return the figure as an ``svg`` element for a page, the same figure as the same text; ids are the gids."""
+    """Return the figure as an ``svg`` element for a page; the same figure gives the same text.
+
+    An artist with an entry in ``drawn.titles`` gets that title, and the first word of its gid as its class. Groups
+    lose their ids: two figures of one page may draw the same trial.
+    """
     stream = io.StringIO()
     with mpl.rc_context({**_style(), "svg.hashsalt": "bloodtune"}):
         drawn.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    return stream.getvalue().partition("<svg")[2].join(["<svg", ""])
+    svg = ET.fromstring(stream.getvalue())
+    for metadata in svg.findall(f"{{{_SVG}}}metadata"):
+        svg.remove(metadata)
+    for group in svg.iter(f"{{{_SVG}}}g"):
+        gid = group.attrib.pop("id", "")
+        if gid in drawn.titles:
+            group.set("class", gid.split()[0])
+            title = ET.Element(f"{{{_SVG}}}title")
+            title.text = drawn.titles[gid]
+            group.insert(0, title)
+            group.text = None
+    for name in ("width", "height"):
+        svg.attrib.pop(name)
+    svg.set("style", f"width:{drawn.figure.get_figwidth() * 72 * PIXELS_PER_POINT:.0f}px")
+    svg.set("role", "img")
+    svg.set("aria-label", drawn.caption)
+    ET.register_namespace("", _SVG)
+    ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    return ET.tostring(svg, encoding="unicode")
 
 
 def short_class_names(class_names: Sequence[str], width: int = 14, lines: int = 2) -> list[str]:
@@ -130,7 +166,7 @@ def short_class_names(class_names: Sequence[str], width: int = 14, lines: int = 
 
 
 def long_class_names(class_names: Sequence[str], width: int = 14, lines: int = 2) -> str:
-    """Return a sentence with the names that ``short_class_names`` shortens, or nothing."""
+    """Return a sentence with the names that ``short_class_names`` shortens, or an empty string."""
     short = [name.replace("\n", " ") for name in short_class_names(class_names, width, lines)]
     cut = [f"{a} = {b}" for a, b in zip(short, class_names, strict=True) if a != b]
     return f" Shortened: {'; '.join(cut)}." if cut else ""

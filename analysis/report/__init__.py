@@ -1,1 +1,1 @@
-"""The report: Markdown, and the same as one HTML page."""
+"""The report: blocks of text, tables and figures, written as Markdown and as one HTML page."""

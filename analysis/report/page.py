@@ -1,91 +1,100 @@
-"""The report as a page: the same words, tables and figures in one file that needs no network and no scripts."""
+"""The report as one HTML page that needs neither network nor scripts."""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator
+from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markdown_it import MarkdownIt
 from PIL import Image
 
-from bloodtune.data.npz import Split
 from bloodtune.inference.templates import render
 from bloodtune.monitoring.live_view import clock
-from bloodtune.run.records import TrialRecord
-from bloodtune.space.configuration import describe
-from bloodtune.tuning.contender import TestedContender
 from captions import FAMILY_NAMES
-from figures.style import CaptionedFigure, to_svg
-from report.text import Material, sections, title
+from figures.style import to_svg
+from report.blocks import Block, Bullets, Code, FigureBlock, Inline, Paragraph, Report, Section, Strong, TableBlock
+from summary import Summary
+from tables.files import Panel, numeric_columns
 
 PAGE = "report.html"
-MOST_ERRORS = 240  # as pictures: the surest ones
-
-_FIGURE = re.compile(r'<p><img src="figures/([^"]+)\.png" alt="[^"]*" ?/?></p>\s*<p>(.*?)</p>', re.DOTALL)
-_TRIAL = re.compile(r'<g id="trial (\d+)">')
+MOST_ERRORS = 240  # pictures of wrong images, the surest first
 
 
-def write_page(
-    material: Material, figures: Mapping[str, CaptionedFigure], best: TestedContender, test: Split, folder: Path
-) -> Path:
-    """Write ``report.html`` into ``folder``; ``best`` is the chosen model on the test split."""
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    trials = {record.trial: record for record in material.run.trials()}
-    drawn = {name: _with_titles(to_svg(figure), trials) for name, figure in figures.items()}
-
-    def body(blocks: list[str]) -> str:
-        text = markdown.render("\n\n".join(block.strip("\n") for block in blocks))
-        text = _FIGURE.sub(lambda found: _figure(drawn[found[1]], found[2]), text)
-        text = text.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
-        return text.replace(' style="text-align:right"', ' class="number"').replace(' style="text-align:left"', "")
-
+def write_page(summary: Summary, report: Report, folder: Path) -> Path:
+    """Write ``report.html`` into ``folder``; return its path."""
     page = render(
         "report.html.j2",
         folder=Path(__file__).parent,
-        title=title(material),
-        synthetic=material.provenance["data"]["synthetic"],
-        sections={name: body(blocks) for name, blocks in sections(material).items()},
-        facts=_facts(material),
-        errors=_errors(best, test, material.class_names),
-        wrong=int((best.median_probabilities.argmax(axis=1) != test.labels).sum()),
-        class_names=material.class_names,
+        title=report.title,
+        data=report.data,
+        synthetic=summary.search.provenance["data"]["synthetic"],
+        sections={section.heading: "\n".join(_body(section)) for section in report.sections},
+        facts=_facts(summary),
+        errors=_errors(summary),
+        wrong=int((summary.best.median_probabilities.argmax(axis=1) != summary.test.labels).sum()),
+        class_names=summary.class_names,
     )
     file = folder / PAGE
     file.write_text(page, encoding="utf-8")
     return file
 
 
-def _figure(svg: str, caption: str) -> str:
-    return f'<figure><div class="scroll">{svg}</div><figcaption>{caption}</figcaption></figure>'
+def _body(section: Section) -> Iterator[str]:
+    """Give the blocks of a section; figures in a row share an element, in which they stand beside each other."""
+    for are_figures, blocks in groupby(section.blocks, lambda block: isinstance(block, FigureBlock)):
+        html = "\n".join(map(_block, blocks))
+        yield f'<div class="figures">{html}</div>' if are_figures else html
 
 
-def _with_titles(svg: str, trials: Mapping[int, TrialRecord]) -> str:
-    """Let the lines of trials say what they are where a pointer rests on them."""
+def _block(block: Block) -> str:
+    match block:
+        case Paragraph():
+            return f"<p>{''.join(map(_inline, block.parts))}</p>"
+        case Bullets():
+            return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in block.items)}</ul>"
+        case TableBlock():
+            number = f"<strong>Table {block.number}.</strong> " if block.number else ""
+            head = f"<p>{number}{escape(block.caption)}</p>" if number or block.caption else ""
+            note = f'<p class="note">{escape(block.note)}</p>' if block.note else ""
+            return "\n".join([head, *map(_panel, block.panels), note])
+        case FigureBlock():
+            note = f'<p class="note">{escape(block.drawn.note)}</p>' if block.drawn.note else ""
+            caption = f"<figcaption>{escape(block.drawn.caption)}{note}</figcaption>"
+            return f'<figure><div class="scroll">{to_svg(block.drawn)}</div>{caption}</figure>'
 
-    def name(found: re.Match[str]) -> str:
-        record = trials[int(found[1])]
-        score = "no score" if record.best_val_macro_f1 is None else f"{record.best_val_macro_f1:.4f}"
-        label = f"{record.label}: " if record.label else ""
-        text = f"trial {record.trial}, {score}, {record.epochs} epochs. {label}{describe(record.configuration)}"
-        return f'<g class="trial"><title>{html.escape(text)}</title>'
 
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    width = re.search(r'viewBox="0 0 ([\d.]+)', svg)
-    points = float(width[1]) if width else 500.0
-    return _TRIAL.sub(name, svg).replace("<svg", f'<svg style="width:{points * 1.9:.0f}px" role="img"', 1)
+def _inline(part: Inline) -> str:
+    match part:
+        case Strong():
+            return f"<strong>{escape(part.text)}</strong>"
+        case Code():
+            return f"<code>{escape(part.text)}</code>"
+        case _:
+            return escape(part)
 
 
-def _facts(material: Material) -> list[tuple[str, str]]:
-    chosen = material.contenders[material.choices.best]
-    seeds = material.measured[chosen.label].seeds
-    trials, provenance = material.run.trials(), material.provenance
+def _panel(panel: Panel) -> str:
+    kinds = [' class="number"' if numeric else "" for numeric in numeric_columns(panel.frame)]
+
+    def row(tag: str, cells: tuple[object, ...]) -> str:
+        made = (f"<{tag}{kind}>{escape(str(cell))}</{tag}>" for cell, kind in zip(cells, kinds, strict=True))
+        return f"<tr>{''.join(made)}</tr>"
+
+    title = f"<p><strong>{escape(panel.title)}</strong></p>" if panel.title else ""
+    head = row("th", tuple(panel.frame.columns))
+    rows = "\n".join(row("td", tuple(cells)) for cells in panel.frame.itertuples(index=False))
+    return f'{title}<div class="scroll"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+
+
+def _facts(summary: Summary) -> list[tuple[str, str]]:
+    chosen = summary.best.contender
+    seeds = summary.measured[chosen.label].seeds
+    trials, provenance = summary.search.trials, summary.search.provenance
     facts = [
         (f"{100 * float(np.mean(seeds['accuracy'])):.1f} %", "test accuracy of the chosen model"),
         (f"{100 * float(np.mean(seeds['macro_f1'])):.1f} %", "its macro-F1"),
@@ -97,9 +106,10 @@ def _facts(material: Material) -> list[tuple[str, str]]:
     return facts
 
 
-def _errors(best: TestedContender, test: Split, class_names: Any) -> list[dict[str, Any]]:
-    """Return the test images that the model has wrong, the surest first."""
-    probabilities = best.median_probabilities
+def _errors(summary: Summary) -> list[dict[str, Any]]:
+    """Return the test images that the chosen model has wrong, the surest first."""
+    test, class_names = summary.test, summary.class_names
+    probabilities = summary.best.median_probabilities
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != test.labels)
     return [

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from bloodtune.tuning.contender import Contender
 from published import ConfigurationTable, load_papers
+from summary import Summary
 from tables.files import Panel, Table
 
 _NOTHING = "–"
 
 
-def configuration_tables(contenders: Sequence[Contender], data: str) -> list[Table]:
-    """Tables 1 and 2, as printed, and the second paper's network; rows marked * are ours, not the papers'."""
-    by_label = {contender.label: contender for contender in contenders}
-    return [_configuration_table(table, by_label, data) for table in load_papers().tables]
+def configuration_tables(summary: Summary) -> list[Table]:
+    """Return tables 1, 2 and 2b: the papers' own, with rows marked * for what was used here."""
+    return [_configuration_table(table, summary.contenders, summary.mark) for table in load_papers().tables]
 
 
-def _configuration_table(table: ConfigurationTable, contenders: Mapping[str, Contender], data: str) -> Table:
+def _configuration_table(table: ConfigurationTable, contenders: Mapping[str, Contender], mark: str) -> Table:
     ours = [contenders.get(label) for label in table.labels]
     rows = [list(row) for row in table.rows]
     for name in table.filled:
@@ -28,11 +28,11 @@ def _configuration_table(table: ConfigurationTable, contenders: Mapping[str, Con
     rows.append(["Epochs Trained*", *(_epochs(contender) for contender in ours)])
     frame = pd.DataFrame(rows, columns=list(table.columns))
     assumed = "; ".join(f"{name} {value}" for name, value in table.assumed.items())
-    caption = (
-        f"{table.title}. Rows marked * are not in the paper: they are what was used here, epochs of the "
-        f"median seed with the epoch that was kept. Also assumed: {assumed}. {data}"
+    note = (
+        "Rows marked * are not in the paper: they are what was used here, epochs of the median seed with the epoch "
+        f"that was kept. Also assumed: {assumed}."
     )
-    return Table(table.name, caption, frame, (Panel("", frame),))
+    return Table(table.name, f"{table.title}.", frame, (Panel("", frame),), note, mark)
 
 
 def _filled(contender: Contender | None, name: str) -> str:

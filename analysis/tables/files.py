@@ -43,7 +43,7 @@ _NUMERIC = re.compile(r"[\s\d.,:%±×≈<=+−\-–—†\[\]*]*")
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A part of a table as it is read: all cells are text."""
+    """A part of a table as readers see it: all cells are text."""
 
     title: str
     frame: pd.DataFrame
@@ -51,48 +51,84 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """``frame`` holds the numbers, ``panels`` show them below one another under one caption."""
+    """A table of the paper: ``frame`` holds the numbers, ``panels`` show them below one another.
+
+    ``caption`` is one sentence, ``note`` has all else that a reader needs; ``mark`` is the short mark of the data.
+    """
 
     name: str
     caption: str
     frame: pd.DataFrame
     panels: tuple[Panel, ...]
+    note: str = ""
+    mark: str = ""
+
+    @property
+    def number(self) -> str:
+        """The number of the table, e.g. ``2b`` for ``table2b_lightweight_configuration``."""
+        return self.name.removeprefix("table").partition("_")[0]
+
+    @property
+    def data(self) -> str:
+        """A sentence with the mark; an empty string without one."""
+        return f"Data: {self.mark}." if self.mark else ""
 
 
-def write_table(
-    frame: pd.DataFrame, caption: str, folder: Path, name: str, panels: Sequence[Panel] = ()
-) -> tuple[Path, Path, Path]:
+def write_table(table: Table, folder: Path) -> tuple[Path, Path, Path]:
     """Write ``name.csv``, ``name.md`` and ``name.tex`` into ``folder``; return their paths.
 
-    Without ``panels`` the frame itself is shown. The LaTeX file is a ``table`` that needs ``booktabs`` only.
+    The LaTeX file is a ``table`` that needs ``booktabs`` only.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    shown = tuple(panels) or (Panel("", frame.map(str)),)
-    csv, markdown, latex = (folder / f"{name}.{suffix}" for suffix in ("csv", "md", "tex"))
-    frame.to_csv(csv, index=False, float_format="%.6g")
-    markdown.write_text(to_markdown(shown, caption), encoding="utf-8")
-    latex.write_text(to_latex(shown, caption, name), encoding="utf-8")
+    csv, markdown, latex = (folder / f"{table.name}.{suffix}" for suffix in ("csv", "md", "tex"))
+    table.frame.to_csv(csv, index=False, float_format="%.6g")
+    markdown.write_text(to_markdown(table), encoding="utf-8")
+    latex.write_text(to_latex(table), encoding="utf-8")
     return csv, markdown, latex
 
 
-def to_markdown(panels: Sequence[Panel], caption: str) -> str:
-    """Return the panels as GitHub tables below their caption."""
-    return "\n".join([f"{escape_markdown(caption)}\n", *(_markdown_panel(panel) for panel in panels)])
+def to_markdown(table: Table) -> str:
+    """Return the panels as GitHub tables between caption and note."""
+    parts = [escape_markdown(table.caption), *map(markdown_panel, table.panels)]
+    if rest := f"{table.note} {table.data}".strip():
+        parts.append(escape_markdown(rest))
+    return "\n\n".join(parts) + "\n"
 
 
-def to_latex(panels: Sequence[Panel], caption: str, name: str) -> str:
+def markdown_panel(panel: Panel) -> str:
+    """Return a panel as a GitHub table below its title in bold."""
+    names = [escape_markdown(str(name)) for name in panel.frame.columns]
+    rows = [[escape_markdown(cell) for cell in row] for row in panel.frame.itertuples(index=False)]
+    numeric = numeric_columns(panel.frame)
+    widths = [max(4, *map(len, column)) for column in zip(names, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(cells, widths, numeric, strict=True)
+        ]
+        return f"| {' | '.join(aligned)} |"
+
+    rule = [("-" * (w - 1) + ":") if right else "-" * w for w, right in zip(widths, numeric, strict=True)]
+    title = [f"**{escape_markdown(panel.title)}**\n"] if panel.title else []
+    return "\n".join([*title, line(names), line(rule), *(line(row) for row in rows)])
+
+
+def to_latex(table: Table) -> str:
     """Return the panels as a ``table`` with the label ``tab:name``, continued in further ones of its number."""
-    width = max(shown_width(panel.frame) for panel in panels)
+    width = max(shown_width(panel.frame) for panel in table.panels)
     size = r"\footnotesize" if width <= _FOOTNOTESIZE_CHARACTERS else r"\scriptsize"
-    head = rf"\caption{{{escape_latex(caption)}}}\label{{tab:{name.replace('_', '-')}}}"
-    subject, _, rest = caption.partition(". ")
-    data = rest[rest.rfind("Data: ") :] if "Data: " in rest else ""
-    continued = escape_latex(f"{subject} (continued). {data}".strip())
+    caption = escape_latex(f"{table.caption} {table.data}".strip())
+    continued = escape_latex(f"{table.caption.removesuffix('.')} (continued). {table.data}".strip())
+    head = rf"\caption{{{caption}}}\label{{tab:{table.name.replace('_', '-')}}}"
+    note = rf"\par\medskip\parbox{{\linewidth}}{{\scriptsize {escape_latex(table.note)}}}" if table.note else ""
+    groups = _fit_floats(table.panels)
     floats = []
-    for group in _fit_floats(panels):
+    for number, group in enumerate(groups, start=1):
         body = "\\par\\medskip\n".join(_latex_panel(panel) for panel in group)
         size_and_gap = rf"{size}\setlength{{\tabcolsep}}{{2.5pt}}"
-        floats += [r"\begin{table}[htbp]", r"\centering", head, size_and_gap, body + r"\end{table}", ""]
+        end = (note if number == len(groups) else "") + r"\end{table}"
+        floats += [r"\begin{table}[htbp]", r"\centering", head, size_and_gap, body + end, ""]
         head = rf"\addtocounter{{table}}{{-1}}\caption{{{continued}}}"
     return "\n".join(floats)
 
@@ -113,26 +149,8 @@ def shown_width(frame: pd.DataFrame) -> int:
     return sum(max(map(len, column)) + 2 for column in columns)
 
 
-def _markdown_panel(panel: Panel) -> str:
-    names = [escape_markdown(str(name)) for name in panel.frame.columns]
-    rows = [[escape_markdown(cell) for cell in row] for row in panel.frame.itertuples(index=False)]
-    numeric = _numeric_columns(panel.frame)
-    widths = [max(4, *map(len, column)) for column in zip(names, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        aligned = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(cells, widths, numeric, strict=True)
-        ]
-        return f"| {' | '.join(aligned)} |"
-
-    rule = [("-" * (w - 1) + ":") if right else "-" * w for w, right in zip(widths, numeric, strict=True)]
-    title = [f"**{escape_markdown(panel.title)}**\n"] if panel.title else []
-    return "\n".join([*title, line(names), line(rule), *(line(row) for row in rows), ""])
-
-
 def _latex_panel(panel: Panel) -> str:
-    numeric = _numeric_columns(panel.frame)
+    numeric = numeric_columns(panel.frame)
     title = rf"\textit{{{escape_latex(panel.title)}}}\\[2pt]" + "\n" if panel.title else ""
     # An opening bracket at the start of a row would be read as the length after the last \\.
     rows = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in panel.frame.itertuples(index=False)]
@@ -166,5 +184,6 @@ def _latex_cell(cell: str) -> str:
     return ("{}" if cell.startswith(("[", "*")) else "") + escape_latex(cell)
 
 
-def _numeric_columns(frame: pd.DataFrame) -> list[bool]:
+def numeric_columns(frame: pd.DataFrame) -> list[bool]:
+    """Return for each column whether it holds numbers only, which are aligned to the right."""
     return [all(_NUMERIC.fullmatch(cell) for cell in frame.iloc[:, i]) for i in range(frame.shape[1])]

@@ -1,60 +1,46 @@
-"""What the search cost and gained, as a table and as numbers."""
+"""The table of the search: epochs, seconds, gain over published configurations, and optimism."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from bloodtune.run.directory import PROVENANCE, RunDirectory
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, best_record
-from bloodtune.tuning.contender import Contender, TestedContender
+from bloodtune.tuning.contender import Contender
 from contenders import FOUND, is_published, trial_label
-from scores import Measured
-from selection import Choices
+from summary import SearchRecords, Summary
+from tables.cells import NOTHING
 from tables.files import Panel, Table
 
-_NOTHING = "–"
+_NOTE = (
+    "Scores are macro-F1 on validation, in %, but for the last row. Epochs of full training: all trials times the most "
+    "epochs of a trial. Published: the best of the enqueued published configurations, which ASHA may have stopped "
+    "early. Optimism: the search's own score less the mean of the same configuration retrained with fresh seeds for at "
+    "least as many epochs, both as a search validates; – where it was not. The last two rows are of models as they are "
+    "used: over several views of an image where they were trained with such."
+)
 
 
-def search_table(
-    run: RunDirectory,
-    tested: Sequence[TestedContender],
-    measured: Mapping[str, Measured],
-    choices: Choices,
-    data: str,
-    control: RunDirectory | None = None,
-) -> Table:
-    """Table 7: what the search spent and won, beside the ``control`` (random) run where there is one."""
-    contenders = {one.contender.label: one.contender for one in tested}
-    columns = {"search": search_costs(run) | search_gains(run, contenders, measured, choices)}
-    if control is not None:
-        columns["random"] = search_costs(control)
+def search_table(summary: Summary) -> Table:
+    """Return table 7: what the search spent and gained, beside the random control where there is one."""
+    columns = {"search": search_costs(summary.search) | search_gains(summary)}
+    note = _NOTE
+    if summary.control is not None:
+        columns["random"] = search_costs(summary.control)
+        note += f" Random: run {summary.control.name}, the same space without the sampler; it was not retrained."
     quantities = list(_QUANTITIES)
     frame = pd.DataFrame({"quantity": quantities, "unit": [_QUANTITIES[name][1] for name in quantities]})
-    for name, values in columns.items():
-        frame[name] = [values.get(quantity) for quantity in quantities]
     shown = pd.DataFrame({"": [_QUANTITIES[name][0] for name in quantities]})
     for name, values in columns.items():
+        frame[name] = [values.get(quantity) for quantity in quantities]
         shown[name] = [_shown(values.get(quantity), _QUANTITIES[quantity][1]) for quantity in quantities]
-    caption = (
-        "What the search cost and what it gained. Scores are macro-F1 on validation, in %, but for the last "
-        "row. Epochs of full training: all trials times the most epochs that one may run. Published: the "
-        "best of the enqueued published configurations, which ASHA may have stopped early. Optimism: the "
-        "search's own score less the mean of the same configuration retrained with fresh seeds for at least as many "
-        "epochs, both as a search validates; – where it was not. The last two rows are of models as they are used: "
-        "over several views of an image where they were trained with such."
-    )
-    if control is not None:
-        caption += f" Random: run {control.name}, the same space without the sampler; it was not retrained."
-    return Table("table7_search", f"{caption} {data}", frame, (Panel("", shown),))
+    caption = "Cost and gain of the search."
+    return Table("table7_search", caption, frame, (Panel("", shown),), note, summary.mark)
 
 
-def search_costs(run: RunDirectory) -> dict[str, float]:
-    """Return what a run spent and the best that it saw, from its records; names as in table 7."""
-    trials, provenance = run.trials(), run.read_json(PROVENANCE)
-    curves = run.curves()
+def search_costs(search: SearchRecords) -> dict[str, float]:
+    """Return the cost of a run and its best scores, by the names of table 7."""
+    trials, provenance, curves = search.trials, search.provenance, search.curves
     spent = float(len(curves) + provenance.get("discarded_epochs", 0))
     full = float(len(trials) * provenance["max_epochs"])
     costs = {
@@ -80,22 +66,21 @@ def search_costs(run: RunDirectory) -> dict[str, float]:
     return costs
 
 
-def search_gains(
-    run: RunDirectory, contenders: Mapping[str, Contender], measured: Mapping[str, Measured], choices: Choices
-) -> dict[str, float]:
-    """Return what retraining made of the search's best; names as in table 7, absent where not known.
+def search_gains(summary: Summary) -> dict[str, float]:
+    """Return the gains of the search after retraining, by the names of table 7; absent where not known.
 
-    A retraining of fewer epochs than the search allowed says nothing about the search's optimism.
+    A retraining of fewer epochs than the search allowed does not measure the search's optimism.
     """
-    gains = {"test": float(np.mean(measured[choices.best].seeds["macro_f1"]))}
-    epochs = run.read_json(PROVENANCE)["max_epochs"]
+    choices, contenders = summary.choices, summary.contenders
+    gains = {"test": float(np.mean(summary.measured[choices.best].seeds["macro_f1"]))}
+    epochs = summary.search.provenance["max_epochs"]
     optimism = {
         label: contender.search_val_macro_f1 - _as_searched(contender)
         for label, contender in contenders.items()
         if contender.search_val_macro_f1 is not None and contender.max_epochs >= epochs
     }
-    best = best_record(run.trials())
-    # What another recipe enqueued has a label too, and is a found one here.
+    best = best_record(summary.search.trials)
+    # A configuration that another recipe enqueued has a label too; here it counts as found.
     labels = (best.label, trial_label(best.trial)) if best else ()
     label = next((label for label in labels if label in optimism), None)
     if label is not None:
@@ -138,7 +123,7 @@ _QUANTITIES = {
 
 def _shown(value: float | None, unit: str) -> str:
     if value is None:
-        return _NOTHING
+        return NOTHING
     if unit in (_COUNT, _SECONDS):
         return f"{value:,.0f}"
     sign = "+" if unit == _POINTS else ""

@@ -17,6 +17,7 @@ from bloodtune.run.records import COMPLETE
 from bloodtune.space.recipe_file import load_recipe
 from contenders import FOUND
 from run_fixtures import make_searcher, report, write_data
+from summary import SearchRecords
 from summary_fixtures import fake_contenders, fake_run
 
 SETTINGS = summarize.Settings(top=1, seeds=1, longer=2, epochs=None, workers=None)
@@ -76,7 +77,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(
 
 def test_the_published_candidates_come_in_the_papers_order(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run")
-    labels = [candidate.label for candidate in summarize._published(run, SETTINGS)]
+    labels = [candidate.label for candidate in summarize._published(SearchRecords.read(run), SETTINGS)]
     numbered = [f"{family} config {number}" for family in ("MLNN", "CNN") for number in (1, 2, 3, 4)]
     assert labels == [*numbered, "lightweight CNN"]
 
@@ -85,7 +86,10 @@ def test_a_label_of_the_papers_on_another_configuration_is_not_theirs(tmp_path: 
     run = fake_run(tmp_path / "run")
     sampled = next(trial for trial in run.trials() if not trial.label and trial.state == COMPLETE)
     run.append_trial(dataclasses.replace(sampled, trial=99, label="CNN config 1", best_val_macro_f1=0.999))
-    candidates = [*summarize._published(run, SETTINGS), *summarize._found(run, load_recipe("default"), SETTINGS)]
+    candidates = [
+        *summarize._published(SearchRecords.read(run), SETTINGS),
+        *summarize._found(SearchRecords.read(run), load_recipe("default"), SETTINGS),
+    ]
     searched = {candidate.label: candidate.search_val_macro_f1 for candidate in candidates}
     assert searched["CNN config 1"] != 0.999
     assert searched["search #99"] == 0.999

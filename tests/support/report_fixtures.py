@@ -6,16 +6,16 @@ import re
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from bloodtune.data.npz import Split
 from bloodtune.run.directory import PROVENANCE
-from bloodtune.tuning.contender import TestedContender
 from figures.search import best_so_far, learning_curves
+from figures.style import CaptionedFigure
+from report.markdown import to_markdown
+from report.material import Material
 from report.page import PAGE, write_page
-from report.text import Material
-from scores import measure
-from selection import choose
-from summary_fixtures import fake_contenders, fake_provenance, fake_run
+from report.text import compose
+from summary_fixtures import fake_contenders, fake_provenance, fake_run, make_summary
 from tables.collection import all_tables
 
 FIGURES = {
@@ -42,24 +42,25 @@ def make_material(
         provenance = fake_provenance(synthetic, tuple(names))
         provenance["data"]["class_counts"] = {"train": [1, 2], "val": [3, 4], "test": [5, 6]}
         run.write_json(PROVENANCE, provenance)
-    generator = np.random.default_rng(0)
-    measured = {one.contender.label: measure(one, labels, generator, 50) for one in tested}
-    choices = choose([one.contender for one in tested])
-    tables = all_tables(run, tested, measured, labels, names, choices, generator)
-    return Material(run, tested, measured, names, choices, tables, figures)
+    summary = make_summary(run, tested, labels, names)
+    drawn = {name: CaptionedFigure(Figure(), caption) for name, caption in figures.items()}
+    return Material(summary, all_tables(summary, np.random.default_rng(0)), drawn)
 
 
-def write(folder: Path, *, synthetic: bool = False, classes: int = 8) -> tuple[str, Material, TestedContender, Split]:
-    figures_drawn = ("best_so_far", "learning_curves")
-    material = make_material(
-        folder, synthetic=synthetic, classes=classes, figures=dict.fromkeys(figures_drawn, "A <b> & c.")
-    )
-    run = material.run
-    figures = {"best_so_far": best_so_far(run, "Data."), "learning_curves": learning_curves(run, (1, 3), "Data.")}
-    labels = fake_contenders(classes=classes)[1]
-    images = np.random.default_rng(0).integers(0, 256, (len(labels), 28, 28, 3), dtype=np.uint8)
-    best = next(one for one in material.tested if one.contender.label == material.choices.best)
-    test = Split(images, labels)
-    file = write_page(material, figures, best, test, folder)
+def report(material: Material) -> str:
+    """Return the report of the material as Markdown."""
+    return to_markdown(compose(material))
+
+
+def write(folder: Path, *, synthetic: bool = False, classes: int = 8) -> tuple[str, Material]:
+    """Return the page of two drawn figures, whose captions have characters of HTML, and its material."""
+    material = make_material(folder, synthetic=synthetic, classes=classes, figures={})
+    search = material.summary.search
+    figures = {"best_so_far": best_so_far(search, "x"), "learning_curves": learning_curves(search, (1, 3), "x")}
+    figures = {
+        name: CaptionedFigure(one.figure, "A <b> & c.", one.note, one.mark, one.titles) for name, one in figures.items()
+    }
+    material = Material(material.summary, material.tables, figures)
+    file = write_page(material.summary, compose(material), folder)
     assert file == folder / PAGE
-    return file.read_text(encoding="utf-8"), material, best, test
+    return file.read_text(encoding="utf-8"), material

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bloodtune.data.medmnist import OFFICIAL, class_names
+from bloodtune.data.npz import Split
 from bloodtune.run.directory import BEST, PROVENANCE, RunDirectory
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, TrialRecord
 from bloodtune.space.configuration import Configuration
@@ -16,6 +18,9 @@ from bloodtune.space.recipe_file import BOOK, load_enqueued
 from bloodtune.tuning.contender import Contender, Retraining, TestedContender
 from contenders import FOUND, PUBLISHED
 from published import load_papers
+from scores import measure
+from selection import choose
+from summary import SearchRecords, Summary
 
 CLASS_NAMES = class_names(OFFICIAL)
 TEST_COUNTS = (244, 624, 311, 579, 243, 284, 666, 470)
@@ -57,6 +62,30 @@ def fake_contenders(
         found = _configuration(_RESIDUAL | _SGD | extra, loss="label_smoothing", label_smoothing=0.1)
         tested.append(_tested(label, FOUND, found, labels, difficulty, generator))
     return tested, labels, names
+
+
+def make_summary(
+    run: RunDirectory,
+    tested: Sequence[TestedContender],
+    labels: np.ndarray,
+    names: Sequence[str],
+    control: RunDirectory | None = None,
+    resamples: int = 20,
+) -> Summary:
+    """Return the summary of a run and of contenders tested on random images with these labels."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (len(labels), 28, 28, 3), dtype=np.uint8)
+    return Summary(
+        search=SearchRecords.read(run),
+        control=SearchRecords.read(control) if control else None,
+        rungs=RUNGS,
+        class_names=tuple(names),
+        train=Split(images[:20], labels[:20]),
+        test=Split(images, labels),
+        tested=tuple(tested),
+        measured={one.contender.label: measure(one, labels, generator, resamples) for one in tested},
+        choices=choose([one.contender for one in tested]),
+    )
 
 
 def fake_provenance(synthetic: bool = False, class_names: tuple[str, ...] = CLASS_NAMES) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def test_the_error_is_the_mean_gap_over_images() -> None:
 
 
 def test_the_figure_states_the_error() -> None:
-    drawn = calibration_figure("chosen model", *model(0.95, 20, 10), "Data: x.")
-    assert "Expected calibration error 45.0 %. Data: x." in drawn.caption
+    drawn = calibration_figure("chosen model", *model(0.95, 20, 10), "x")
+    assert drawn.note.endswith("Expected calibration error 45.0 %.")
     assert drawn.caption.startswith("Chosen model: ")
     assert "calibration error 45.0 %" in [text.get_text() for text in drawn_texts(drawn.figure)]

@@ -17,19 +17,20 @@ from matplotlib.text import Text
 from PIL import Image
 
 from bloodtune.run.directory import RunDirectory
-from captions import data_sentence
+from captions import data_mark
 from figure_fixtures import drawn_texts, lines_of
 from figures.classification import confusion_matrices, first_samples, predictions, training_loss
 from figures.scores import precision_and_f1, side_by_side
 from figures.search import best_so_far, importance, learning_curves
 from figures.style import CaptionedFigure, long_class_names, save_figure, short_class_names
 from scores import Interval, predicted_matrix, score_intervals
+from summary import SearchRecords
 from summary_fixtures import RUNGS, fake_contenders, fake_provenance
 
 if TYPE_CHECKING:  # at run time pytest would take TestedContender for a class of tests
     from bloodtune.tuning.contender import Contender, TestedContender
 
-DATA = data_sentence(fake_provenance(synthetic=True))
+MARK = data_mark(fake_provenance(synthetic=True))
 PUBLISHED = {"MLNN config 1": 88.56, "MLNN config 3": 88.57, "CNN config 2": 95.04}
 PATH_NAMES = (
     "adipose",
@@ -75,49 +76,49 @@ def _with_gid(drawn: CaptionedFigure, gid: str) -> list[Text]:
     return [text for text in drawn.figure.findobj(Text) if text.get_gid() == gid]
 
 
-def _all_figures(run: RunDirectory, control: RunDirectory) -> dict[str, Callable[[], CaptionedFigure]]:
+def _all_figures(run: SearchRecords, control: SearchRecords) -> dict[str, Callable[[], CaptionedFigure]]:
     (few, few_labels, few_names), (nine, nine_labels, _) = FEW, NINE
     light = BY_LABEL["lightweight CNN"]
     some = np.arange(30) % 8
     published = {"MLNN": _contenders(MLNN), "CNN": _contenders(CNN)}
     return {
-        "training loss": lambda: training_loss("MLNN", _contenders(MLNN), DATA),
-        "training loss of three": lambda: training_loss("CNN", _contenders(CNN[:3]), DATA),
-        "scores": lambda: precision_and_f1(published, 3421, PUBLISHED, DATA, INTERVALS),
-        "side by side": lambda: side_by_side(SHOWN, 3421, PUBLISHED, DATA, INTERVALS),
-        "four matrices": lambda: confusion_matrices("MLNN", MLNN, LABELS, NAMES, DATA),
-        "one matrix": lambda: confusion_matrices("lightweight CNN", [light], LABELS, NAMES, DATA),
-        "matrices of 2": lambda: confusion_matrices("MLNN", few[:4], few_labels, few_names, DATA),
-        "matrix of 2": lambda: confusion_matrices("found", few[-1:], few_labels, few_names, DATA),
-        "matrix of 9": lambda: confusion_matrices("found", nine[-1:], nine_labels, PATH_NAMES, DATA),
-        "samples": lambda: first_samples(_images(12, 28, 28, 3), some[:12, None], NAMES, DATA),
-        "samples, long names": lambda: first_samples(_images(12, 28, 28), 8 - some[:12], PATH_NAMES, DATA),
-        "predictions": lambda: predictions("CNN", _images(30, 28, 28, 3), some, some[::-1], NAMES, DATA),
+        "training loss": lambda: training_loss("MLNN", _contenders(MLNN), MARK),
+        "training loss of three": lambda: training_loss("CNN", _contenders(CNN[:3]), MARK),
+        "scores": lambda: precision_and_f1(published, 3421, PUBLISHED, MARK, INTERVALS),
+        "side by side": lambda: side_by_side(SHOWN, 3421, PUBLISHED, MARK, INTERVALS),
+        "four matrices": lambda: confusion_matrices("MLNN", MLNN, LABELS, NAMES, MARK),
+        "one matrix": lambda: confusion_matrices("lightweight CNN", [light], LABELS, NAMES, MARK),
+        "matrices of 2": lambda: confusion_matrices("MLNN", few[:4], few_labels, few_names, MARK),
+        "matrix of 2": lambda: confusion_matrices("found", few[-1:], few_labels, few_names, MARK),
+        "matrix of 9": lambda: confusion_matrices("found", nine[-1:], nine_labels, PATH_NAMES, MARK),
+        "samples": lambda: first_samples(_images(12, 28, 28, 3), some[:12, None], NAMES, MARK),
+        "samples, long names": lambda: first_samples(_images(12, 28, 28), 8 - some[:12], PATH_NAMES, MARK),
+        "predictions": lambda: predictions("CNN", _images(30, 28, 28, 3), some, some[::-1], NAMES, MARK),
         "predictions, one class": lambda: predictions(
-            "CNN", _images(30, 28, 28, 1), 0 * some + 3, 0 * some + 3, NAMES, DATA
+            "CNN", _images(30, 28, 28, 1), 0 * some + 3, 0 * some + 3, NAMES, MARK
         ),
-        "best so far": lambda: best_so_far(run, DATA, control),
-        "learning curves": lambda: learning_curves(run, RUNGS, DATA),
-        "importance": lambda: importance({"learning_rate": 0.7, "weighted.focal_gamma": 0.3}, DATA, 3),
+        "best so far": lambda: best_so_far(run, MARK, control),
+        "learning curves": lambda: learning_curves(run, RUNGS, MARK),
+        "importance": lambda: importance({"learning_rate": 0.7, "weighted.focal_gamma": 0.3}, MARK, 3),
     }
 
 
-FIGURES = list(_all_figures(RunDirectory(Path()), RunDirectory(Path())))
+FIGURES = list(_all_figures(SearchRecords("", {}, (), pd.DataFrame()), SearchRecords("", {}, (), pd.DataFrame())))
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_legible_and_names_its_synthetic_data(
     name: str, run: RunDirectory, control: RunDirectory
 ) -> None:
-    drawn = _all_figures(run, control)[name]()
+    drawn = _all_figures(SearchRecords.read(run), SearchRecords.read(control))[name]()
 
     texts = drawn_texts(drawn.figure)
 
     (footer,) = (text for text in texts if text.get_gid() == "data")
-    assert footer.get_text().replace("\n", " ") == DATA
-    assert "synthetic" in footer.get_text()
+    assert footer.get_text() == MARK == "Synthetic stand-in for BloodMNIST"
     assert footer.get_weight() == "bold"
-    assert drawn.caption.endswith(DATA)
+    assert drawn.caption.endswith(".") and ". " not in drawn.caption, "one sentence"
+    assert drawn.description.endswith(f"Data: {MARK}.") and "MD5" not in drawn.description
     canvas, boxes = drawn.figure.bbox, [text.get_window_extent() for text in texts]
     for text, box in zip(texts, boxes, strict=True):
         assert canvas.x0 <= box.x0 <= box.x1 <= canvas.x1, text
@@ -130,15 +131,16 @@ def test_every_figure_is_legible_and_names_its_synthetic_data(
 
 
 def test_a_figure_of_photographs_does_not_call_them_synthetic() -> None:
-    drawn = importance({"momentum": 1.0}, "Data: bloodmnist (official).")
+    drawn = importance({"momentum": 1.0}, "bloodmnist_rebuilt, rebuilt split")
 
-    assert "synthetic" not in drawn.caption
+    assert "synthetic" not in drawn.description
     assert _with_gid(drawn, "data")[0].get_weight() == "normal"
+    assert _with_gid(importance({"momentum": 1.0}, ""), "data") == [], "official data has no mark"
 
 
 def test_save_figure_writes_the_same_pdf_and_png_each_time(tmp_path: Path) -> None:
     for folder in ("first", "second"):
-        matrices = confusion_matrices("CNN", CNN[:1], LABELS, NAMES, DATA)
+        matrices = confusion_matrices("CNN", CNN[:1], LABELS, NAMES, MARK)
         pdf, png = save_figure(matrices, tmp_path / folder, "cnn_matrix")
         assert (pdf.name, png.name) == ("cnn_matrix.pdf", "cnn_matrix.png")
 
@@ -148,7 +150,7 @@ def test_save_figure_writes_the_same_pdf_and_png_each_time(tmp_path: Path) -> No
     with Image.open(png) as image:
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert image.width == pytest.approx(300 * 3.5, abs=1)
-        assert image.info["Description"] == matrices.caption
+        assert image.info["Description"] == matrices.description
 
 
 def test_modules_import_without_torch_ray_or_pyplot() -> None:
@@ -164,7 +166,7 @@ def test_modules_import_without_torch_ray_or_pyplot() -> None:
 
 
 def test_training_loss_has_a_panel_a_configuration_and_a_line_a_seed() -> None:
-    drawn = training_loss("CNN", _contenders(CNN), DATA)
+    drawn = training_loss("CNN", _contenders(CNN), MARK)
 
     assert [axes.get_title() for axes in drawn.figure.axes] == [
         "Config-1: CrossEntropy + SGD",
@@ -190,7 +192,7 @@ def test_training_loss_draws_the_mean_as_far_as_all_seeds_ran() -> None:
         for retraining, one in zip(contender.retrainings, curves, strict=True)
     )
 
-    drawn = training_loss("MLNN", [dataclasses.replace(contender, retrainings=retrainings)], DATA)
+    drawn = training_loss("MLNN", [dataclasses.replace(contender, retrainings=retrainings)], MARK)
 
     (mean,) = lines_of(drawn, "mean")
     np.testing.assert_array_equal(mean.get_xdata(), [1, 2])
@@ -201,12 +203,12 @@ def test_figures_say_which_configurations_are_the_same_trainings() -> None:
     first, second = (one for one in TESTED if one.contender.label in ("MLNN config 1", "MLNN config 3"))
     shared = dataclasses.replace(second.contender, retrainings=first.contender.retrainings)
     sentence = "The same function, trained once: MLNN config 1 and MLNN config 3."
-    assert sentence in training_loss("MLNN", [first.contender, shared], DATA).caption
-    assert sentence not in training_loss("MLNN", [first.contender, second.contender], DATA).caption
+    assert sentence in training_loss("MLNN", [first.contender, shared], MARK).note
+    assert sentence not in training_loss("MLNN", [first.contender, second.contender], MARK).note
 
 
 def test_training_loss_of_one_seed_has_no_mean() -> None:
-    drawn = training_loss("MLNN", [_cut_to_one_seed(MLNN[0]).contender], DATA)
+    drawn = training_loss("MLNN", [_cut_to_one_seed(MLNN[0]).contender], MARK)
 
     assert len(lines_of(drawn, "seed")) == 1
     assert not lines_of(drawn, "mean")
@@ -215,13 +217,13 @@ def test_training_loss_of_one_seed_has_no_mean() -> None:
 
 def test_training_loss_of_nothing_says_so() -> None:
     with pytest.raises(ValueError, match="training_loss: nothing to draw, at least one contender is needed"):
-        training_loss("MLNN", [], DATA)
+        training_loss("MLNN", [], MARK)
 
 
 def test_precision_and_f1_draws_the_intervals_given_and_what_was_published() -> None:
     families = {"MLNN": _contenders(MLNN), "CNN": _contenders(CNN), "none": []}
 
-    drawn = precision_and_f1(families, 3421, PUBLISHED, DATA, INTERVALS)
+    drawn = precision_and_f1(families, 3421, PUBLISHED, MARK, INTERVALS)
 
     assert [axes.get_title(loc="left") for axes in drawn.figure.axes] == ["MLNN", "CNN"]
     value, *bounds = INTERVALS["MLNN config 1"]["weighted_f1"]
@@ -231,22 +233,23 @@ def test_precision_and_f1_draws_the_intervals_given_and_what_was_published() -> 
     )
     assert [line.get_xdata()[0] for line in lines_of(drawn, "published")] == [88.56, 88.57, 95.04]
     low, high = drawn.figure.axes[0].get_xlim()
-    assert f"The axis runs from {low:g} to {high:g} %." in drawn.caption
-    assert "the 3,421 test images, of the seed that is median on validation, with 95 % bootstrap" in drawn.caption
+    assert f"The axis runs from {low:g} to {high:g} %." in drawn.note
+    assert "the 3,421 test images, with 95 % bootstrap" in drawn.caption
+    assert "the seed that is median on validation" in drawn.note
 
 
 def test_precision_and_f1_without_published_values_does_not_speak_of_them() -> None:
     metrics = {"weighted_precision": Interval(0.9, 0.88, 0.92), "weighted_f1": Interval(0.8, 0.7, 0.85)}
 
-    drawn = precision_and_f1({"MLNN": _contenders(MLNN[:1])}, 100, {}, DATA, {"MLNN config 1": metrics})
+    drawn = precision_and_f1({"MLNN": _contenders(MLNN[:1])}, 100, {}, MARK, {"MLNN config 1": metrics})
 
     assert lines_of(drawn, "weighted_precision")[0].get_xdata()[0] == pytest.approx(90)
     np.testing.assert_allclose(lines_of(drawn, "interval weighted_f1")[0].get_xdata(), [70, 85])
-    assert "published" not in drawn.caption
+    assert "published" not in drawn.description
 
 
 def test_side_by_side_draws_its_rows_under_the_names_given() -> None:
-    drawn = side_by_side(SHOWN, 3421, PUBLISHED, DATA, INTERVALS)
+    drawn = side_by_side(SHOWN, 3421, PUBLISHED, MARK, INTERVALS)
 
     (axes,) = drawn.figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == list(SHOWN)
@@ -258,17 +261,17 @@ def test_side_by_side_draws_its_rows_under_the_names_given() -> None:
 @pytest.mark.parametrize("draw", [precision_and_f1, side_by_side])
 def test_scores_of_nothing_say_so(draw: Callable[..., CaptionedFigure]) -> None:
     with pytest.raises(ValueError, match="needs at least one contender, got none"):
-        draw({}, 3421, {}, DATA, {})
+        draw({}, 3421, {}, MARK, {})
 
 
 def test_published_score_that_is_not_percent_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'MLNN config 1' is 0\.8856: expected percent, e\.g\. 88\.56"):
-        precision_and_f1({"MLNN": _contenders(MLNN)}, 3421, {"MLNN config 1": 0.8856}, DATA, INTERVALS)
+        precision_and_f1({"MLNN": _contenders(MLNN)}, 3421, {"MLNN config 1": 0.8856}, MARK, INTERVALS)
 
 
 @pytest.mark.parametrize("tested", [MLNN, MLNN[:1]], ids=["four", "one"])
 def test_confusion_matrices_show_the_counts_of_the_median_seed(tested: list[TestedContender]) -> None:
-    drawn = confusion_matrices("MLNN", tested, LABELS, NAMES, DATA)
+    drawn = confusion_matrices("MLNN", tested, LABELS, NAMES, MARK)
 
     for axes, one in zip(drawn.figure.axes, tested, strict=False):
         matrix = predicted_matrix(LABELS, one.median_probabilities)
@@ -287,7 +290,7 @@ def test_confusion_matrices_show_the_counts_of_the_median_seed(tested: list[Test
 def test_confusion_matrices_survive_a_class_without_test_images() -> None:
     labels = np.where(LABELS == 7, 0, LABELS)
 
-    drawn = confusion_matrices("CNN", CNN[:1], labels, NAMES, DATA)
+    drawn = confusion_matrices("CNN", CNN[:1], labels, NAMES, MARK)
 
     assert np.isfinite(np.asarray(drawn.figure.axes[0].images[0].get_array())).all()
 
@@ -295,7 +298,7 @@ def test_confusion_matrices_survive_a_class_without_test_images() -> None:
 def test_first_samples_draws_the_first_ten_with_their_labels() -> None:
     images, labels = _images(20, 28, 28, 3), np.arange(20)[:, None] % 8
 
-    drawn = first_samples(images, labels, NAMES, DATA)
+    drawn = first_samples(images, labels, NAMES, MARK)
 
     panels = drawn.figure.axes
     assert len(panels) == 10
@@ -306,7 +309,7 @@ def test_first_samples_draws_the_first_ten_with_their_labels() -> None:
 
 def test_first_samples_draws_grey_images_as_grey() -> None:
     for shape in ((28, 28), (28, 28, 1)):
-        drawn = first_samples(_images(3, *shape), np.array([0, 1, 1]), ["malignant", "normal, benign"], DATA)
+        drawn = first_samples(_images(3, *shape), np.array([0, 1, 1]), ["malignant", "normal, benign"], MARK)
         (image,) = drawn.figure.axes[0].images
         assert (image.get_cmap().name, image.get_clim()) == ("gray", (0, 255))
         assert drawn.caption.startswith("The first 3 training images")
@@ -317,7 +320,7 @@ def test_predictions_mark_what_is_wrong_not_by_colour_alone() -> None:
     predicted = labels.copy()
     predicted[[2, 5, 29]] = 7
 
-    drawn = predictions("CNN", _images(30, 28, 28, 3), labels[:, None], predicted, NAMES, DATA)
+    drawn = predictions("CNN", _images(30, 28, 28, 3), labels[:, None], predicted, NAMES, MARK)
 
     panels = drawn.figure.axes
     assert len(panels) == 24

@@ -12,6 +12,7 @@ from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import COMPLETE, PRUNED, EpochRecord, TrialRecord
 from bloodtune.space.configuration import Configuration
 from figures.importance import rung_importance
+from summary import SearchRecords
 
 
 def make_run(folder: Path, trials: int = 40, *, one_family: bool = False) -> RunDirectory:
@@ -46,7 +47,7 @@ def make_run(folder: Path, trials: int = 40, *, one_family: bool = False) -> Run
 
 
 def test_importance_finds_what_decided_and_counts_pruned_trials(tmp_path: Path) -> None:
-    importance, rung = rung_importance(make_run(tmp_path), (1,))
+    importance, rung = rung_importance(SearchRecords.read(make_run(tmp_path)), (1,))
     assert rung == 1
     assert sum(importance.values()) == pytest.approx(1)
     assert next(iter(importance)) == "learning_rate"
@@ -56,20 +57,20 @@ def test_importance_finds_what_decided_and_counts_pruned_trials(tmp_path: Path) 
 
 
 def test_importance_within_one_family_counts_its_sizes(tmp_path: Path) -> None:
-    importance, _ = rung_importance(make_run(tmp_path, one_family=True), (1,))
+    importance, _ = rung_importance(SearchRecords.read(make_run(tmp_path, one_family=True)), (1,))
     assert set(importance) == {"width", "normalization", "dropout", "learning_rate", "batch_size"}
 
 
 def test_importance_without_rungs_uses_the_last_epoch_that_all_share(tmp_path: Path) -> None:
-    assert rung_importance(make_run(tmp_path), ())[1] == 1
+    assert rung_importance(SearchRecords.read(make_run(tmp_path)), ())[1] == 1
 
 
 def test_importance_of_too_few_trials_is_empty(tmp_path: Path) -> None:
-    assert rung_importance(make_run(tmp_path, trials=3), (1,)) == ({}, 1)
+    assert rung_importance(SearchRecords.read(make_run(tmp_path, trials=3)), (1,)) == ({}, 1)
 
 
 def test_importance_of_equal_scores_is_empty(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     curves = run.curves().assign(val_macro_f1=1.0)
     curves.to_csv(run.path / "curves.csv", index=False)
-    assert rung_importance(run, (1,)) == ({}, 1)
+    assert rung_importance(SearchRecords.read(run), (1,)) == ({}, 1)

@@ -8,12 +8,13 @@ from bloodtune.run.records import FAILED
 from figure_fixtures import drawn_texts, lines_of
 from figures.parallel_coordinates import MOST_COLUMNS, parallel_coordinates
 from figures.style import to_svg
+from summary import SearchRecords
 
 IMPORTANCES = {"learning_rate": 0.5, "family": 0.2, "nesterov": 0.1, "stain": 0.05, "momentum": math.nan}
 
 
 def test_each_scored_trial_is_a_line_and_the_most_important_come_first(run: RunDirectory) -> None:
-    drawn = parallel_coordinates(run, IMPORTANCES, "Data: x.")
+    drawn = parallel_coordinates(SearchRecords.read(run), IMPORTANCES, "x")
     scored = [record for record in run.trials() if record.best_val_macro_f1 is not None and record.state != FAILED]
     for record in scored:
         (line,) = lines_of(drawn, f"trial {record.trial}")
@@ -25,7 +26,7 @@ def test_each_scored_trial_is_a_line_and_the_most_important_come_first(run: RunD
 
 
 def test_the_best_trial_is_thick_and_on_top(run: RunDirectory) -> None:
-    drawn = parallel_coordinates(run, IMPORTANCES, "Data: x.")
+    drawn = parallel_coordinates(SearchRecords.read(run), IMPORTANCES, "x")
     best = run.best()
     assert best is not None
     (line,) = lines_of(drawn, f"trial {best.trial}")
@@ -34,7 +35,7 @@ def test_the_best_trial_is_thick_and_on_top(run: RunDirectory) -> None:
 
 
 def test_what_a_configuration_has_not_passes_below(run: RunDirectory) -> None:
-    drawn = parallel_coordinates(run, {"momentum": 1.0}, "Data: x.")
+    drawn = parallel_coordinates(SearchRecords.read(run), {"momentum": 1.0}, "x")
     for record in run.trials():
         for line in lines_of(drawn, f"trial {record.trial}"):
             assert (line.get_ydata()[0] < 0) == (record.configuration.momentum is None)  # type: ignore[index, operator]
@@ -42,19 +43,19 @@ def test_what_a_configuration_has_not_passes_below(run: RunDirectory) -> None:
 
 def test_only_so_many_axes_stand_beside_each_other(run: RunDirectory) -> None:
     names = run.trials()[0].configuration.to_mapping()
-    drawn = parallel_coordinates(run, dict.fromkeys(names, 0.1), "Data: x.")
+    drawn = parallel_coordinates(SearchRecords.read(run), dict.fromkeys(names, 0.1), "x")
     assert len(drawn.figure.axes[0].get_xticks()) <= MOST_COLUMNS + 1
     assert len(drawn_texts(drawn.figure)) > 8
 
 
 def test_a_run_without_a_score_has_axes_and_no_line(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path, "empty", "")
-    drawn = parallel_coordinates(run, {}, "Data: x.")
+    drawn = parallel_coordinates(SearchRecords.read(run), {}, "x")
     assert "The 0 trials" in drawn.caption
     drawn_texts(drawn.figure)
 
 
 def test_a_figure_is_the_same_svg_each_time(run: RunDirectory) -> None:
-    first, second = (to_svg(parallel_coordinates(run, IMPORTANCES, "Data: x.")) for _ in range(2))
+    first, second = (to_svg(parallel_coordinates(SearchRecords.read(run), IMPORTANCES, "x")) for _ in range(2))
     assert first == second
-    assert first.startswith("<svg") and '<g id="trial ' in first
+    assert first.startswith("<svg") and '<g class="trial"><title>trial ' in first

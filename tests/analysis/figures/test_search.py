@@ -9,16 +9,17 @@ import numpy as np
 
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import FAILED, PRUNED, EpochRecord
-from captions import data_sentence
+from captions import data_mark
 from figure_fixtures import drawn_texts, lines_of
 from figures.search import best_so_far, importance, learning_curves
+from summary import SearchRecords
 from summary_fixtures import RUNGS, fake_provenance, fake_run
 
-DATA = data_sentence(fake_provenance(synthetic=True))
+MARK = data_mark(fake_provenance(synthetic=True))
 
 
 def test_best_so_far_draws_the_running_best_against_epochs_spent(run: RunDirectory, control: RunDirectory) -> None:
-    drawn = best_so_far(run, DATA, control)
+    drawn = best_so_far(SearchRecords.read(run), MARK, SearchRecords.read(control))
 
     trials = run.trials()
     (line,) = lines_of(drawn, "search")
@@ -28,9 +29,9 @@ def test_best_so_far_draws_the_running_best_against_epochs_spent(run: RunDirecto
     np.testing.assert_array_equal(line.get_ydata(), np.maximum.accumulate(np.array(values, dtype=float)))
     published = max((trial for trial in trials if trial.label), key=lambda trial: trial.best_val_macro_f1 or 0)
     assert lines_of(drawn, "published")[0].get_ydata()[0] == published.best_val_macro_f1
-    assert f"({published.label})" in drawn.caption
+    assert f"({published.label})" in drawn.note
     assert len(lines_of(drawn, "random control")) == 1
-    assert "random sampler" in drawn.caption
+    assert "random sampler" in drawn.note
 
 
 def test_best_so_far_does_not_count_a_failed_trial_and_shows_those_below_the_axis(
@@ -42,11 +43,11 @@ def test_best_so_far_does_not_count_a_failed_trial_and_shows_those_below_the_axi
     changed.append_trial(dataclasses.replace(second, best_val_macro_f1=0.99, state=FAILED))
     changed.append_trial(dataclasses.replace(third, best_val_macro_f1=0.10, state=PRUNED))
 
-    drawn = best_so_far(changed, DATA)
+    drawn = best_so_far(SearchRecords.read(changed), MARK)
 
     np.testing.assert_array_equal(lines_of(drawn, "search")[0].get_ydata(), [0.9, 0.9, 0.9])
     assert len(lines_of(drawn, "below")[0].get_xdata()) == 1
-    assert "triangles the 1 whose score is below the axis" in drawn.caption
+    assert "triangles the 1 whose score is below the axis" in drawn.note
     assert not lines_of(drawn, "published"), "a label alone does not make it one of the papers'"
 
 
@@ -54,12 +55,12 @@ def test_best_so_far_of_failed_trials_only_is_empty(run: RunDirectory, tmp_path:
     failed = RunDirectory.create(tmp_path, "failed", "")
     failed.append_trial(next(trial for trial in run.trials() if trial.state == FAILED))
 
-    assert not lines_of(best_so_far(failed, DATA), "search")
-    assert "0 COMPLETE" not in learning_curves(failed, RUNGS, DATA).caption
+    assert not lines_of(best_so_far(SearchRecords.read(failed), MARK), "search")
+    assert "0 COMPLETE" not in learning_curves(SearchRecords.read(failed), RUNGS, MARK).caption
 
 
 def test_learning_curves_end_where_their_trial_ended(run: RunDirectory) -> None:
-    drawn = learning_curves(run, RUNGS, DATA)
+    drawn = learning_curves(SearchRecords.read(run), RUNGS, MARK)
 
     for trial in run.trials():
         lines = lines_of(drawn, f"trial {trial.trial}")
@@ -75,7 +76,7 @@ def test_learning_curves_leave_out_an_interrupted_trial(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "interrupted", trials=2)
     run.append_epochs(2, [EpochRecord(1, 1.0, 1.0, 0.5, 0.5, 1.0)])
 
-    drawn = learning_curves(run, RUNGS, DATA)
+    drawn = learning_curves(SearchRecords.read(run), RUNGS, MARK)
 
     assert not lines_of(drawn, "trial 2")
     assert "the 2 trials" in drawn.caption
@@ -84,21 +85,21 @@ def test_learning_curves_leave_out_an_interrupted_trial(tmp_path: Path) -> None:
 def test_search_figures_of_one_trial_can_be_drawn(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "one", trials=1)
 
-    for drawn in (best_so_far(run, DATA), learning_curves(run, (), DATA)):
+    for drawn in (best_so_far(SearchRecords.read(run), MARK), learning_curves(SearchRecords.read(run), (), MARK)):
         assert drawn_texts(drawn.figure)
 
 
 def test_importance_sorts_its_bars_from_zero() -> None:
-    drawn = importance({"momentum": 0.2, "learning_rate": 0.7, "ema": 0.1, "loss": float("nan")}, DATA, rung=3)
+    drawn = importance({"momentum": 0.2, "learning_rate": 0.7, "ema": 0.1, "loss": float("nan")}, MARK, rung=3)
 
     (axes,) = drawn.figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["learning rate", "momentum", "ema"]
     assert [bar.get_width() for bar in axes.patches] == [0.7, 0.2, 0.1]
     assert axes.get_xlim()[0] == 0
-    assert "at epoch 3" in drawn.caption
+    assert "at epoch 3" in drawn.note
 
 
 def test_importance_of_nothing_says_so() -> None:
-    drawn = importance({}, DATA)
+    drawn = importance({}, MARK)
 
     assert "nothing to tell apart" in [text.get_text() for text in drawn_texts(drawn.figure)]

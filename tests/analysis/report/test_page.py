@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bloodtune.data.npz import Split
-from bloodtune.tuning.contender import TestedContender
-from report.text import Material
+from report.material import Material
+from report.text import compose
 from report_fixtures import write
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}
@@ -42,12 +41,12 @@ class Checker(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Material, TestedContender, Split]:
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Material]:
     return write(tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture(scope="module")
-def page(written: tuple[str, Material, TestedContender, Split]) -> str:
+def page(written: tuple[str, Material]) -> str:
     return written[0]
 
 
@@ -62,29 +61,28 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(page: str) -> None:
     assert set(re.findall(r'href="#(s\d+)"', page)) == set(sections)
 
 
-def test_the_story_is_that_of_the_report(page: str, written: tuple[str, Material, TestedContender, Split]) -> None:
-    from report.text import sections
-
+def test_the_story_is_that_of_the_report(page: str, written: tuple[str, Material]) -> None:
     titles = re.findall(r'<h2 id="s\d+">(.*?)</h2>', page)
-    assert titles == list(sections(written[1]))
-    assert page.count("<figure>") == 2 and "A &lt;b&gt; &amp; c." in page
+    assert titles == [section.heading for section in compose(written[1]).sections]
+    assert (
+        page.count("<figure>") == 2
+        and page.count('<div class="figures"><figure>') == 1
+       
+    assert "A &lt;b&gt; &amp; c." in page
+    )
     assert page.count("<table>") == page.count('<div class="scroll"><table>') > 10
     assert "![" not in page and "figures/" not in page
 
 
-def test_each_trial_says_what_it_is_under_the_pointer(
-    page: str, written: tuple[str, Material, TestedContender, Split]
-) -> None:
-    run = written[1].run
+def test_each_trial_says_what_it_is_under_the_pointer(page: str, written: tuple[str, Material]) -> None:
+    search = written[1].summary.search
     titles = re.findall(r'<g class="trial"><title>trial (\d+), ', page)
-    assert set(map(int, titles)) == set(run.curves().trial)
+    assert set(map(int, titles)) == set(search.curves.trial)
 
 
-def test_every_mistake_is_a_picture_the_surest_first(
-    page: str, written: tuple[str, Material, TestedContender, Split]
-) -> None:
-    _, _, best, test = written
-    probabilities = best.median_probabilities
+def test_every_mistake_is_a_picture_the_surest_first(page: str, written: tuple[str, Material]) -> None:
+    summary = written[1].summary
+    test, probabilities = summary.test, summary.best.median_probabilities
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != test.labels)
     rows = [int(row) for row in re.findall(r'alt="test image (\d+)"', page)]
     assert sorted(rows) == wrong.tolist()[: len(rows)] and len(rows) == min(len(wrong), 240)

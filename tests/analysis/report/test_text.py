@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from report.text import report, write_report
-from report_fixtures import make_material
+from report.material import Material
+from report.text import compose, write_report
+from report_fixtures import make_material, report
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     return report(make_material(tmp_path_factory.mktemp("runs")))
+
+
+def with_summary(material: Material, **changes: Any) -> Material:
+    return dataclasses.replace(material, summary=dataclasses.replace(material.summary, **changes))
 
 
 def section(page: str, title: str) -> str:
@@ -35,6 +41,8 @@ def test_report_leads_through_all_of_it(page: str) -> None:
         "How to cite",
         "Further figures",
     ]
+    assert page.count("MD5") == page.count("Data: bloodmnist_rebuilt") == 1, "at the top, and nowhere else"
+    assert page.count("00112233445566778899aabbccddeeff") == 2, "at the top and in the provenance"
     for number in ("1", "2", "2b", "3", "4", "5", "6", "7"):
         assert page.count(f"**Table {number}.**") == 1
     assert "synthetic" not in page
@@ -68,29 +76,30 @@ def test_report_says_that_it_is_a_quick_look(tmp_path: Path) -> None:
     material = make_material(tmp_path)
     assert "quick look" not in report(material)
     short = [
-        dataclasses.replace(one, contender=dataclasses.replace(one.contender, max_epochs=4)) for one in material.tested
+        dataclasses.replace(one, contender=dataclasses.replace(one.contender, max_epochs=4))
+        for one in material.summary.tested
     ]
-    page = report(dataclasses.replace(material, tested=short))
+    page = report(with_summary(material, tested=short))
     assert "**This is a quick look: 3 seeds of at most 4 epochs each, where the search trained for up to 27." in page
 
 
 def test_a_paper_of_few_epochs_is_no_quick_look(tmp_path: Path) -> None:
     material = make_material(tmp_path)
-    one, *rest = material.tested
+    one, *rest = material.summary.tested
     short = dataclasses.replace(one, contender=dataclasses.replace(one.contender, max_epochs=10))
-    choices = dataclasses.replace(material.choices, best=one.contender.label)
-    assert "quick look" not in report(dataclasses.replace(material, tested=[short, *rest], choices=choices))
+    choices = dataclasses.replace(material.summary.choices, best=one.contender.label)
+    assert "quick look" not in report(with_summary(material, tested=[short, *rest], choices=choices))
 
 
 def test_report_says_what_was_trained_for_longer_than_the_search_does(tmp_path: Path) -> None:
     material = make_material(tmp_path)
     sentence = "search #12, 54 epochs: the best found one once more, over more epochs than the search affords."
     assert sentence not in report(material)
-    one = next(one for one in material.tested if one.contender.label == "search #12")
+    one = next(one for one in material.summary.tested if one.contender.label == "search #12")
     longer = dataclasses.replace(one.contender, label="search #12, 54 epochs", search_val_macro_f1=None)
-    tested = [*material.tested, dataclasses.replace(one, contender=longer)]
-    measured = {**material.measured, longer.label: material.measured[one.contender.label]}
-    assert sentence in report(dataclasses.replace(material, tested=tested, measured=measured))
+    tested = [*material.summary.tested, dataclasses.replace(one, contender=longer)]
+    measured = {**material.summary.measured, longer.label: material.summary.measured[one.contender.label]}
+    assert sentence in report(with_summary(material, tested=tested, measured=measured))
 
 
 def test_report_puts_figures_in_their_sections(page: str) -> None:
@@ -135,6 +144,6 @@ def test_report_does_without_published_ones(tmp_path: Path) -> None:
 
 def test_write_report_writes_one_file(tmp_path: Path) -> None:
     material = make_material(tmp_path)
-    file = write_report(material, tmp_path / "results")
+    file = write_report(compose(material), tmp_path / "results")
     assert file == tmp_path / "results" / "report.md"
     assert file.read_text(encoding="utf-8") == report(material)

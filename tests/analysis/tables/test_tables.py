@@ -15,10 +15,13 @@ from bloodtune.run.records import COMPLETE, FAILED
 from bloodtune.tuning.contender import TestedContender
 from captions import data_sentence, is_blood
 from contenders import FOUND
-from scores import Interval, measure
+from scores import Interval
 from selection import choose
-from summary_fixtures import CLASS_NAMES, fake_contenders, fake_provenance, fake_run
+from summary import SearchRecords
+from summary_fixtures import CLASS_NAMES, fake_contenders, fake_provenance, fake_run, make_summary
+from tables.cells import decimals_of, p_value, percent
 from tables.collection import all_tables, write_tables
+from tables.comparison import comparison_table
 from tables.files import (
     SCRIPTSIZE_CHARACTERS,
     Panel,
@@ -27,9 +30,9 @@ from tables.files import (
     escape_markdown,
     shown_width,
     to_latex,
+    to_markdown,
     write_table,
 )
-from tables.scores import comparison_table, decimals_of, p_value, percent
 from tables.search import search_costs, search_gains
 
 NAMES = [
@@ -56,11 +59,8 @@ def make_tables(
     if keep is not None:
         tested = [one for one in tested if one.contender.label in keep]
     run = fake_run(folder / "a_run", synthetic=synthetic)
-    generator = np.random.default_rng(0)
-    measured = {one.contender.label: measure(one, labels, generator, 100) for one in tested}
-    choices = choose([one.contender for one in tested])
     random = fake_run(folder / "random", trials=12) if control else None
-    tables = all_tables(run, tested, measured, labels, names, choices, generator, random)
+    tables = all_tables(make_summary(run, tested, labels, names, random, 100), np.random.default_rng(0))
     return {table.name: table for table in tables}
 
 
@@ -73,14 +73,25 @@ def test_all_tables_are_there_in_order(tables: dict[str, Table]) -> None:
     assert list(tables) == NAMES
 
 
-def test_captions_name_the_data(tables: dict[str, Table]) -> None:
+def test_files_carry_the_mark_of_the_data_and_not_its_md5(tables: dict[str, Table]) -> None:
     for table in tables.values():
-        assert table.caption.endswith(data_sentence(fake_provenance()))
-        assert "synthetic" not in table.caption
+        for text in (to_markdown(table), to_latex(table)):
+            assert "Data: bloodmnist" in text and "rebuilt split." in text
+            assert "MD5" not in text and "synthetic" not in text
 
 
-def test_captions_say_synthetic(tmp_path: Path) -> None:
-    assert all("synthetic" in table.caption for table in make_tables(tmp_path, synthetic=True).values())
+def test_a_table_of_official_data_has_no_mark() -> None:
+    table = Table("t", "Caption.", pd.DataFrame({"a": [1]}), (Panel("", pd.DataFrame({"a": ["1"]})),), "Note.")
+    assert "Data" not in to_markdown(table) + to_latex(table)
+
+
+def test_captions_are_one_sentence(tables: dict[str, Table]) -> None:
+    for table in tables.values():
+        assert table.caption.endswith(".") and ". " not in table.caption
+
+
+def test_files_say_synthetic(tmp_path: Path) -> None:
+    assert all("Synthetic" in to_latex(table) for table in make_tables(tmp_path, synthetic=True).values())
 
 
 def test_configuration_tables_mark_what_is_ours(tables: dict[str, Table]) -> None:
@@ -90,7 +101,7 @@ def test_configuration_tables_mark_what_is_ours(tables: dict[str, Table]) -> Non
     assert re.fullmatch(r"10 \(kept: \d+\)", frame.loc["Epochs Trained*", "Config-1"])
     lightweight = tables["table2b_lightweight_configuration"]
     assert lightweight.frame.set_index("Param").loc["Learning Rate*"].item() == "0.01"
-    assert "16, 16, 64, 64, 64" in lightweight.caption
+    assert "16, 16, 64, 64, 64" in lightweight.note
 
 
 def test_f1_table_has_published_beside_measured(tables: dict[str, Table]) -> None:
@@ -111,7 +122,7 @@ def test_f1_table_has_published_beside_measured(tables: dict[str, Table]) -> Non
     accuracy, precision = (panel.frame.set_index("Configuration") for panel in table.panels[1:3])
     assert accuracy.loc["lightweight CNN", "Text, accuracy"] == "≈94"
     assert precision.loc["CNN config 2", "Matrix, precision"] == "95.05"
-    assert "the text gives a weighted F1 of 88.56 %, the paper's own matrix 88.66 %" in table.caption
+    assert "the text gives a weighted F1 of 88.56 %, the paper's own matrix 88.66 %" in table.note
 
 
 def test_no_table_is_wider_than_a_page(tables: dict[str, Table]) -> None:
@@ -128,10 +139,10 @@ def test_f1_table_leaves_published_values_out_of_other_data(tmp_path: Path) -> N
     table = made["table3_f1"]
     assert not [name for name in table.frame if name.startswith(("published_", "matrix_"))]
     assert list(table.panels[0].frame) == ["Configuration", "Weighted F1", "Macro-F1"]
-    assert "Published values are left out" in table.caption
+    assert "Published values are left out" in table.note
     pairs = made["table5_confused_pairs"]
     assert list(pairs.frame) == ["configuration", "true", "predicted", "count", "share"]
-    assert "paper" not in pairs.caption
+    assert "paper" not in pairs.caption + pairs.note
 
 
 def test_tables_do_without_some_configurations(tmp_path: Path) -> None:
@@ -146,9 +157,8 @@ def test_tables_do_with_one_configuration_and_one_seed(tmp_path: Path) -> None:
     contender = tested[0].contender
     single = dataclasses.replace(contender, retrainings=contender.retrainings[:1])
     one = TestedContender(single, tested[0].probabilities[:1])
-    measured = {single.label: measure(one, labels, np.random.default_rng(0), 20)}
     run = fake_run(tmp_path / "run", trials=3)
-    made = all_tables(run, [one], measured, labels, names, choose([single]), np.random.default_rng(0))
+    made = all_tables(make_summary(run, [one], labels, names), np.random.default_rng(0))
     write_tables(made, tmp_path / "tables")
     assert made[6].frame.empty
     assert "±" not in made[3].panels[3].frame.iloc[0, 1]
@@ -182,10 +192,10 @@ def test_comparison_table_pairs_the_families(tables: dict[str, Table]) -> None:
     assert len(frame) == 6
     assert (frame.p_holm >= frame.p).all()
     np.testing.assert_allclose(frame.accuracy_difference, (frame.c - frame.b) / 400)
-    assert "6 comparisons after Holm" in tables["table6_mcnemar"].caption
+    assert "6 comparisons after Holm" in tables["table6_mcnemar"].note
 
 
-def test_the_best_found_one_is_compared_also_where_a_published_one_wins() -> None:
+def test_the_best_found_one_is_compared_also_where_a_published_one_wins(tmp_path: Path) -> None:
     tested, labels, _ = fake_contenders()
     tested = [one for one in tested if one.contender.origin != FOUND or one.contender.label == "search #12"]
     weak = next(one.contender for one in tested if one.contender.label == "MLNN config 1")
@@ -193,7 +203,8 @@ def test_the_best_found_one_is_compared_also_where_a_published_one_wins() -> Non
     tested = [dataclasses.replace(one, contender=found) if one.contender.origin == FOUND else one for one in tested]
     choices = choose([one.contender for one in tested])
     assert (choices.best, choices.found) == ("lightweight CNN", "search #12")
-    frame = comparison_table(tested, labels, choices, "data", np.random.default_rng(0)).frame
+    summary = make_summary(fake_run(tmp_path / "run"), tested, labels, CLASS_NAMES)
+    frame = comparison_table(summary, np.random.default_rng(0)).frame
     assert "search #12" in {*frame["first"], *frame["second"]}
 
 
@@ -213,36 +224,33 @@ def test_search_table_counts_cost_and_gain(tables: dict[str, Table]) -> None:
 
 def test_search_costs_of_a_run_without_an_epoch(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", trials=0)
-    assert search_costs(run)["epochs_full"] == 0
-    assert "best" not in search_costs(run)
+    assert search_costs(SearchRecords.read(run))["epochs_full"] == 0
+    assert "best" not in search_costs(SearchRecords.read(run))
 
 
 def test_search_costs_count_as_published_what_the_papers_have_and_no_other_label(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run")
-    before = search_costs(run)["published"]
+    before = search_costs(SearchRecords.read(run))["published"]
     sampled = next(trial for trial in run.trials() if not trial.label and trial.state == COMPLETE)
     run.append_trial(dataclasses.replace(sampled, trial=99, label="another run's trial 5", best_val_macro_f1=0.999))
-    costs = search_costs(run)
+    costs = search_costs(SearchRecords.read(run))
     assert (costs["best"], costs["published"]) == (0.999, before)
 
 
 def test_search_costs_leave_out_what_failed(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run")
-    best = search_costs(run)["best"]
+    best = search_costs(SearchRecords.read(run))["best"]
     diverged = dataclasses.replace(run.trials()[0], trial=99, state=FAILED, best_val_macro_f1=0.999)
     run.append_trial(diverged)
-    assert search_costs(run)["best"] == best
+    assert search_costs(SearchRecords.read(run))["best"] == best
 
 
 def test_search_gains_say_nothing_of_optimism_after_a_shorter_retraining(tmp_path: Path) -> None:
     tested, labels, _ = fake_contenders()
-    run, generator = fake_run(tmp_path / "run"), np.random.default_rng(0)
-    measured = {one.contender.label: measure(one, labels, generator, 20) for one in tested}
-    whole = {one.contender.label: one.contender for one in tested}
-    quick = {label: dataclasses.replace(contender, max_epochs=4) for label, contender in whole.items()}
-    choices = choose(list(whole.values()))
-    assert "mean_optimism" in search_gains(run, whole, measured, choices)
-    assert set(search_gains(run, quick, measured, choices)) == {"test", "retrained_gain"}
+    whole = make_summary(fake_run(tmp_path / "run"), tested, labels, CLASS_NAMES)
+    short = [dataclasses.replace(one, contender=dataclasses.replace(one.contender, max_epochs=4)) for one in tested]
+    assert "mean_optimism" in search_gains(whole)
+    assert set(search_gains(dataclasses.replace(whole, tested=tuple(short)))) == {"test", "retrained_gain"}
 
 
 def test_choose_takes_the_best_mean_of_each_family() -> None:
@@ -267,8 +275,9 @@ def test_write_table_writes_three_files(tables: dict[str, Table], tmp_path: Path
     np.testing.assert_allclose(frame.weighted_f1.to_numpy(), expected, rtol=1e-5)
 
 
-def test_write_table_shows_the_frame_without_panels(tmp_path: Path) -> None:
-    _, markdown, _ = write_table(pd.DataFrame({"a|b": [1], "c": ["x_y"]}), "100 % of A & B", tmp_path, "t")
+def test_write_table_escapes_its_cells(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a|b": ["1"], "c": ["x_y"]})
+    _, markdown, _ = write_table(Table("t", "100 % of A & B", frame, (Panel("", frame),)), tmp_path)
     assert markdown.read_text() == "100 % of A & B\n\n| a\\|b | c    |\n| ---: | ---- |\n|    1 | x_y  |\n"
 
 
@@ -307,15 +316,15 @@ def test_escape_markdown() -> None:
 
 
 def test_to_latex_guards_a_row_that_starts_with_a_bracket() -> None:
-    text = to_latex((Panel("", pd.DataFrame({"a": ["1", "[2"]})),), "caption", "name")
+    text = to_latex(Table("name", "caption", pd.DataFrame(), (Panel("", pd.DataFrame({"a": ["1", "[2"]})),)))
     assert "1 \\\\\n{}[2 \\\\" in text
 
 
 def test_to_latex_continues_what_is_longer_than_a_page() -> None:
-    panels = [Panel(f"part {part}", pd.DataFrame({"a": ["1"] * 20})) for part in range(3)]
-    text = to_latex(panels, "What it is. More. Data: synthetic.", "name")
+    panels = tuple(Panel(f"part {part}", pd.DataFrame({"a": ["1"] * 20})) for part in range(3))
+    text = to_latex(Table("name", "What it is.", pd.DataFrame(), panels, "More.", "synthetic"))
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
-    assert text.count(r"\label{tab:name}") == 1
+    assert text.count(r"\label{tab:name}") == text.count("More.") == 1
     assert r"\addtocounter{table}{-1}\caption{What it is (continued). Data: synthetic.}" in text
 
 

@@ -1,0 +1,42 @@
+"""The report as GitHub Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from report.blocks import Block, Bullets, Code, FigureBlock, Inline, Paragraph, Report, Strong, TableBlock
+from tables.files import escape_markdown, markdown_panel
+
+
+def to_markdown(report: Report) -> str:
+    """Return the report as one Markdown page, whose figures are the files under ``figures/``."""
+    blocks = [f"# {escape_markdown(report.title)}", escape_markdown(report.data)]
+    for section in report.sections:
+        blocks += [f"## {section.heading}", *map(_block, section.blocks)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Paragraph():
+            return "".join(map(_inline, block.parts))
+        case Bullets():
+            return "\n".join(f"- {escape_markdown(item)}" for item in block.items)
+        case TableBlock():
+            number = f"**Table {block.number}.** " if block.number else ""
+            head, note = number + escape_markdown(block.caption), escape_markdown(block.note)
+            return "\n\n".join(part for part in (head, *map(markdown_panel, block.panels), note) if part)
+        case FigureBlock():
+            words = re.sub(r"[^0-9a-zA-Z]+", " ", block.name)
+            text = escape_markdown(f"{block.drawn.caption} {block.drawn.note}".strip())
+            return f"![{words}](figures/{block.name}.png)\n\n{text}"
+
+
+def _inline(part: Inline) -> str:
+    match part:
+        case Strong():
+            return f"**{escape_markdown(part.text)}**"
+        case Code():
+            return f"`{part.text}`"
+        case _:
+            return escape_markdown(part)

@@ -1,0 +1,84 @@
+"""Section of the report on the papers' configurations, trained here and compared with their published scores."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from captions import FAMILY_NAMES
+from published import load_papers
+from report.blocks import Block, Bullets, paragraph
+from report.material import Material, figures_of, points, tables_of
+
+_SAME_LOSS = (
+    "Cross-entropy on logits (CrossEntropy) and negative log-likelihood on log-softmax (NLLLoss) are the "
+    "same function. Configurations 1 and 3 of a family are therefore the same configuration, and so are 2 "
+    "and 4: here they are trained once and shown twice; what they differ by in the paper is seed noise."
+)
+_SECOND_PAPER = (
+    "The second paper gives no widths, no learning rate and no momentum. Assumed are 16, 16, 64, 64 and 64 "
+    "channels with a 128-128 head, as in the MedMNIST tutorial network that it follows"
+)
+
+
+def reproduction_section(material: Material) -> list[Block]:
+    """Return the section: what the papers leave open, and their configurations trained here."""
+    blocks: list[Block] = [paragraph(_SAME_LOSS), paragraph(_SECOND_PAPER + _assumed_rate(material))]
+    if material.summary.compares:
+        if means := _family_means(material):
+            text = (
+                "Mean weighted F1 over the configurations of a family (and the seeds of each), against the mean "
+                "that the paper's text gives:"
+            )
+            blocks += [paragraph(text), Bullets(tuple(means))]
+        for paper in load_papers().papers:
+            blocks += [
+                paragraph(f"Where the {paper.name} is silent or differs from itself:"),
+                Bullets(tuple(paper.remarks)),
+            ]
+    else:
+        text = "The published values are for BloodMNIST and say nothing about these classes: no table here shows them."
+        blocks.append(paragraph(text))
+    return blocks + tables_of(material, "1", "2", "2b", "3") + figures_of(material, "reproduction")
+
+
+def _family_means(material: Material) -> list[str]:
+    published = load_papers().weighted_f1_percent()
+    clauses = []
+    for family, name in FAMILY_NAMES.items():
+        labels = [
+            label
+            for label, contender in material.summary.contenders.items()
+            if label in published and contender.configuration.family == family
+        ]
+        if labels:
+            ours = {
+                label: 100 * float(np.mean(material.summary.measured[label].seeds["weighted_f1"])) for label in labels
+            }
+            mean = float(np.mean(list(ours.values())))
+            text = float(np.mean([published[label] for label in labels]))
+            widest = max(labels, key=lambda label: abs(ours[label] - published[label]))
+            clauses.append(
+                f"{name}: {mean:.1f} % here, {text:.1f} % published ({points((mean - text) / 100)}); widest "
+                f"difference of a configuration: {points((ours[widest] - published[widest]) / 100)} "
+                f"({widest})."
+            )
+    results = load_papers().results
+    for label in material.summary.contenders:
+        accuracy = results[label].accuracy if label in results else None
+        if accuracy is not None:
+            ours_accuracy = 100 * np.mean(material.summary.measured[label].seeds["accuracy"])
+            clauses.append(
+                f"{label}: accuracy {ours_accuracy:.1f} % here, approximately {100 * accuracy:.0f} % published."
+            )
+    return clauses
+
+
+def _assumed_rate(material: Material) -> str:
+    """Finish the sentence on what was assumed for the second paper's network."""
+    lightweight = [label for label, one in load_papers().results.items() if one.family == "lightweight"]
+    for label in lightweight:
+        if label in material.summary.contenders:
+            configuration = material.summary.contenders[label].configuration
+            momentum = f"momentum {configuration.momentum:g}" if configuration.momentum else "no momentum"
+            return f"; SGD with a learning rate of {configuration.learning_rate:g} and {momentum}."
+    return "."

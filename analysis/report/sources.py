@@ -1,0 +1,103 @@
+"""Sections of the report on its sources: data and leakage audit, provenance, and works to cite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from captions import official_name
+from published import load_papers
+from report.blocks import Block, Bullets, Paragraph, Strong, TableBlock, paragraph
+from report.material import Material, figures_of, value_text
+from tables.files import Panel
+
+
+def data_section(material: Material) -> list[Block]:
+    """Return the section: what scores on these data are worth, their counts, and the leakage audit."""
+    data = material.summary.search.provenance["data"]
+    counts = data.get("class_counts", {})
+    frame = pd.DataFrame({"Class": [*data["class_names"], "all"]})
+    for split, size in data["split_sizes"].items():
+        by_class = counts.get(split, [None] * len(data["class_names"]))
+        frame[split] = [*("–" if count is None else f"{count:,}" for count in by_class), f"{size:,}"]
+    blocks: list[Block] = [*_standing(data, material.summary.compares)]
+    blocks.append(TableBlock((Panel("Images of each class and split", frame),)))
+    if data.get("audit"):
+        copies = [_audit_clause(name, count) for name, count in data["audit"].items()]
+        blocks.append(paragraph(f"Leakage audit, exact copies of images: {'; '.join(copies)}."))
+    if material.summary.compares:
+        blocks += _slips()
+    return blocks + figures_of(material, "data")
+
+
+def _slips() -> list[Paragraph]:
+    """Return a paragraph for each paper whose text gives other split sizes than the official ones."""
+    official = load_papers().split_sizes
+    return [
+        paragraph(
+            f"The text of the {paper.name} gives {paper.split_sizes['val']:,} validation and "
+            f"{paper.split_sizes['test']:,} test images. That is a slip: the official split has "
+            f"{official['val']:,} and {official['test']:,}, and the paper's own confusion matrices count as "
+            "many test images."
+        )
+        for paper in load_papers().papers
+        if paper.split_sizes and paper.split_sizes != official
+    ]
+
+
+def _standing(data: Mapping[str, Any], compares: bool) -> list[Paragraph]:
+    """Return a paragraph on what a score on these data is worth; none for an official file."""
+    if data["synthetic"]:
+        rest = (
+            " They show that the program works; no number on this page says anything about blood cells. Published "
+            "values stand beside them to show where they would."
+        )
+        return [paragraph(Strong("These images are synthetic."), rest)]
+    if compares and official_name(data["md5"]) is None:
+        return [
+            paragraph(
+                "Which image is in which split is not the official choice: scores can be set beside published ones of "
+                "BloodMNIST but are not scores on its official split."
+            )
+        ]
+    return []
+
+
+def _audit_clause(name: str, count: int) -> str:
+    first, _, second = name.partition("_")
+    return f"{count:,} of {second} also in {first}" if second else f"{count:,} within {first}"
+
+
+def provenance_section(material: Material) -> list[Block]:
+    """Return the section: command, data with its MD5, machine and versions."""
+    provenance = material.summary.search.provenance
+    names = ("command", "recipe", "budget", "seed", "workers", "devices", "started", "ended", "git_commit")
+    rows = {name.replace("_", " "): provenance[name] for name in names if provenance.get(name) is not None}
+    rows |= {f"data {name}": provenance["data"].get(name) for name in ("source", "md5")}
+    rows |= {f"{name} version": version for name, version in provenance.get("versions", {}).items()}
+    frame = pd.DataFrame({"What": list(rows), "Value": [value_text(value) for value in rows.values()]})
+    return [TableBlock((Panel("", frame),))]
+
+
+def citations_section(material: Material) -> list[Block]:
+    """Return the section: program, data sets, papers and methods to cite."""
+    data = material.summary.search.provenance["data"]
+    sources = []
+    if not data["synthetic"]:
+        sources.append("J. Yang et al., MedMNIST v2, Scientific Data 10, 41 (2023).")
+        if material.summary.compares:
+            sources.append(
+                "A. Acevedo et al., A dataset of microscopic peripheral blood cell images for development of "
+                "automatic recognition systems, Data in Brief 30, 105474 (2020)."
+            )
+    sources += [paper.citation for paper in load_papers().papers]
+    sources += [
+        "L. Li et al., A System for Massively Parallel Hyperparameter Tuning (ASHA), MLSys (2020).",
+        "T. Akiba et al., Optuna: A Next-generation Hyperparameter Optimization Framework, KDD (2019).",
+        "R. Liaw et al., Tune: A Research Platform for Distributed Model Selection and Training (2018).",
+    ]
+    commit = material.summary.search.provenance.get("git_commit")
+    program = f"Bloodtune{f', commit {commit[:12]}' if commit else ''}, run {material.summary.search.name}."
+    return [Bullets((program, *sources))]

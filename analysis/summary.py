@@ -1,0 +1,100 @@
+"""Everything that tables, figures and report are made from: a search's records and tested models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from bloodtune.data.npz import Split
+from bloodtune.run.directory import PROVENANCE, RunDirectory
+from bloodtune.run.records import TrialRecord
+from bloodtune.tuning.contender import Contender, TestedContender
+from captions import data_mark, data_sentence, is_blood
+from contenders import PUBLISHED
+from scores import Measured
+from selection import Choices
+
+
+@dataclass(frozen=True, eq=False)
+class SearchRecords:
+    """The records of one run, read once.
+
+    ``trials`` are in the order in which they ended. ``curves`` has the columns ``CURVE_COLUMNS``, one row per epoch.
+    """
+
+    name: str
+    provenance: Mapping[str, Any]
+    trials: tuple[TrialRecord, ...]
+    curves: pd.DataFrame
+
+    @classmethod
+    def read(cls, run: RunDirectory) -> SearchRecords:
+        """Read ``provenance.json``, ``trials.csv`` and ``curves.csv``.
+
+        Raises:
+            InputError: a file is damaged.
+        """
+        return cls(run.name, run.read_json(PROVENANCE), tuple(run.trials()), run.curves())
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """One summary: the search, its control if any, and the retrained models with their scores.
+
+    ``rungs`` are the epochs at which ASHA decided. ``tested`` has the published contenders before the found ones.
+    ``measured`` has the scores of each contender by its label.
+    """
+
+    search: SearchRecords
+    control: SearchRecords | None
+    rungs: tuple[int, ...]
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+    tested: tuple[TestedContender, ...]
+    measured: Mapping[str, Measured]
+    choices: Choices
+
+    @cached_property
+    def by_label(self) -> dict[str, TestedContender]:
+        """The tested contenders by label."""
+        return {one.contender.label: one for one in self.tested}
+
+    @cached_property
+    def contenders(self) -> dict[str, Contender]:
+        """The contenders by label, without their predictions."""
+        return {label: one.contender for label, one in self.by_label.items()}
+
+    @property
+    def best(self) -> TestedContender:
+        """The chosen model on the test split."""
+        return self.by_label[self.choices.best]
+
+    @property
+    def chosen(self) -> list[TestedContender]:
+        """The best contender of each family, the chosen one last."""
+        return [self.by_label[label] for label in self.choices.labels()]
+
+    @property
+    def compares(self) -> bool:
+        """Whether the classes are BloodMNIST's, so that published values can stand beside ours."""
+        return is_blood(self.class_names)
+
+    @property
+    def data_sentence(self) -> str:
+        """The sentence that names the data with its MD5."""
+        return data_sentence(self.search.provenance)
+
+    @property
+    def mark(self) -> str:
+        """The short mark of the data for a file of a figure or table; an empty string for official data."""
+        return data_mark(self.search.provenance)
+
+    def published_of(self, family: str) -> list[TestedContender]:
+        """Return the published contenders of a family, in the papers' order."""
+        published = [one for one in self.tested if one.contender.origin == PUBLISHED]
+        return [one for one in published if one.contender.configuration.family == family]
