@@ -1,4 +1,4 @@
-"""The checkpoint of a trial, and how one is named and checked on disk."""
+"""Checkpoint of a trial: its file name, content and checksum on disk."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ CHECKPOINT_SUFFIX, DIGEST_BYTES = ".checkpoint", 16
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training after an epoch, as its worker wrote it: data, which nothing but a worker opens."""
+    """The state of a training after an epoch, serialized by its worker. Only workers deserialize it."""
 
     epoch: int
     state: bytes = field(repr=False)
 
 
 def state_digest(state: bytes) -> bytes:
-    """Return the checksum that stands before the state on disk."""
-    # Before each checkpoint: the checksums within torch's format do not cover all of it.
+    """Return the checksum that precedes the state on disk."""
+    # We need our own checksum because those in torch's format do not cover all bytes.
     return hashlib.blake2b(state, digest_size=DIGEST_BYTES).digest()

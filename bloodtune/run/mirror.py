@@ -1,4 +1,4 @@
-"""A copy of the run directory on storage that outlives the machine: S3, Google Cloud, HDFS or another folder."""
+"""Mirror of the run directory on S3, Google Cloud, HDFS or in another folder, kept by a thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyarrow import fs
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable
 
-# What a machine that is lost takes with it at most, beside the time of one copy.
+# A lost machine loses at most this many seconds of records, plus the duration of one copy.
 SNAPSHOT_SECONDS = 60.0
 LAST_ATTEMPTS = 5
 LAST_PAUSE = 5.0

@@ -1,4 +1,4 @@
-"""The runs in a folder: how far each is, what it found, on which data, how old and how large it is."""
+"""Overview of the runs in a folder: state, trials, best score, data, age and size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: command, code, versions, machine, data, and each start of a search."""
+"""Provenance of a run: command, commit, versions, machine, data, and every start of the search."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = ("ray", "torch", "optuna", "medmnist", "numpy", "pandas", "scikit-lea
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
-    """Return all that is known of a data set but its images."""
+    """Return all fields of a data set except its images."""
     fields = (field.name for field in dataclasses.fields(dataset))
     return {name: getattr(dataset, name) for name in fields if name not in ("train", "val")}
 
@@ -103,7 +103,7 @@ def _discard(record: dict[str, Any], epochs: Sequence[EpochRecord]) -> None:
 
 
 def end(run: RunDirectory, record: dict[str, Any], repeated: Sequence[EpochRecord], seconds: float) -> str:
-    """Put on record when the search ended and what it spent; return why that cannot be written, or nothing."""
+    """Put on record when the search ended and what it spent; return the error if that fails, or an empty string."""
     curves = run.curves()
     _discard(record, repeated)
     spent = {

@@ -1,4 +1,4 @@
-"""What is whole in the records of a run that was interrupted, which is all that its search goes on from."""
+"""Repair the records of an interrupted run so that the search can resume."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RunRecords:
 
 
 def examine(run: RunDirectory) -> RunRecords:
-    """Read what is whole of a run; nothing is written.
+    """Read the intact records of a run. Nothing is written.
 
     Raises:
         InputError: a file of the run has the columns of another version.
@@ -47,9 +47,9 @@ def examine(run: RunDirectory) -> RunRecords:
 
 
 def mend(run: RunDirectory) -> RunRecords:
-    """Take out of the records what is not whole; a file in which lines were damaged is kept beside them as it was.
+    """Remove incomplete records. A file with damaged lines is first copied to a ``.damaged`` file beside it.
 
-    Whole lines of a file that needs no mending are not written again.
+    A file that keeps all of its records is not rewritten.
 
     Raises:
         InputError: as from ``examine``.
