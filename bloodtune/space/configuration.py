@@ -23,7 +23,7 @@ CHOICES = {
     "schedule": SCHEDULES,
 }
 
-# Conditional field: (deciding field, values of it that require the conditional field). For other values it must be None.
+# Conditional field: (deciding field, its values that require the conditional field). Otherwise the field must be None.
 _CONDITIONS = {
     **{name: ("family", families_with(name)) for name in SHAPE_FIELDS},
     "label_smoothing": ("loss", ("label_smoothing",)),
@@ -145,8 +145,8 @@ def check_value(name: str, value: Any) -> None:
     expected = _TYPES[name][0]
     if value is None and type(None) in _TYPES[name]:
         return
-    accepted = (int, float) if expected is float else expected
-    if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
+    fits: bool = isinstance(value, (int, float) if expected is float else expected)
+    if not fits or (isinstance(value, bool) and expected is not bool):
         raise InputError(f"{name} = {value!r}: expected {expected.__name__}, got {type(value).__name__}")
     if name == "family":
         check_family(value)
