@@ -56,8 +56,6 @@ def create_app(predictor: Predictor) -> Flask:
     from flask import Flask, abort, request
     from werkzeug.exceptions import HTTPException
 
-    from bloodtune.inference.predictor import Image
-
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=UPLOAD_BYTES, MAX_FORM_PARTS=1000)
 
@@ -79,6 +77,20 @@ def create_app(predictor: Predictor) -> Flask:
         page = render("serve.html.j2", predictor=predictor, nonce=nonce, upload_bytes=UPLOAD_BYTES, note=FOR_RESEARCH)
         return page, {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
 
+    @app.errorhandler(HTTPException)
+    def as_json(error: HTTPException) -> tuple[dict[str, str], int]:
+        too_large = f"more than {UPLOAD_BYTES // 2**20} MB at once"
+        return {"error": too_large if error.code == 413 else str(error.description)}, error.code or 500
+
+    _add_answers(app, predictor)
+    return app
+
+
+def _add_answers(app: Flask, predictor: Predictor) -> None:
+    from flask import abort, request
+
+    from bloodtune.inference.predictor import Image
+
     @app.post("/predict")
     def predict() -> list[dict[str, Any]]:
         images = [Image(file.filename or "photograph", file.stream) for file in request.files.getlist("files")]
@@ -96,13 +108,6 @@ def create_app(predictor: Predictor) -> Flask:
         if not isinstance(counts, dict) or not all(type(n) is int and n >= 0 for n in counts.values()):
             abort(400, "the body must be an object of class names and counts, whole numbers from 0")
         return [[row.label, row.images, *row.cells(), row.unit] for row in differential(counts, predictor.class_names)]
-
-    @app.errorhandler(HTTPException)
-    def as_json(error: HTTPException) -> tuple[dict[str, str], int]:
-        too_large = f"more than {UPLOAD_BYTES // 2**20} MB at once"
-        return {"error": too_large if error.code == 413 else str(error.description)}, error.code or 500
-
-    return app
 
 
 def _bind(app: Flask, port: int) -> Any:

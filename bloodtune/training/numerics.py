@@ -1,4 +1,4 @@
-"""The numerics of training: precision (float32, tf32, bfloat16, float16) and choice of layers.
+"""Numerics of training: precision (float32, tf32, bfloat16, float16), layers.
 
 The driver chooses the numerics but never trains, so torch is imported inside the functions that need it.
 """
