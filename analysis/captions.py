@@ -7,12 +7,21 @@ from typing import Any
 
 from bloodtune.data import medmnist
 
-FAMILY_NAMES = {
-    "mlnn": "MLNN",
-    "cnn": "CNN",
-    "lightweight": "lightweight CNN",
-    "residual": "residual network",
-}
+
+class _Names(dict[str, str]):
+    # A family of the user's own is called by its name.
+    def __missing__(self, family: str) -> str:
+        return family
+
+
+FAMILY_NAMES = _Names(
+    {
+        "mlnn": "MLNN",
+        "cnn": "CNN",
+        "lightweight": "lightweight CNN",
+        "residual": "residual network",
+    }
+)
 
 
 def data_sentence(provenance: Mapping[str, Any]) -> str:

@@ -40,6 +40,7 @@ _FAMILIES: dict[str, dict[str, Any]] = {
     "lightweight": {"color": GREEN, "linestyle": "-."},
     "residual": {"color": PURPLE, "linestyle": "-"},
 }
+_OTHER: dict[str, Any] = {"color": VERMILLION, "linestyle": "-"}  # families of the user's own
 _LINES = {"search": (BLUE, "-"), "random control": (GREY, "--")}
 # state: marker, filled or not, words
 _ENDS = {
@@ -97,7 +98,7 @@ def learning_curves(search: SearchRecords, rungs: Sequence[int], mark: str) -> C
     for record in trials:
         if record.trial not in curves:
             continue
-        curve, look = curves[record.trial].sort_values("epoch"), _FAMILIES[record.configuration.family]
+        curve, look = curves[record.trial].sort_values("epoch"), _FAMILIES.get(record.configuration.family, _OTHER)
         gid = f"trial {record.trial}"
         axes.plot(curve.epoch, curve.val_macro_f1, linewidth=0.8, alpha=0.8, gid=gid, **look)
         last = curve[np.isfinite(curve.val_macro_f1)].tail(1)
@@ -260,10 +261,14 @@ def _end(state: str, colour: str) -> dict[str, Any]:
 
 
 def _curve_legend(trials: Sequence[TrialRecord], rungs: Sequence[int]) -> list[Line2D]:
-    families = [family for family in _FAMILIES if any(t.configuration.family == family for t in trials)]
+    found = {trial.configuration.family for trial in trials}
+    families = [*(family for family in _FAMILIES if family in found), *sorted(found - _FAMILIES.keys())]
     states = [state for state in _ENDS if any(t.state == state for t in trials)]
     return [
-        *(Line2D([], [], linewidth=1, label=FAMILY_NAMES[family], **_FAMILIES[family]) for family in families),
+        *(
+            Line2D([], [], linewidth=1, label=FAMILY_NAMES[family], **_FAMILIES.get(family, _OTHER))
+            for family in families
+        ),
         *(Line2D([], [], linestyle="none", label=_ENDS[state][2], **_end(state, BLACK)) for state in states),
         *(Line2D([], [], color=GREY, linewidth=0.7, label="rung") for _ in rungs[:1]),
     ]

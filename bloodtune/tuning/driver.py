@@ -17,6 +17,9 @@ from bloodtune.files import check_writable
 from bloodtune.monitoring.trackers import check_trackers
 from bloodtune.run.directory import PROVENANCE, RECIPE, RUNS, RunDirectory, check_name, plain_name
 from bloodtune.run.repair import examine
+from bloodtune.space.configuration import Configuration
+from bloodtune.space.families import is_own
+from bloodtune.space.parameter import combinations
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.training.numerics import AUTO, Numerics, check_precision
@@ -106,7 +109,10 @@ def search(options: SearchOptions, *, dry_run: bool = False) -> tuple[int, RunDi
         if request.resumed and not dry_run:
             held.enter_context(request.resumed.lock())  # before Ray is started, which takes seconds
         image_bytes = request.dataset.image_bytes
-        resources = held.enter_context(connect(request.address, workers=options.workers, image_bytes=image_bytes))
+        sources = _check_own_families(request.recipe, request.dataset)
+        resources = held.enter_context(
+            connect(request.address, workers=options.workers, image_bytes=image_bytes, sources=sources)
+        )
         plan = _make_plan(request, resources, dry_run)
         print_lines(*plan.corrections(options.workers))
         if dry_run:
@@ -139,6 +145,21 @@ def _read_request(options: SearchOptions) -> _Request:
     if not resumed:
         check_name(out, name)
     return _Request(options, resumed, before, recipe, budget, address, dataset, name, storage)
+
+
+def _check_own_families(recipe: Recipe, dataset: Dataset) -> list[str]:
+    # Returns the user's modules that other hosts need.
+    families = {values["family"] for values in combinations(recipe.parameters)}
+    if not any(map(is_own, families)):
+        return []
+    # With torch, which this process does not load otherwise.
+    from bloodtune.training.models import check_own_families
+    from bloodtune.training.models.own import sources_to_send
+
+    size, channels = dataset.train.images.shape[1], dataset.train.images.shape[3]
+    configurations = [Configuration.from_mapping(values) for values in combinations(recipe.parameters)]
+    check_own_families(configurations, channels=channels, classes=len(dataset.class_names), size=size)
+    return sources_to_send(families)
 
 
 def _make_plan(request: _Request, resources: dict[str, float], dry_run: bool) -> Plan:

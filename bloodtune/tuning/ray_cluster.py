@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,9 @@ def resolve_address(asked: str | None) -> str:
 
 
 @contextlib.contextmanager
-def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[dict[str, float]]:
+def connect(
+    address: str, *, workers: int | None, image_bytes: int, sources: Sequence[str] = ()
+) -> Iterator[dict[str, float]]:
     """Connect to Ray, or start it here, for as long as the context lasts; gives the resources of all hosts.
 
     Args:
@@ -59,6 +61,7 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
         workers: CPUs of a Ray that is started here. None, or more than there are, means all that this process may use
             by its affinity, which Ray does not count itself, and by its container's share.
         image_bytes: size of the images to keep in the object store of a Ray that is started here.
+        sources: files and folders of modules to send to the hosts of a running cluster.
 
     Raises:
         InputError: no cluster answers at the address.
@@ -81,7 +84,8 @@ def connect(address: str, *, workers: int | None, image_bytes: int) -> Iterator[
             with applied(START), daemon_settings():
                 context = ray.init(address=LOCAL, **size, **quiet)
         else:
-            context = ray.init(address=address, **quiet)
+            environment = {"py_modules": list(sources)} if sources else None
+            context = ray.init(address=address, runtime_env=environment, **quiet)
     except (ConnectionError, ValueError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
     try:

@@ -23,6 +23,7 @@ from bloodtune.inference.classifier import Classifier
 from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.families import epoch_cost
+from bloodtune.training.models.own import source_digest
 from bloodtune.training.numerics import Numerics
 from bloodtune.tuning.contender import Contender, Retraining
 
@@ -101,7 +102,8 @@ def find_jobs(
     if configuration.loss == "nll":
         configuration = dataclasses.replace(configuration, loss="cross_entropy")
     what = json.dumps([configuration.to_mapping(), candidate.epochs])
-    content = json.dumps([what, dataset.md5, list(dataset.class_names), numerics.to_mapping(), _code_digest()])
+    code = _code_digest() + source_digest(configuration.family)
+    content = json.dumps([what, dataset.md5, list(dataset.class_names), numerics.to_mapping(), code])
     family = configuration.family.replace(":", ".")
     place = folder.absolute() / f"{family}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
     drawn = [zlib.crc32(f"{what}, seed {number}".encode()) for number in range(seeds)]
