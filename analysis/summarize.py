@@ -1,4 +1,4 @@
-"""The command line of the summary: retrain the best, freeze every choice, open the test split once, write the paper."""
+"""The summary of a search: retrain, choose, score the test split once, write the paper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error messages: InputError for unusable input (exit code 2), any error in one line, did-you-mean."""
+"""Error messages: InputError for unusable input, any error in one line, did-you-mean."""
 
 from __future__ import annotations
 
