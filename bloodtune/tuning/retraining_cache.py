@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import bloodtune
 from bloodtune.data.dataset import Dataset
+from bloodtune.files import replace
 from bloodtune.inference.classifier import Classifier
 from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
@@ -118,14 +119,14 @@ def keep(trained: Trained) -> None:
         trained.classifier.save(folder, seed=trained.job.seed, **trained.result)
     if trained.epochs:
         pd.DataFrame(asdict(epoch) for epoch in trained.epochs).to_csv(folder / CURVE, index=False)
-    with _replacing(folder / RESULT) as file:
-        file.write(json.dumps(trained.result, indent=2).encode())
+    replace(folder / RESULT, json.dumps(trained.result, indent=2).encode())
 
 
 def keep_probabilities(model: Path, probabilities: np.ndarray) -> None:
     """Write a model's probabilities (N, K) of the test images beside it."""
-    with _replacing(model / PROBABILITIES) as file:
-        np.save(file, probabilities)
+    content = io.BytesIO()
+    np.save(content, probabilities)
+    replace(model / PROBABILITIES, content.getvalue())
 
 
 def read_contender(candidate: Candidate, jobs: Sequence[TrainingJob]) -> Contender | None:
@@ -153,11 +154,3 @@ def _code_digest() -> str:
     for file in (file for pattern in _TRAINING_CODE for file in sorted(package.glob(pattern))):
         digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _replacing(file: Path) -> Iterator[BinaryIO]:
-    temporary = file.with_name(f".{file.name}")
-    with temporary.open("wb") as stream:
-        yield stream
-    temporary.replace(file)
