@@ -38,8 +38,9 @@ GPU_STEPS = 8
 # whose first rounds say that PyTorch's own layers are faster than ours, which is rarely more than noise.
 ROUNDS, DOUBTFUL_ROUNDS = 2, 6
 
-# A precision is dropped without timing if a step on few images takes this many times longer than in float32.
-HOPELESS, FEW = 2.0, 4
+# A precision is dropped without timing if a step on few images takes this many times longer than in float32 (13 times on
+# a chip without bfloat16). The fastest of a few steps counts: a single one can take twice its time.
+HOPELESS, FEW, FEW_STEPS = 3.0, 4, 4
 
 _CACHE_FOLDER = "step_times"
 
@@ -88,7 +89,7 @@ def _time_variants(splits: DeviceSplits, configuration: Configuration, precision
         images = GPU_STEPS * configuration.batch_size
     else:
         if len(variants) > 1:
-            few = {name: _first_seconds(make_step(splits, configuration, one, FEW)) for name, one in variants.items()}
+            few = {name: _few_seconds(make_step(splits, configuration, one, FEW)) for name, one in variants.items()}
             variants = {name: one for name, one in variants.items() if few[name] <= HOPELESS * few["float32"]}
         variants[PLAIN] = Numerics(plain_layers=(configuration.family,))
         images = CPU_IMAGES_MLNN if configuration.family == "mlnn" else CPU_IMAGES
@@ -113,9 +114,9 @@ def make_step(
     return Training(slow, part, max_epochs=10**6, seed=0, numerics=numerics).train_epoch
 
 
-def _first_seconds(step: Callable[[], float]) -> float:
+def _few_seconds(step: Callable[[], float]) -> float:
     step()
-    return _seconds(step)
+    return min(_seconds(step) for _ in range(FEW_STEPS))
 
 
 def _seconds(step: Callable[[], float]) -> float:
@@ -126,9 +127,10 @@ def _seconds(step: Callable[[], float]) -> float:
 
 def _cache_file(splits: DeviceSplits, configuration: Configuration, precisions: Sequence[str]) -> Path:
     # One file per machine and configuration, so that processes that measure side by side do not share any.
-    layers = b"".join(file.read_bytes() for file in sorted((Path(__file__).parent / "models").glob("*.py")))
+    files = [Path(__file__), *sorted((Path(__file__).parent / "models").glob("*.py"))]
+    code = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     what: list[Any] = [torch.__version__, __version__, describe_chip(splits.device), os.cpu_count()]
-    what += [hashlib.sha256(layers).hexdigest(), configuration.to_mapping(), list(splits.train_images.shape[1:])]
+    what += [code, configuration.to_mapping(), list(splits.train_images.shape[1:])]
     digest = hashlib.sha256(json.dumps([*what, list(precisions), torch.get_num_threads()]).encode()).hexdigest()
     name = f"{configuration.family}-{digest[:16]}.json"
     return Path(platformdirs.user_cache_dir("bloodtune")) / _CACHE_FOLDER / name
