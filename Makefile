@@ -1,10 +1,10 @@
-# Each target installs what it needs into .venv first; installed once, nothing is installed again. Compiled on all
-# cores and without the packages' own tests: pip compiles everything on one, which takes longer than the rest.
+# Each target first installs its packages into .venv, once. They are compiled on all cores, without their own tests: pip
+# compiles everything on one core, which takes longer than the rest of the installation.
 PYTHON ?= python3
 BIN := .venv/bin
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 
-# Holds for what builds the package too. Not an absolute path: pip would split one at its blanks.
+# Constrains the build's packages too. A relative path, because pip splits this value at blanks.
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -1,4 +1,4 @@
-"""Names of the data and of the network families, as tables, figures and report write them."""
+"""Names of the data and of the network families in tables, figures and report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bloodtune.data import medmnist
 
 
 class _Names(dict[str, str]):
-    # A family of the user's own is called by its name.
+    # A family of the user's own keeps its name.
     def __missing__(self, family: str) -> str:
         return family
 
@@ -25,10 +25,9 @@ FAMILY_NAMES = _Names(
 
 
 def data_sentence(provenance: Mapping[str, Any]) -> str:
-    """Return the sentence that names the data of a run, with its MD5.
+    """Return a sentence with the name and the MD5 of a run's data.
 
-    ``provenance["data"]`` needs ``title``, ``md5`` and ``synthetic``. Synthetic data is called synthetic. Data is
-    official if ``medmnist.INFO`` has its MD5.
+    ``provenance["data"]`` needs ``title``, ``md5`` and ``synthetic``. Official data has an MD5 of ``medmnist.INFO``.
     """
     data = provenance["data"]
     title, md5 = data["title"], data["md5"]
@@ -41,9 +40,9 @@ def data_sentence(provenance: Mapping[str, Any]) -> str:
 
 
 def data_mark(provenance: Mapping[str, Any]) -> str:
-    """Return the short mark that a file of a figure or table carries; an empty string for official data.
+    """Return the short mark of the data in files of figures and tables; an empty string for official data.
 
-    The mark is the name of the data with ``synthetic``, ``rebuilt split`` (the classes of BloodMNIST) or
+    The mark is the name of the data with ``synthetic``, ``rebuilt split`` (the classes are BloodMNIST's) or
     ``user-supplied split``.
     """
     data = provenance["data"]
@@ -56,7 +55,7 @@ def data_mark(provenance: Mapping[str, Any]) -> str:
 
 
 def official_name(md5: str) -> str | None:
-    """Return name and size of the MedMNIST file with this MD5, e.g. ``BloodMNIST, 28 px``; else None."""
+    """Return name and size of the MedMNIST file with this MD5, e.g. ``BloodMNIST, 28 px``, or None."""
     for info in medmnist.medmnist_info().values():
         for key, value in info.items():
             if key.startswith("MD5") and value == md5:
@@ -65,5 +64,5 @@ def official_name(md5: str) -> str | None:
 
 
 def is_blood(class_names: Sequence[str]) -> bool:
-    """Return whether these are the classes of BloodMNIST in their order; published values compare only then."""
+    """Return whether these are BloodMNIST's classes in their order, for which published scores exist."""
     return tuple(class_names) == medmnist.class_names(medmnist.OFFICIAL)

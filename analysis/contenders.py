@@ -1,4 +1,4 @@
-"""Names and origins of what the summary compares, and which of them share their trainings."""
+"""Labels and origins of contenders, and contenders that share their trainings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PUBLISHED, FOUND = "published", "found"
 
 
 def trial_label(trial: int) -> str:
-    """Return what a configuration that the search found is called."""
+    """Return the label of a configuration that the search found."""
     return f"search #{trial}"
 
 
@@ -24,14 +24,14 @@ def _published() -> frozenset[Configuration]:
 
 
 def is_published(configuration: Configuration) -> bool:
-    """Return whether the papers have it; a recipe may enqueue, and so label, others too."""
+    """Return whether a paper has the configuration; a recipe may enqueue and label other configurations too."""
     return configuration in _published()
 
 
 def shared_trainings(contenders: Sequence[Contender]) -> str:
-    """Return a sentence on which contenders are the same function and so the same trainings; empty if none are."""
+    """Return a sentence on contenders that share trainings because their losses are the same function, else ''."""
     groups: dict[Path, list[str]] = {}
     for contender in contenders:
         groups.setdefault(contender.retrainings[0].model, []).append(contender.label)
     same = [" and ".join(labels) for labels in groups.values() if len(labels) > 1]
-    return f" The same function, trained once: {'; '.join(same)}." if same else ""
+    return f" Mathematically the same and trained once: {'; '.join(same)}." if same else ""

@@ -22,9 +22,9 @@ KEPT_ACCURACY = 0.99
 
 
 def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
-    """Write the best model of all into ``folder/best``, and that of each family into a folder of its name.
+    """Write the best model into ``folder/best``, and the best model of each family into ``folder/<family>``.
 
-    The model of a configuration is its seed that is median on validation.
+    The model of a configuration is the seed that is median on validation.
     """
     places = {**summary.choices.by_family, "best": summary.choices.best}
     data = {name: value for name, value in describe_data(dataset).items() if name not in ("source", "fell_back")}
@@ -33,7 +33,7 @@ def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
         source = contender.retrainings[contender.median].model
         card = json.loads((source / CARD).read_text(encoding="utf-8"))
         card |= {"label": label, "run": summary.search.name, "git_commit": git_commit(), "data": data}
-        card |= as_used(Classifier.load(source), dataset.val, summary.test)
+        card |= deployment_scores(Classifier.load(source), dataset.val, summary.test)
         card["test"] = {name: list(interval) for name, interval in summary.measured[label].intervals.items()}
         for target in (folder / place for place, chosen in places.items() if chosen == label):
             target.mkdir(parents=True, exist_ok=True)
@@ -41,11 +41,11 @@ def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
             replace(target / CARD, (json.dumps(card, indent=2) + "\n").encode())
 
 
-def as_used(classifier: Classifier, val: Split, test: Split) -> dict[str, Any]:
-    """Return a classifier's threshold, and what it does on both splits when it is put to use.
+def deployment_scores(classifier: Classifier, val: Split, test: Split) -> dict[str, Any]:
+    """Return a classifier's confidence threshold, and its scores on both splits as ``Deployment`` predicts them.
 
-    ``threshold`` keeps as many validation images as it can with 99 % of those kept right; it is above 1 where not even
-    the surest are. ``kept`` is the share at or above it, ``kept_accuracy`` the share of those that is right.
+    ``threshold`` accepts as many validation images as possible while 99 % of the accepted images are correct. It is
+    above 1 if no such threshold exists. ``kept`` is the share of accepted images, ``kept_accuracy`` their accuracy.
     """
     deployment = Deployment(classifier)
     probabilities = {name: deployment.predict(split.images) for name, split in (("val", val), ("test", test))}
@@ -65,14 +65,14 @@ def as_used(classifier: Classifier, val: Split, test: Split) -> dict[str, Any]:
 
 
 def keep_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy: float) -> float:
-    """Return the lowest probability of the predicted class above which a share of ``accuracy`` is right.
+    """Return the lowest threshold whose accepted images have at least this accuracy, else the float above 1.
 
-    Probabilities (N, K), labels (N,); a little above 1, which none reaches, where there is none.
+    An image is accepted if its largest probability reaches the threshold. Probabilities (N, K), labels (N,).
     """
     confidence = probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
     right = np.cumsum((probabilities.argmax(axis=1) == labels)[order]) / np.arange(1, len(order) + 1)
-    # Images of equal confidence are kept or left together: only the last of them can be the border.
+    # A threshold accepts all images of equal confidence, so only the last of them can set it.
     is_last = np.append(np.diff(confidence[order]) < 0, True)
     kept = np.flatnonzero((right >= accuracy) & is_last)
     return float(confidence[order][kept[-1]]) if len(kept) else float(np.nextafter(np.float32(1), np.float32(2)))

@@ -1,4 +1,4 @@
-"""The published numbers of papers.toml: read, checked, and recomputed from the papers' confusion matrices."""
+"""Published results in papers.toml: reading, checks, and metrics recomputed from confusion matrices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAPERS = Path(__file__).with_name("papers.toml")
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper, the split sizes as it prints them (None: it does not) and where it is silent or off."""
+    """A paper, its printed split sizes (None if it prints none), and remarks on its gaps and contradictions."""
 
     key: str
     name: str
@@ -29,10 +29,10 @@ class Paper:
 
 @dataclass(frozen=True)
 class ConfigurationTable:
-    """A paper's table of hyperparameters: ``rows`` as printed, the rest is what had to be added.
+    """A paper's table of hyperparameters, with the values that the paper leaves out.
 
-    ``assumed`` says it in words, ``filled`` names fields of the configurations that say it, ``labels`` the
-    configuration of each column but the first.
+    ``rows`` are as printed. ``assumed`` describes missing values in words, ``filled`` names the fields of
+    ``Configuration`` that hold them. ``labels`` name the configurations of all columns but the first.
     """
 
     name: str
@@ -48,10 +48,10 @@ class ConfigurationTable:
 
 @dataclass(frozen=True, eq=False)
 class PublishedResult:
-    """What a paper says one configuration reached on the official test split.
+    """The published scores of one configuration on the official test split.
 
-    ``weighted_f1`` and ``accuracy`` are the text's, on [0, 1]; ``matrix`` (8, 8) has the truth in rows.
-    Each is None where the paper does not give it.
+    ``weighted_f1`` and ``accuracy`` are from the paper's text, on [0, 1]. ``matrix`` (8, 8) has true classes in rows.
+    A value that the paper does not give is None.
     """
 
     label: str
@@ -62,13 +62,13 @@ class PublishedResult:
     matrix: np.ndarray | None
 
     def recomputed(self) -> dict[str, float]:
-        """Return every metric that the matrix gives, on [0, 1]; empty without a matrix."""
+        """Return the metrics of the matrix, on [0, 1]; empty without a matrix."""
         if self.matrix is None:
             return {}
         return {name: float(value) for name, value in matrix_scores(self.matrix).items()}
 
     def disagreement(self) -> str | None:
-        """Say where text and matrix differ at the two decimals that are printed; None where they agree."""
+        """Return a clause on text and matrix if their weighted F1 differs at two decimals, else None."""
         from_matrix = self.recomputed().get("weighted_f1")
         if self.weighted_f1 is None or from_matrix is None:
             return None
@@ -80,7 +80,7 @@ class PublishedResult:
 
 @dataclass(frozen=True)
 class Papers:
-    """All of papers.toml; ``results`` by label, in the papers' order."""
+    """The content of papers.toml. ``results`` are by label, in the papers' order."""
 
     papers: tuple[Paper, ...]
     tables: tuple[ConfigurationTable, ...]
@@ -89,24 +89,24 @@ class Papers:
     test_counts: tuple[int, ...]
 
     def disagreements(self) -> list[str]:
-        """Return a clause for each configuration whose text and matrix differ."""
+        """Return one clause per configuration whose text and matrix differ."""
         return [clause for result in self.results.values() if (clause := result.disagreement())]
 
     def weighted_f1_percent(self) -> dict[str, float]:
-        """Return the texts' weighted F1 in percent, by label."""
+        """Return the weighted F1 of the papers' texts, in percent, by label."""
         return {r.label: 100 * r.weighted_f1 for r in self.results.values() if r.weighted_f1 is not None}
 
     def matrices(self, family: str) -> list[np.ndarray]:
-        """Return the matrices (8, 8) that were published for a family."""
+        """Return the published confusion matrices (8, 8) of a family."""
         return [r.matrix for r in self.results.values() if r.family == family and r.matrix is not None]
 
 
 @lru_cache
 def load_papers(file: Path = PAPERS) -> Papers:
-    """Read the published numbers.
+    """Read the published results.
 
     Raises:
-        ValueError: a matrix whose shape or row sums are not those of the official test split.
+        ValueError: the shape or a row sum of a matrix does not fit the official test split.
     """
     content = tomllib.loads(file.read_text(encoding="utf-8"))
     counts = tuple(content["data"]["test_counts"])
@@ -132,12 +132,10 @@ def _result(entry: Mapping[str, Any], counts: tuple[int, ...], file: Path) -> Pu
     matrix = np.array(entry["matrix"], dtype=np.int64) if "matrix" in entry else None
     if matrix is not None:
         if matrix.shape != (len(counts), len(counts)):
-            raise ValueError(
-                f"{file.name}: {entry['label']}: matrix {matrix.shape}, expected {len(counts)} x {len(counts)}"
-            )
+            raise ValueError(f"{file.name}: {entry['label']}: matrix {matrix.shape}, expected {(len(counts),) * 2}")
         for row, (found, count) in enumerate(zip(matrix.sum(axis=1), counts, strict=True)):
             if found != count:
-                raise ValueError(f"{file.name}: {entry['label']}: row {row} sums to {found}, the class has {count}")
+                raise ValueError(f"{file.name}: {entry['label']}: row {row} sums to {found}, expected {count}")
     return PublishedResult(
         label=entry["label"],
         paper=entry["paper"],

@@ -11,10 +11,10 @@ from contenders import FOUND, PUBLISHED
 
 @dataclass(frozen=True)
 class Choices:
-    """What was chosen on validation, before the test split was read; all by the contenders' labels.
+    """Labels of the chosen contenders.
 
-    ``found`` is the best of those that the search found, if any. ``by_family`` has the best contender of each
-    family, published or found; ``published_by_family`` the best published one.
+    ``best`` is the best contender, ``found`` the best contender from the search (None without any).
+    ``by_family`` maps each family to its best contender, ``published_by_family`` to its best published contender.
     """
 
     best: str
@@ -23,20 +23,20 @@ class Choices:
     published_by_family: dict[str, str]
 
     def labels(self) -> list[str]:
-        """Return the best of each family in their order, the best of all last."""
+        """Return the best contender of each family; the best contender of all is last."""
         return [*(label for label in self.by_family.values() if label != self.best), self.best]
 
     def compared(self) -> list[str]:
-        """Return the best published one of each family, then the best found one and the best of all."""
+        """Return the best published contender of each family, the best found contender and the best of all."""
         found = [self.found] if self.found else []
         return list(dict.fromkeys([*self.published_by_family.values(), *found, self.best]))
 
 
 def choose(contenders: Sequence[Contender]) -> Choices:
-    """Choose by mean validation macro-F1 over the seeds; the earlier one of equals.
+    """Choose contenders by mean validation macro-F1 over seeds. Of equal contenders the first one wins.
 
     Raises:
-        ValueError: there is no contender.
+        ValueError: ``contenders`` is empty.
     """
     if not contenders:
         raise ValueError("no contender to choose from: nothing was retrained")
@@ -51,7 +51,7 @@ def choose(contenders: Sequence[Contender]) -> Choices:
 
 
 def best_of(contenders: Sequence[Contender]) -> Contender:
-    """Return the one of the highest mean validation macro-F1 over its seeds; the earlier one of equals."""
+    """Return the contender with the highest mean validation macro-F1 over seeds, the first of equal contenders."""
     return max(contenders, key=lambda contender: contender.mean_val_macro_f1)
 
 

@@ -13,7 +13,7 @@ from scores import Interval, percentile
 
 @dataclass(frozen=True)
 class McNemar:
-    """Two classifiers on the same images: right by the first only, by the second only, two-sided exact p."""
+    """Images that only the first or only the second classifier has right, and the exact two-sided p-value."""
 
     only_first: int
     only_second: int
@@ -21,9 +21,9 @@ class McNemar:
 
 
 def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> McNemar:
-    """Compare two classifiers by their predicted classes (N,) on the same images.
+    """Compare the predicted classes (N,) of two classifiers on the same images.
 
-    Source: McNemar (1947); exact, i.e. binomial with 1/2 on the images that one of them alone has right.
+    Source: McNemar (1947), as an exact binomial test with p = 1/2 on the images that one classifier alone has right.
     """
     right_first, right_second = first == labels, second == labels
     only_first = int((right_first & ~right_second).sum())
@@ -36,7 +36,7 @@ def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> McNema
 def accuracy_difference(
     compared: McNemar, images: int, generator: np.random.Generator, resamples: int = 1000, level: float = 0.95
 ) -> Interval:
-    """Return the accuracy of the second classifier less the first's, with its paired bootstrap interval."""
+    """Return the second classifier's accuracy minus the first's, with a paired bootstrap interval."""
     first, second = compared.only_first, compared.only_second
     shares = np.array([first, second, images - first - second]) / images
     drawn = generator.multinomial(images, shares, size=resamples)
@@ -44,7 +44,7 @@ def accuracy_difference(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number, in their order (Holm, 1979)."""
+    """Return p-values adjusted for multiple comparisons, in the given order (Holm, 1979)."""
     order = np.argsort(p_values, kind="stable")
     steps = np.asarray(p_values, dtype=float)[order] * np.arange(len(order), 0, -1)
     adjusted = np.empty(len(order))

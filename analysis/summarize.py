@@ -1,4 +1,4 @@
-"""The summary of a search: retrain, choose, score the test split once, write the paper."""
+"""The command `summarize`: retrain, choose, score the test split once, write the report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bloodtune import command_line as flags
-from bloodtune.command_line import leave
 from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable
@@ -24,6 +23,7 @@ from bloodtune.run.provenance import git_commit
 from bloodtune.run.records import FAILED, best_record, best_records
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe
+from bloodtune.training.models.own import sources_to_send
 from bloodtune.training.numerics import Numerics, supported_precisions
 from bloodtune.tuning.contender import Contender
 from bloodtune.tuning.host_timing import HostTimer
@@ -45,17 +45,18 @@ from selection import Choices, best_of, choose
 from summary import SearchRecords, Summary
 from tables.collection import all_tables, write_tables
 
-# The first paper gives no number of epochs; 40 is enough for every one of its networks to stop getting better.
+# The first paper gives no number of epochs. None of its networks improves after 40.
 PUBLISHED_EPOCHS = 40
 TOP, SEEDS, LONGER = 5, 3, 3
 QUICK_TOP, QUICK_SEEDS, QUICK_EPOCHS = 2, 1, 4
+_CONTINUE = "finished retrainings are kept: run the same command again to continue"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is retrained: the ``top`` best found and the published ones, each with ``seeds`` seeds.
+    """Settings of the retraining: the ``top`` best found and all published configurations, each with ``seeds`` seeds.
 
-    The best of those found is then trained once more over ``longer`` times the epochs, unless that is 1.
+    The best found configuration is retrained once more with ``longer`` times the epochs, unless ``longer`` is 1.
     """
 
     top: int
@@ -66,11 +67,7 @@ class Settings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the paper of a run.
-
-    Returns:
-        0, 1 if something could not be written, 2 for input that cannot be used, 130 after Ctrl-C.
-    """
+    """Summarize a run; return 0, 1 if a file cannot be written, 2 for unusable input, 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
     quick = arguments.quick
     settings = Settings(
@@ -83,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run = load_run(arguments.run)
         control = load_run(arguments.control) if arguments.control else None
-        # A quick look goes beside the paper, never over it.
+        # A quick summary never overwrites a full one.
         folder = Path(arguments.out) / (f"{run.name}-quick" if quick else run.name)
         summarize(run, settings, folder, control)
         point_latest(folder.parent, folder.name)
@@ -91,50 +88,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"summarize: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # such as a full disk
-        print(f"summarize: {error}; what was retrained is kept, the same command goes on", file=sys.stderr)
+        print(f"summarize: {error}; {_CONTINUE}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("summarize: stopped; what was retrained is kept, the same command goes on", file=sys.stderr)
+        print(f"summarize: stopped; {_CONTINUE}", file=sys.stderr)
         return 130
-    print(f"report: {folder / REPORT}, and as a page: {folder / PAGE}", file=sys.stderr)
+    print(f"report: {folder / PAGE}, the same as Markdown: {folder / REPORT}", file=sys.stderr)
     return 0
 
 
 def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunDirectory | None = None) -> None:
-    """Retrain, choose, freeze, score, and write everything into ``folder``.
+    """Retrain, choose, score the test split and write everything into ``folder``.
 
     Raises:
-        InputError: the run has no trial with a score, its data is gone or changed, ``folder`` cannot be
-            made, or ``control`` is no random search on the same data.
+        InputError: the run has no trial with a score, its data is missing or changed, ``folder`` cannot be written,
+            or ``control`` is not a random search on the same data.
     """
     search = SearchRecords.read(run)
-    known = search.provenance.get("data")
-    if not known:
-        raise InputError(f"run {run.name} does not say what data it used ({PROVENANCE})")
-    dataset = load_dataset(known["source"])
-    if dataset.md5 != known["md5"]:
-        raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but the search ran on {known['md5']}; restore it")
+    dataset = _load_data(search)
     recipe = load_recipe(str(run.path / RECIPE))
     found, published = _found(search, recipe, settings), _published(search, settings)
     if control is not None:
-        _check_control(control, known["md5"])
+        _check_control(control, dataset.md5)
     check_writable(folder)
-    with connect(resolve_address(None), workers=settings.workers, image_bytes=dataset.image_bytes) as resources:
-        gpus = 1.0 if resources.get("GPU") else 0.0
-        fitting = fitting_trials(resources, gpus)
-        numerics = Numerics.from_mapping(search.provenance)
-        device = "cuda" if gpus else "cpu"
-        # A run from before that was recorded, or one of a GPU that is not here.
-        if numerics is None or (device == "cpu" and numerics.precision not in supported_precisions(device)):
-            configurations = [candidate.configuration for candidate in (*found, *published)]
-            numerics = HostTimer(dataset, configurations, device=device).result().numerics
-        workers = Workers(min(settings.workers or fitting, fitting), gpus, numerics)
+    sources = sources_to_send(one.configuration.family for one in found)
+    with connect(
+        resolve_address(None), workers=settings.workers, image_bytes=dataset.image_bytes, sources=sources
+    ) as resources:
+        workers = _workers(search, dataset, [*found, *published], settings.workers, resources)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
         if not contenders:
             raise InputError(f"run {run.name}: every retraining diverged in its first epoch")
         choices = choose(contenders)
-        folder.mkdir(parents=True, exist_ok=True)
-        _freeze(folder, settings, contenders, choices)
+        _write_choices(folder, settings, contenders, choices)
         test = load_test_split(dataset.source, dataset.md5)
         with _bar("test split") as advance:
             tested = score_test_split(contenders, test.images, workers=workers, advance=advance)
@@ -153,66 +139,75 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
     _write(summary, dataset, folder, generator)
 
 
+def _load_data(search: SearchRecords) -> Dataset:
+    known = search.provenance.get("data")
+    if not known:
+        raise InputError(f"run {search.name}: {PROVENANCE} does not name the data of the search")
+    dataset = load_dataset(known["source"])
+    if dataset.md5 != known["md5"]:
+        searched = f"the search used a file with MD5 {known['md5']}"
+        raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but {searched}; restore that file")
+    return dataset
+
+
+def _workers(
+    search: SearchRecords, dataset: Dataset, candidates: list[Candidate], asked: int | None, resources: dict[str, float]
+) -> Workers:
+    gpus, device = (1.0, "cuda") if resources.get("GPU") else (0.0, "cpu")
+    fitting = fitting_trials(resources, gpus)
+    numerics = Numerics.from_mapping(search.provenance)
+    # Old runs did not record a precision. A search on a GPU may have recorded one that this CPU lacks.
+    if numerics is None or (not gpus and numerics.precision not in supported_precisions(device)):
+        configurations = [candidate.configuration for candidate in candidates]
+        numerics = HostTimer(dataset, configurations, device=device).result().numerics
+    return Workers(min(asked or fitting, fitting), gpus, numerics)
+
+
 def _published(search: SearchRecords, settings: Settings) -> list[Candidate]:
-    # As the papers have them; the file has the best convolutional ones first for ASHA's sake.
-    order = list(load_papers().results)
+    order = list(load_papers().results)  # of the papers; papers.toml has another order, made for ASHA
     papers = sorted(load_enqueued(BOOK / "papers.toml"), key=lambda entry: order.index(entry.label))
     searched = {trial.configuration: trial.best_val_macro_f1 for trial in search.trials if trial.state != FAILED}
-    return [
-        Candidate(
-            entry.label,
-            PUBLISHED,
-            entry.configuration,
-            settings.epochs or entry.epochs or PUBLISHED_EPOCHS,
-            searched.get(entry.configuration),
-        )
-        for entry in papers
-    ]
+    candidates = []
+    for entry in papers:
+        epochs, score = settings.epochs or entry.epochs or PUBLISHED_EPOCHS, searched.get(entry.configuration)
+        candidates.append(Candidate(entry.label, PUBLISHED, entry.configuration, epochs, score))
+    return candidates
 
 
 def _found(search: SearchRecords, recipe: Recipe, settings: Settings) -> list[Candidate]:
-    trials = search.trials
-    if best_record(trials) is None:
+    if best_record(search.trials) is None:
         raise InputError(f"run {search.name} has no trial with a score yet")
-    new = [trial for trial in trials if not is_published(trial.configuration)]
-    return [
-        Candidate(
-            trial_label(trial.trial),
-            FOUND,
-            trial.configuration,
-            settings.epochs or recipe.asha.max_epochs,
-            trial.best_val_macro_f1,
-        )
-        for trial in best_records(new, recipe.asha.rungs, settings.top)
-    ]
+    new = [trial for trial in search.trials if not is_published(trial.configuration)]
+    best = best_records(new, recipe.asha.rungs, settings.top)
+    epochs = settings.epochs or recipe.asha.max_epochs
+    return [Candidate(trial_label(t.trial), FOUND, t.configuration, epochs, t.best_val_macro_f1) for t in best]
 
 
 def _retrain(
-    found: Sequence[Candidate],
-    published: Sequence[Candidate],
+    found: list[Candidate],
+    published: list[Candidate],
     dataset: Dataset,
     cache: Path,
     settings: Settings,
     workers: Workers,
 ) -> list[Contender]:
-    asked = [*found, *published]
+    labels = {candidate.label for candidate in [*found, *published]}
 
     def longer(done: Sequence[Contender]) -> list[Candidate]:
         last = _longer(done, settings.longer)
-        asked.extend(last)
+        labels.update(candidate.label for candidate in last)
         return last
 
     with _bar("retraining") as advance:
         done = retrain(found, published, longer, dataset, cache, seeds=settings.seeds, workers=workers, advance=advance)
-    diverged = {candidate.label for candidate in asked} - {contender.label for contender in done}
-    if diverged:
+    if diverged := labels - {contender.label for contender in done}:
         names = ", ".join(sorted(diverged))
-        print(f"left out, as a retraining diverged in its first epoch: {names}", file=sys.stderr)
+        print(f"left out, because a retraining diverged in its first epoch: {names}", file=sys.stderr)
     return sorted(done, key=lambda contender: contender.origin != PUBLISHED)
 
 
 def _longer(found: Sequence[Contender], factor: int) -> list[Candidate]:
-    # What the search could not afford: a schedule stretched over more epochs, for the one that deserves it.
+    # A search cannot afford this longer schedule for every trial.
     if factor == 1 or not found:
         return []
     best = best_of(found)
@@ -220,15 +215,16 @@ def _longer(found: Sequence[Contender], factor: int) -> list[Candidate]:
     return [Candidate(f"{best.label}, {epochs} epochs", FOUND, best.configuration, epochs)]
 
 
-def _freeze(folder: Path, settings: Settings, contenders: Sequence[Contender], choices: Choices) -> None:
-    # On disk before the test split is read: what is reported can be checked against it.
-    frozen = {
+def _write_choices(folder: Path, settings: Settings, contenders: Sequence[Contender], choices: Choices) -> None:
+    # Written before the test split is read, as proof that the choice did not depend on it.
+    record = {
         **asdict(choices),
         "mean_val_macro_f1": {contender.label: contender.mean_val_macro_f1 for contender in contenders},
         "settings": asdict(settings),
         "git_commit": git_commit(),
     }
-    (folder / "choices.json").write_text(json.dumps(frozen, indent=2) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "choices.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
 def _write(summary: Summary, dataset: Dataset, folder: Path, generator: np.random.Generator) -> None:
@@ -245,9 +241,10 @@ def _write(summary: Summary, dataset: Dataset, folder: Path, generator: np.rando
 
 def _check_control(control: RunDirectory, md5: str) -> None:
     if control.read_json(PROVENANCE).get("data", {}).get("md5") != md5:
-        raise InputError(f"--control: run {control.name} is on other data")
-    if load_recipe(str(control.path / RECIPE)).sampler != "random":
-        raise InputError(f"--control: run {control.name} has no random sampler; search with --recipe random")
+        raise InputError(f"--control: run {control.name} used other data; give a run on the data of the search")
+    sampler = load_recipe(str(control.path / RECIPE)).sampler
+    if sampler != "random":
+        raise InputError(f"--control: run {control.name} used sampler {sampler}; search with --recipe random")
 
 
 @contextmanager
@@ -268,44 +265,36 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
 def _parser() -> argparse.ArgumentParser:
     parser = flags.OneLineParser(
         prog="python analysis/summarize.py",
-        description="Retrain the best configurations of a run and the nine published ones, choose on\n"
-        "validation, score the test split once, and write tables, figures, models and\n"
-        "report.md. Every training is kept under the run: the same command again only\n"
-        "redraws.",
+        description="Retrain the best configurations of a run and the nine published configurations,\n"
+        "choose the best model on validation, score the test split once, and write tables,\n"
+        "figures, models and a report. Finished retrainings are kept in the run directory:\n"
+        "the same command again only rewrites the results.",
     )
-    add = parser.add_argument
-    add("run", nargs="?", default=f"runs/{LATEST}", help="a run directory, or a name in runs/ (default: the newest)")
-    add(
-        "--top",
-        type=flags.positive,
-        metavar="N",
-        help=f"found configurations to retrain, at most, of those that reached the highest rung (default: {TOP})",
+    add, positive = parser.add_argument, flags.positive
+    add("run", nargs="?", default=f"runs/{LATEST}", help="run directory, or a name in runs/ (default: the newest run)")
+    top = f"retrain at most N found configurations, the best that reached the highest rung (default: {TOP})"
+    add("--top", type=positive, metavar="N", help=top)
+    add("--seeds", type=positive, metavar="N", help=f"trainings per configuration (default: {SEEDS})")
+    epochs = (
+        f"epochs of a training at most (default: as published, or {PUBLISHED_EPOCHS} if not published; found "
+        "configurations: as in the search)"
     )
-    add("--seeds", type=flags.positive, metavar="N", help=f"trainings of each (default: {SEEDS})")
-    add(
-        "--epochs",
-        type=flags.positive,
-        metavar="N",
-        help=f"at most (default: the paper's, else {PUBLISHED_EPOCHS}; found ones: the search's)",
+    add("--epochs", type=positive, metavar="N", help=epochs)
+    longer = (
+        "retrain the best found configuration once more with K times the epochs; 1 for not at all "
+        f"(default: {LONGER}; with --epochs: 1)"
     )
-    add(
-        "--longer",
-        type=flags.positive,
-        metavar="K",
-        help=f"train the best found one once more over K times the epochs (default: {LONGER}; with --epochs: 1, "
-        "so not at all)",
+    add("--longer", type=positive, metavar="K", help=longer)
+    quick = (
+        f"write a rough report in minutes, to DIR/RUN-quick: the defaults become --top {QUICK_TOP} "
+        f"--seeds {QUICK_SEEDS} --epochs {QUICK_EPOCHS} --longer 1"
     )
-    add(
-        "--quick",
-        action="store_true",
-        help=f"see it all in minutes: where not said otherwise {QUICK_TOP} found ones, {QUICK_SEEDS} seed, "
-        f"{QUICK_EPOCHS} epochs, nothing longer; written to DIR/RUN-quick",
-    )
-    add("--control", metavar="RUN", help="a run of the random recipe, for table 7")
-    add("--workers", type=flags.positive, metavar="N", help="trainings at a time (default: one a core or GPU)")
-    add("--out", default="results", metavar="DIR", help="where results are written (default: results)")
+    add("--quick", action="store_true", help=quick)
+    add("--control", metavar="RUN", help="run of the recipe random, to compare with the search in table 7")
+    add("--workers", type=positive, metavar="N", help="simultaneous trainings (default: one per core or GPU)")
+    add("--out", default="results", metavar="DIR", help="folder for the results (default: results)")
     return parser
 
 
 if __name__ == "__main__":
-    leave(main())
+    flags.leave(main())

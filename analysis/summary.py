@@ -1,4 +1,4 @@
-"""Everything that tables, figures and report are made from: a search's records and tested models."""
+"""The summary: a search's records and its tested models, the source of tables, figures and report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from selection import Choices
 class SearchRecords:
     """The records of one run, read once.
 
-    ``trials`` are in the order in which they ended. ``curves`` has the columns ``CURVE_COLUMNS``, one row per epoch.
+    ``trials`` are in the order in which they ended. ``curves`` has the columns ``CURVE_COLUMNS`` and one row per epoch.
     """
 
     name: str
@@ -43,10 +43,10 @@ class SearchRecords:
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """One summary: the search, its control if any, and the retrained models with their scores.
+    """A search, its random control if any, and the retrained models with their test scores.
 
-    ``rungs`` are the epochs at which ASHA decided. ``tested`` has the published contenders before the found ones.
-    ``measured`` has the scores of each contender by its label.
+    ``rungs`` are the epochs at which ASHA decides. ``tested`` lists published contenders before found ones.
+    ``measured`` maps labels of contenders to their scores.
     """
 
     search: SearchRecords
@@ -61,37 +61,37 @@ class Summary:
 
     @cached_property
     def by_label(self) -> dict[str, TestedContender]:
-        """The tested contenders by label."""
+        """The tested contenders, by label."""
         return {one.contender.label: one for one in self.tested}
 
     @cached_property
     def contenders(self) -> dict[str, Contender]:
-        """The contenders by label, without their predictions."""
+        """The contenders without their predictions, by label."""
         return {label: one.contender for label, one in self.by_label.items()}
 
     @property
     def best(self) -> TestedContender:
-        """The chosen model on the test split."""
+        """The chosen contender."""
         return self.by_label[self.choices.best]
 
     @property
     def chosen(self) -> list[TestedContender]:
-        """The best contender of each family, the chosen one last."""
+        """The best contender of each family; the chosen contender is last."""
         return [self.by_label[label] for label in self.choices.labels()]
 
     @property
-    def compares(self) -> bool:
-        """Whether the classes are BloodMNIST's, so that published values can stand beside ours."""
+    def is_blood(self) -> bool:
+        """Whether the classes are BloodMNIST's, so that our scores can be compared with published scores."""
         return is_blood(self.class_names)
 
     @property
     def data_sentence(self) -> str:
-        """The sentence that names the data with its MD5."""
+        """A sentence with the name and the MD5 of the data."""
         return data_sentence(self.search.provenance)
 
     @property
     def mark(self) -> str:
-        """The short mark of the data for a file of a figure or table; an empty string for official data."""
+        """The short mark of the data in files of figures and tables; an empty string for official data."""
         return data_mark(self.search.provenance)
 
     def published_of(self, family: str) -> list[TestedContender]:

@@ -108,7 +108,7 @@ def time_search(dataset: Dataset, budget: int, folder: Path) -> dict[str, Any]:
     done = subprocess.run([*command, "--out", str(folder)], capture_output=True, text=True)
     seconds = time.perf_counter() - started
     if done.returncode:
-        sys.exit(f"the search ended with {done.returncode}:\n{done.stderr}")
+        sys.exit(f"the search ended with exit code {done.returncode}:\n{done.stderr}")
     run = RunDirectory.open(folder / "latest")
     best = best_record(run.trials())
     return {
@@ -164,10 +164,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{count:22}{rate:18,.0f}")
     with tempfile.TemporaryDirectory(prefix="bloodtune-gpu-") as folder:
         search = time_search(dataset, budget, Path(folder))
-    print(
-        f"\nsearch of {search['trials']} configurations, {search['epochs']} epochs: {search['seconds']:.1f} s,", end=""
-    )
-    print(f" including the measurement that chose {search['gpus_per_trial']:g} GPU per trial; ", end="")
+    print(f"\nsearch of {search['trials']} configurations, {search['epochs']} epochs: {search['seconds']:.1f} s")
+    print(f"  with the measurement that chose {search['gpus_per_trial']:g} GPU per trial; ", end="")
     print(f"best validation macro-F1 {search['best_val_macro_f1']:.4f}")
     figures = {"gpu": name, **numerics.to_mapping(), "step_times": times, "peaks": peaks, "families": rows}
     figures |= {"packing": packing, "search": search, "speedrun": run}

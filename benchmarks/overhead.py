@@ -69,7 +69,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
     """Run empty trials; return trials per second, the gaps between trials and the driver's memory per trial."""
     plan = Plan(recipe, trials, seed=0, dataset=dataset, workers=workers, gpus_per_trial=0, time_budget=None)
     with connect(LOCAL, workers=workers, image_bytes=dataset.image_bytes) as resources:
-        record = execution.describe_start(plan, resources)
+        record = plan.describe_start(resources)
         run = RunDirectory.create(folder, "empty", recipe.text, record)
         resident: list[int] = []
         complete = QueueSearcher.on_trial_complete
@@ -80,7 +80,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
 
         started = time.perf_counter()
         with (
-            mock.patch.object(worker, "WarmWorker", EmptyWorker),
+            mock.patch.object(execution, "WarmWorker", EmptyWorker),
             mock.patch.object(QueueSearcher, "on_trial_complete", complete_and_weigh),
             contextlib.redirect_stderr(io.StringIO()),
         ):

@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows.append((4 * count, cores, *measure(predictor, files, 4 * count, cores)))
     kind = "photographs of a folder" if arguments.photographs else f"photographs drawn from {dataset.title}"
     print(f"{len(files)} {kind}, in a cycle; residual network, eight views, float32")
-    print("photographs  threads  a second  most memory")
+    print("photographs  threads  photos/s  peak memory")
     for number, threads, speed, memory in rows:
         print(f"{number:11,}  {threads:7}  {speed:8,.0f}  {memory:8,.0f} MB")
     keys = ("photographs", "threads", "a_second", "memory_mb")

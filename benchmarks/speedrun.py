@@ -21,7 +21,7 @@ from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
 from bloodtune.data.npz import Split
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.prediction import predict
-from bloodtune.training.process import use_one_core
+from bloodtune.training.process import prepare_process
 from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.trainer import Training
 from training import configurations, measure_numerics
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=positive, default=5, help="trainings (default: %(default)s)")
     parser.add_argument("--choose", action="store_true", help="only score numbers of epochs on validation")
     arguments = parser.parse_args(argv)
-    use_one_core()
+    prepare_process("cpu")
     dataset = load_dataset(arguments.data)
     numerics, _ = measure_numerics(DeviceSplits.load(dataset.train, dataset.val))
     seeds, epochs = (2, 1) if arguments.quick else (arguments.seeds, EPOCHS)

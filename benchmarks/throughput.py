@@ -107,7 +107,7 @@ def _time(arguments: list[str]) -> float:
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     took = time.perf_counter() - started
     if done.returncode:
-        sys.exit(f"{arguments[0]} ended with {done.returncode}:\n{done.stderr}")
+        sys.exit(f"{arguments[0]} ended with exit code {done.returncode}:\n{done.stderr}")
     return took
 
 

@@ -29,7 +29,7 @@ from bloodtune.training.models import build_network, layers
 from bloodtune.training.numerics import PLAIN as PLAIN_LAYERS
 from bloodtune.training.numerics import Numerics, StepTimes, choose_numerics, describe_times
 from bloodtune.training.optimizers import WeightAverage, build_optimizer
-from bloodtune.training.process import use_one_core
+from bloodtune.training.process import prepare_process
 from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.step_times import describe_chip, measure_steps
 from bloodtune.training.trainer import Training
@@ -94,16 +94,7 @@ def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choic
     order = torch.channels_last if choices.channels_last else torch.contiguous_format
     numerics = Numerics(choices.precision)
     network = make_network(configuration, splits)
-    if not choices.own_layers:
-        _replace(network, layers.Dropout, lambda layer: nn.Dropout(layer.p))
-        _replace(network, layers.Flatten, lambda layer: nn.Flatten())
-        _replace(network, layers.Convolution, _plain_convolution)
-        _replace(network, layers.MeanPool, lambda layer: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
-    if not (choices.own_pooling and choices.pool_before_relu):
-        pair = (nn.MaxPool2d(2), nn.ReLU()) if choices.pool_before_relu else (nn.ReLU(), nn.MaxPool2d(2))
-        # The residual network pools values that are rectified already.
-        layers_of = pair if configuration.family != "residual" else (nn.MaxPool2d(2),)
-        _replace(network, layers.MaxPoolReLU, lambda layer: nn.Sequential(*layers_of))
+    _use_plain_layers(network, configuration.family, choices)
     network.to(memory_format=order)  # type: ignore[call-overload]
     average = WeightAverage(network, configuration.ema) if configuration.ema and choices.ema else None
     optimizer = build_optimizer(configuration, network)
@@ -213,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=positive, default=5, help="epochs per seed")
     arguments = parser.parse_args(argv)
     rounds, seeds, epochs = (2, 2, 1) if arguments.quick else (arguments.rounds, arguments.seeds, arguments.epochs)
-    use_one_core()
+    prepare_process("cpu")
     dataset = load_dataset(arguments.data)
     splits = DeviceSplits.load(dataset.train, dataset.val)
     print(f"one thread, {dataset.title}; images/s of a training step")
@@ -242,6 +233,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = {**about, "families": families, "contributions": contributions, "precisions": precisions}
     print_figures(figures, dataset, {"CPU": 1})
     return 0
+
+
+def _use_plain_layers(network: nn.Module, family: str, choices: Choices) -> None:
+    if not choices.own_layers:
+        _replace(network, layers.Dropout, lambda layer: nn.Dropout(layer.p))
+        _replace(network, layers.Flatten, lambda layer: nn.Flatten())
+        _replace(network, layers.Convolution, _plain_convolution)
+        _replace(network, layers.MeanPool, lambda layer: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    if not (choices.own_pooling and choices.pool_before_relu):
+        pair = (nn.MaxPool2d(2), nn.ReLU()) if choices.pool_before_relu else (nn.ReLU(), nn.MaxPool2d(2))
+        # The residual network pools values that are rectified already.
+        layers_of = pair if family != "residual" else (nn.MaxPool2d(2),)
+        _replace(network, layers.MaxPoolReLU, lambda layer: nn.Sequential(*layers_of))
 
 
 def _replace(network: nn.Module, kind: type[nn.Module], build: Callable[[Any], nn.Module]) -> None:

@@ -19,7 +19,7 @@ _PLACES |= {"Prediction": "inference.differential", "Unreadable": "inference.dif
 
 
 def __getattr__(name: str) -> Any:
-    # Only when used: torch takes seconds, and `python -m bloodtune.search` would find itself imported already.
+    # Import on first use: torch takes seconds, and `python -m bloodtune.search` would warn of an imported module.
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)

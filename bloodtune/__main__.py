@@ -12,17 +12,17 @@ from typing import NoReturn
 from bloodtune.command_line import leave
 from bloodtune.errors import unknown_name
 
-# Subcommand: its module, and what it does.
+# subcommand: (module, help text)
 COMMANDS = {
-    "search": ("bloodtune.search", "search for the best classifier that a budget can buy"),
-    "summarize": ("summarize", "retrain the best of a run and write tables, figures and the report"),
+    "search": ("bloodtune.search", "search for the best classifier within a number of trials"),
+    "summarize": ("summarize", "retrain the best models of a search; write tables, figures and the report"),
     "predict": ("bloodtune.predict", "count the cells in photographs"),
-    "serve": ("bloodtune.serve", "count cells on a page in the browser of this machine"),
+    "serve": ("bloodtune.serve", "count the cells in photographs on a local web page"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand with the arguments after its name; return its exit code, or 2 for an unknown name."""
+    """Run a subcommand; return its exit code, or 2 for an unknown subcommand."""
     name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if name in ("-h", "--help"):
         print(_usage())
@@ -31,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bloodtune: {unknown_name('command', name, COMMANDS)}", file=sys.stderr)
         return 2
     sys.argv = [sys.argv[0], *rest]  # recorded in provenance.json as the arguments of the search
-    # As with `python -m`, networks of one's own are found in the current folder; last, so that they hide no package.
+    # As with `python -m`, user-defined networks are found in the current folder. It comes last to hide no package.
     sys.path.append(os.getcwd())
     module, _ = COMMANDS[name]
     if name == "summarize":
-        sys.path.insert(0, str(analysis_folder()))  # its modules import one another by their bare names
+        sys.path.insert(0, str(analysis_folder()))  # its modules import one another as top-level modules
     code: int = importlib.import_module(module).main(rest)
     return code
 
@@ -54,7 +54,7 @@ def command() -> NoReturn:
 
 def _usage() -> str:
     rows = [f"  {name:<11}{text}" for name, (_, text) in COMMANDS.items()]
-    return "\n".join(["usage: bloodtune COMMAND ...", "", *rows, "", "bloodtune COMMAND --help tells more"])
+    return "\n".join(["usage: bloodtune COMMAND ...", "", *rows, "", "See bloodtune COMMAND --help for its options."])
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
+INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
+
 
 class OneLineParser(argparse.ArgumentParser):
-    """An argument parser that reports errors in one line, exits with code 2 and accepts no abbreviated flags."""
+    """An argument parser with one-line errors and without abbreviated flags."""
 
     def __init__(self, *, prog: str, description: str, epilog: str | None = None) -> None:
         super().__init__(
@@ -48,7 +50,7 @@ def duration(text: str) -> float:
     """Parse a duration such as ``90s``, ``30m`` or ``2h``; return seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text, re.ASCII)
     if not match or float(match[1]) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a time such as 90s, 30m or 2h")
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are times above 0, such as 90s, 30m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
@@ -72,10 +74,10 @@ def port(text: str) -> int:
 
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
-    """Pause Python's garbage collector around imports, which then take a sixth less time (docs/experiments.md).
+    """Pause Python's garbage collector during imports: they take a sixth less time (docs/experiments.md).
 
-    Every object that exists at the end is frozen: the collector never examines it again. Use this only at the start
-    of a process of our own.
+    All objects that exist at the end are frozen: the collector never examines them again. Use this only at the start
+    of a process that Bloodtune owns.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -87,10 +89,17 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
+def print_lines(*lines: str) -> None:
+    """Print lines to stderr; empty ones are left out."""
+    for line in lines:
+        if line:
+            print(line, file=sys.stderr, flush=True)
+
+
 def leave(code: int) -> NoReturn:
     """Exit without a final garbage collection, which takes 0.5 s after a search (docs/experiments.md).
 
-    Exit handlers still run. Finalizers of objects in reference cycles do not, so close all files first.
+    Exit handlers run. Finalizers of objects in reference cycles do not, so close all files first.
     """
     gc.freeze()
     sys.exit(code)

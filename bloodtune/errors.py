@@ -1,4 +1,4 @@
-"""Error messages: InputError for unusable input, any error in one line, did-you-mean."""
+"""Error messages: InputError for unusable input, any error in one line, nearest allowed name."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from collections.abc import Collection
 
 
 class InputError(ValueError):
-    """Input from the user that cannot be used: a flag, a file or a field of a file.
+    """Unusable input from the user: a flag, a file or a field of a file.
 
-    The message is one line. It names the given value, the allowed values and the file or flag. The commands print
-    it on stderr and exit with code 2.
+    The message is one line with the given value, the allowed values and the file or flag. The commands print it on
+    stderr and exit with code 2.
     """
 
 
 def describe(error: BaseException) -> str:
     """Return the type and the message of any error in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return one_line(f"{type(error).__name__}: {error}")
+
+
+def one_line(text: object) -> str:
+    """Return text or an error's message in one line; the type's name if that is empty."""
+    return " ".join(str(text).split()) or type(text).__name__
 
 
 def unknown_name(kind: str, name: str, allowed: Collection[str]) -> str:

@@ -11,10 +11,10 @@ from bloodtune.errors import InputError
 
 
 def check_writable(place: Path) -> None:
-    """Check that ``place`` is a writable folder, or that one could be created there. Nothing is written.
+    """Check that ``place`` is a writable folder or can be created as one. Nothing is written.
 
     Raises:
-        InputError: ``place``, or else its nearest existing parent, is not a folder or not writable.
+        InputError: ``place`` (if it does not exist: its nearest existing parent) is not a writable folder.
     """
     folder = next(path for path in (place, *place.absolute().parents) if os.path.exists(path))
     if not folder.is_dir() or not os.access(folder, os.W_OK):
@@ -22,7 +22,7 @@ def check_writable(place: Path) -> None:
 
 
 def replace(file: Path, content: bytes) -> None:
-    """Replace a file atomically: after a crash, readers find the old content or the new content, never a part of it."""
+    """Replace a file atomically: after a crash it has the old content or the new content, never a part of it."""
     temporary = file.with_name(f".{file.name}")
     try:
         with temporary.open("wb") as stream:
@@ -43,9 +43,9 @@ def append(file: Path, text: str) -> None:
         os.fsync(stream.fileno())
 
 
-def put_aside(file: Path) -> Path:
+def keep_damaged_copy(file: Path) -> Path:
     """Copy a file to ``<name>.damaged``, or ``<name>.damaged-2`` and so on if that exists; return the copy's path."""
-    names = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
-    aside = next(place for end in names if not (place := file.with_name(f"{file.name}.damaged{end}")).exists())
-    shutil.copyfile(file, aside)
-    return aside
+    endings = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    copy = next(path for end in endings if not (path := file.with_name(f"{file.name}.damaged{end}")).exists())
+    shutil.copyfile(file, copy)
+    return copy

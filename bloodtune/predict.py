@@ -1,6 +1,6 @@
 """The command `predict`: photographs in, classes and the differential count out.
 
-torch and the modules that use it are imported inside functions, so that `--help` and bad input are answered at once.
+torch and the modules that use it are imported inside functions, so that `--help` and errors in flags appear at once.
 """
 
 from __future__ import annotations
@@ -43,40 +43,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _export(arguments) if arguments.export else _predict(arguments)
     except InputError as error:
-        _say(str(error))
+        _print(str(error))
         return 2
     except OSError as error:  # such as a full disk
-        _say(f"{error}; no file was written")
+        _print(f"{error}; no file was written")
         return 1
     except KeyboardInterrupt:
-        _say("stopped; no file was written")
+        _print("stopped; no file was written")
         return 130
 
 
 def load_predictor(folder: str, threshold: float | None = None, program: str = "predict") -> Predictor:
-    """Load a model for a command line, with a warning on stderr if it was trained on synthetic data.
+    """Load a model; warn on stderr if it was trained on synthetic data.
 
     Raises:
         InputError: ``folder`` holds no model, or the model cannot be used.
     """
     from bloodtune.inference.predictor import Predictor
 
-    # read_tile refuses files that are too large, with a shorter message than Pillow's warning.
+    # read_tile refuses pictures that are too large; its message is shorter than Pillow's warning.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     try:
         predictor = Predictor.load(folder, threshold)
     except InputError as error:
         raise InputError(f"{error}; `make summarize` writes models, --model DIR selects one") from None
     if predictor.synthetic:
-        _say(SYNTHETIC_MODEL, program)
+        _print(SYNTHETIC_MODEL, program)
     return predictor
 
 
 def _predict(arguments: argparse.Namespace) -> int:
     if not arguments.paths:
         raise InputError("no photograph, folder or .npz file given; see --help")
-    asked = {CsvFile: arguments.csv, JsonFile: arguments.json, HtmlFile: arguments.html}
-    files = {kind: _check_file(Path(file)) for kind, file in asked.items() if file is not None}
+    requested = {CsvFile: arguments.csv, JsonFile: arguments.json, HtmlFile: arguments.html}
+    files = {kind: _check_file(Path(file)) for kind, file in requested.items() if file is not None}
     if len({file.resolve() for file in files.values()}) < len(files):
         raise InputError("--csv, --json and --html need different files")
     predictor = load_predictor(arguments.model, arguments.threshold)
@@ -90,17 +90,17 @@ def _predict(arguments: argparse.Namespace) -> int:
     )
     screen = Screen(predictor)
     with contextlib.ExitStack() as opened:
-        sheets = [opened.enter_context(kind(file, predictor)) for kind, file in files.items()]
+        writers = [opened.enter_context(kind(file, predictor)) for kind, file in files.items()]
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            for one in progress.track(predictions, total, description="images"):
-                tally.add(one)
-                for sheet in (screen, *sheets):
-                    sheet.add(one)
-        for sheet in sheets:
-            sheet.finish(tally)
+            for prediction in progress.track(predictions, total, description="images"):
+                tally.add(prediction)
+                for writer in (screen, *writers):
+                    writer.add(prediction)
+        for writer in writers:
+            writer.finish(tally)
     screen.finish(tally)  # last, because the reader may close the pipe, as `head` does
     for file in files.values():
-        _say(f"{file} written")
+        _print(f"{file} written")
     return 0 if tally.images else 1
 
 
@@ -110,27 +110,25 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.paths:
         raise InputError("--export takes no photographs")
     if arguments.threshold is not None:
-        raise InputError(
-            "--threshold cannot be given with --export: the model card describes the model's own threshold"
-        )
+        raise InputError("--threshold cannot be given with --export: the model card gives the model's own threshold")
     out = Path(arguments.out or arguments.model)
     predictor = load_predictor(arguments.model)
     check_writable(out)
     for file in export_onnx(predictor, out):
-        _say(f"{file} written")
+        _print(f"{file} written")
     return 0
 
 
 def _check_file(file: Path) -> Path:
     if os.path.isdir(file):
-        raise InputError(f"{file} is a folder; give the name of a file")
+        raise InputError(f"{file} is a folder; expected a file")
     if not os.path.isdir(file.parent):
         raise InputError(f"{file} cannot be written: there is no folder {file.parent}")
     check_writable(file.parent)
     return file
 
 
-def _say(text: str, program: str = "predict") -> None:
+def _print(text: str, program: str = "predict") -> None:
     print(f"{program}: {text}", file=sys.stderr)
 
 
@@ -139,25 +137,25 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bloodtune.predict",
         description="Count blood cells: a class for each photograph, and the differential count. Takes JPEG,\n"
         "PNG, TIFF and BMP files (smear crops of about 360 x 363 pixels, tiles of the model's\n"
-        "size, any other size with --crop), folders of them, and the images of .npz files.\n"
+        "size, other sizes with --crop), folders of such files, and .npz files of images.\n"
         "Research software: not for diagnosis.",
     )
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH", help="a photograph, a folder (with its subfolders), or an .npz file")
-    add("--model", default=BEST_MODEL, metavar="DIR", help=f"a trained model (default: {BEST_MODEL})")
+    add("--model", default=BEST_MODEL, metavar="DIR", help=f"folder of a trained model (default: {BEST_MODEL})")
     add("--crop", type=flags.positive, metavar="N", help="take the middle N x N pixels of each photograph")
     add(
         "--threshold",
         type=flags.share,
         metavar="P",
-        help="list images as unsure if their class is less probable than P (default: the model's own threshold, chosen "
-        "so that 99 %% of the other validation images are correct)",
+        help="an image is unsure if the probability of its class is below P (default: the model's own threshold; 99 %% "
+        "of the validation images at or above it are correct)",
     )
     add("--csv", metavar="FILE", help="write one row per image, with the probabilities of all classes")
-    add("--json", metavar="FILE", help="write the same, with the count and the model's description")
-    add("--html", metavar="FILE", help="write a page with the count and the pictures, in one file")
-    add("--workers", type=flags.positive, metavar="N", help="threads (default: one per core)")
-    add("--export", choices=["onnx"], help="write the model for other programs, with a model card")
+    add("--json", metavar="FILE", help="write the same rows, the count and the description of the model")
+    add("--html", metavar="FILE", help="write a page with the count and the pictures in one file")
+    add("--workers", type=flags.positive, metavar="N", help="number of threads (default: one per core)")
+    add("--export", choices=["onnx"], help="write the model in a format for other programs, with a model card")
     add("--out", metavar="DIR", help="folder for --export (default: the model's folder)")
     return parser
 

@@ -1,14 +1,13 @@
-"""The command line of the search."""
+"""The command `search`: a search with the given options, or the list of all runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from bloodtune.command_line import leave
+from bloodtune.command_line import INTERRUPTED, leave, print_lines
 from bloodtune.errors import InputError
 from bloodtune.tuning.driver import search
-from bloodtune.tuning.execution import INTERRUPTED, print_lines
 from bloodtune.tuning.flags import read_options, search_parser
 
 
@@ -16,8 +15,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a search from the command line.
 
     Returns:
-        0 at the end of the budget or of the time budget, 1 if no trial has a score or the records could not be
-        written, 2 for input that cannot be used, 130 after Ctrl-C.
+        0 at the end of the budget or time budget, 1 if no trial has a score or the records could not be written, 2 for
+        unusable input, 130 after Ctrl-C.
     """
     arguments = search_parser().parse_args(argv)
     try:

@@ -1,6 +1,6 @@
 """The command `serve`: a local web page to drop photographs, see the count and correct it.
 
-Flask, waitress and torch are imported inside functions, so that `--help` and bad input are answered at once.
+Flask, waitress and torch are imported inside functions, so that `--help` and errors in flags appear at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"serve: {error}", file=sys.stderr)
         return 2
-    print(f"serve: open http://{HOST}:{arguments.port} in a browser on this machine; Ctrl-C ends it", file=sys.stderr)
+    print(f"serve: open http://{HOST}:{arguments.port} on this machine; Ctrl-C stops the server", file=sys.stderr)
     try:
         server.run()
     finally:
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def create_app(predictor: Predictor) -> Flask:
-    """Return the page as a WSGI application; it stores no photograph."""
+    """Return the page as a WSGI application, which stores no photograph."""
     from flask import Flask, abort, request
     from werkzeug.exceptions import HTTPException
 
@@ -61,9 +61,9 @@ def create_app(predictor: Predictor) -> Flask:
 
     @app.before_request
     def refuse_other_sites() -> None:
-        # Another site may resolve to this machine (DNS rebinding) or post to it, but cannot set a custom header.
+        # Another site may resolve to this machine (DNS rebinding) or post to it, but it cannot set a custom header.
         if request.host.partition(":")[0] not in (HOST, "localhost"):
-            abort(403, f"this page is only for http://{HOST}")
+            abort(403, f"host {request.host!r}: allowed are {HOST} and localhost")
         if request.method == "POST" and "X-Bloodtune" not in request.headers:
             abort(403, "only the page itself may send this request")
 
@@ -82,11 +82,11 @@ def create_app(predictor: Predictor) -> Flask:
         too_large = f"more than {UPLOAD_BYTES // 2**20} MB at once"
         return {"error": too_large if error.code == 413 else str(error.description)}, error.code or 500
 
-    _add_answers(app, predictor)
+    _add_routes(app, predictor)
     return app
 
 
-def _add_answers(app: Flask, predictor: Predictor) -> None:
+def _add_routes(app: Flask, predictor: Predictor) -> None:
     from flask import abort, request
 
     from bloodtune.inference.predictor import Image
@@ -94,10 +94,10 @@ def _add_answers(app: Flask, predictor: Predictor) -> None:
     @app.post("/predict")
     def predict() -> list[dict[str, Any]]:
         images = [Image(file.filename or "photograph", file.stream) for file in request.files.getlist("files")]
-        asked = request.form.get("crop", "")
-        if asked and not (asked.isascii() and asked.isdecimal() and int(asked)):
-            abort(400, "the crop must be a whole number of pixels from 1")
-        crop = int(asked) if asked else None
+        text = request.form.get("crop", "")
+        if text and not (text.isascii() and text.isdecimal() and int(text)):
+            abort(400, f"crop = {text!r}: allowed are whole numbers of pixels from 1")
+        crop = int(text) if text else None
         found = predictor.predict(images, crop=crop, preview=_PREVIEW)
         names = predictor.class_names
         return [as_mapping(o, names) if isinstance(o, Unreadable) else with_picture(o, names) for o in found]
@@ -106,7 +106,7 @@ def _add_answers(app: Flask, predictor: Predictor) -> None:
     def count() -> list[list[Any]]:
         counts = request.get_json()
         if not isinstance(counts, dict) or not all(type(n) is int and n >= 0 for n in counts.values()):
-            abort(400, "the body must be an object of class names and counts, whole numbers from 0")
+            abort(400, "the body must be a JSON object of class names and counts; counts are whole numbers from 0")
         return [[row.label, row.images, *row.cells(), row.unit] for row in differential(counts, predictor.class_names)]
 
 
@@ -124,19 +124,19 @@ def _bind(app: Flask, port: int) -> Any:
 def _parser() -> argparse.ArgumentParser:
     parser = flags.OneLineParser(
         prog="python -m bloodtune.serve",
-        description="Open a page that counts cells, on this machine only: drop photographs, see the count and\n"
-        "each class, correct mistakes, download the table. No photograph leaves the machine or\n"
+        description="Serve a page that counts cells, on this machine only: drop photographs, see the count and\n"
+        "each class, correct mistakes, download the table. No photograph leaves this machine or\n"
         "is stored. Research software: not for diagnosis.",
     )
     add = parser.add_argument
-    add("--model", default=BEST_MODEL, metavar="DIR", help=f"a trained model (default: {BEST_MODEL})")
+    add("--model", default=BEST_MODEL, metavar="DIR", help=f"folder of a trained model (default: {BEST_MODEL})")
     add(
         "--threshold",
         type=flags.share,
         metavar="P",
-        help="predictions below P are unsure (default: the model's own threshold)",
+        help="an image is unsure if the probability of its class is below P (default: the model's own threshold)",
     )
-    add("--port", type=flags.port, default=PORT, metavar="N", help=f"port of this machine (default: {PORT})")
+    add("--port", type=flags.port, default=PORT, metavar="N", help=f"port on this machine (default: {PORT})")
     return parser
 
 

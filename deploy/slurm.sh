@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A search on nodes that Slurm lends: one Ray over all of them for as long as the job lasts.
+# A search as a Slurm job: one Ray cluster over all nodes of the job, for as long as it runs.
 #
 #   sbatch --nodes=4 --gpus-per-node=4 --time=2:00:00 deploy/slurm.sh --budget 256 --data FILE.npz
 #
-# All arguments go to the search. Change the lines below for your site. The project must lie on a file system that all nodes
-# see, with `make .venv/installed` done in it once. A job that ran into its time limit is resumed with
-# `sbatch ... deploy/slurm.sh --resume latest`: Slurm sends SIGTERM two minutes before, and the search stops cleanly.
+# All arguments go to the search. Change the #SBATCH lines for your site. The project must be on a file system that all
+# nodes share; run `make .venv/installed` there once. Two minutes before the time limit Slurm sends SIGTERM, and the
+# search stops cleanly; resume it with `sbatch ... deploy/slurm.sh --resume latest`.
 #SBATCH --job-name=bloodtune
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=16
@@ -13,7 +13,7 @@
 set -euo pipefail
 cd "${BLOODTUNE_HOME:-$SLURM_SUBMIT_DIR}"
 
-# A token of this job's own: no other user of these nodes may join.
+# A token per job, so that no other user of these nodes can join.
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(python3 -c "import secrets; print(secrets.token_hex(32))")
 export PATH="$PWD/.venv/bin:$PATH"
@@ -31,7 +31,7 @@ if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
     bash -c "until ray health-check --address $address; do sleep 1; done 2>/dev/null
              ray start --address $address --num-cpus=$SLURM_CPUS_PER_TASK --num-gpus=$gpus --block" &
 fi
-# As many nodes as asked for, or a search would take what is there at its start for all that there is.
+# Wait for all nodes: the search uses only the nodes that it finds at its start.
 python - "$address" "$SLURM_JOB_NUM_NODES" <<'WAIT'
 import sys, time
 import ray
@@ -51,5 +51,8 @@ search=$!
 trap 'kill -TERM $search' TERM
 code=0
 wait $search || code=$?
-wait $search || code=$? # the first one ends with the signal, the second one with the search
+if kill -0 $search 2> /dev/null; then # SIGTERM ended the wait; the search is stopping
+  code=0
+  wait $search || code=$?
+fi
 exit $code

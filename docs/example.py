@@ -1,8 +1,8 @@
 # %% [markdown]
 # # From data to a count, in Python
 #
-# Run it as a script, or cell by cell in an editor that knows `# %%` (VS Code, Spyder, Jupyter with jupytext). It uses
-# `$BLOODTUNE_DATA`, else the official BloodMNIST file, else the synthetic stand-in; a few minutes on two cores.
+# Run it as a script, or cell by cell in an editor that supports `# %%` (VS Code, Spyder, Jupyter with jupytext). The
+# data is `$BLOODTUNE_DATA`, else the official BloodMNIST file, else synthetic images. A few minutes on two cores.
 
 # %%
 import subprocess
@@ -17,8 +17,8 @@ from bloodtune.data.dataset import load_dataset
 
 # %% [markdown]
 # ## Search
-# Every argument is a flag of the command line. Ctrl-C stops and keeps everything, and
-# `run_search(resume=run.name)` goes on.
+# Every argument is also a flag of the command line. Ctrl-C stops the search and keeps all results;
+# `run_search(resume=run.name)` resumes it.
 
 # %%
 run = run_search(recipe="smoke", budget=4)
@@ -26,8 +26,8 @@ best = run.best()
 print(best)
 
 # %% [markdown]
-# ## Look
-# A run directory is read with pandas: one row per trial and one row per epoch.
+# ## Plot the learning curves
+# `run.curves()` is a pandas table with one row per epoch; `run.trials()` lists the finished trials.
 
 # %%
 run = load_run("latest")
@@ -37,8 +37,8 @@ curves.plot(xlabel="epoch", ylabel="validation macro-F1").figure.savefig("curves
 
 # %% [markdown]
 # ## Summarize
-# Retrains the best, freezes every choice, opens the test split once, writes `results/latest`. A quick look: without
-# `--quick --epochs 1` it is the paper.
+# Retrains the best models, freezes every choice, opens the test split once and writes `results/latest`. `--quick
+# --epochs 1` gives a rough report; without these flags, it is the full paper.
 
 # %%
 summarize = Path(bloodtune.__file__).parents[1] / "analysis" / "summarize.py"
@@ -46,7 +46,7 @@ subprocess.run([sys.executable, summarize, run.path, "--quick", "--epochs", "1"]
 
 # %% [markdown]
 # ## Classify
-# Photographs, folders or `.npz` files. Here: a few validation images, saved as files.
+# `classify` takes photographs, folders or `.npz` files. This example saves a few validation images as files.
 
 # %%
 cells = Path("cells")
@@ -54,8 +54,8 @@ cells.mkdir(exist_ok=True)
 for row, tile in enumerate(load_dataset().val.images[:12]):
     Image.fromarray(tile.squeeze()).save(cells / f"{row:02}.png")
 
-for one in classify(cells):
-    if isinstance(one, Unreadable):
-        print(one.source, one.reason)
+for cell in classify(cells):
+    if isinstance(cell, Unreadable):
+        print(cell.source, cell.reason)
     else:
-        print(one.source, one.label, f"{one.probability:.3f}", "" if one.sure else "(not sure)")
+        print(cell.source, cell.label, f"{cell.probability:.3f}", "" if cell.sure else "(not sure)")

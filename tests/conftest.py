@@ -25,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put a small file of eight classes in the place of the built-in stand-in."""
     path = save(tmp_path / "standin_v1.npz", make_arrays(classes=8))
-    monkeypatch.setattr("bloodtune.data.synthetic.load_standin", lambda: path)
+    monkeypatch.setattr("bloodtune.data.dataset.load_standin", lambda: path)
     return path
 
 

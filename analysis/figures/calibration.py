@@ -1,4 +1,4 @@
-"""Reliability diagram of a model's probabilities, and its expected calibration error."""
+"""The reliability diagram of a model's probabilities, and their expected calibration error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Bin:
-    """Images of similar confidence: their number, mean confidence, accuracy and its interval."""
+    """Images of similar confidence: their number, mean confidence, and accuracy with its interval."""
 
     images: int
     confidence: float
@@ -24,7 +24,7 @@ class Bin:
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
-    """Return the bins of equal width on [0, 1] that hold an image; labels (N,), probabilities (N, K).
+    """Return the bins of equal width on [0, 1] that contain images; labels (N,), probabilities (N, K).
 
     ``low`` and ``high`` are Wilson's 95 % interval of the accuracy.
     """
@@ -41,7 +41,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
 
 
 def calibration_error(bins: list[Bin]) -> float:
-    """Return the expected calibration error: the mean over images of |accuracy - confidence| of their bin.
+    """Return the expected calibration error: the mean over images of |accuracy - confidence| of the image's bin.
 
     Source: Guo et al., On Calibration of Modern Neural Networks (2017).
     """
@@ -50,7 +50,7 @@ def calibration_error(bins: list[Bin]) -> float:
 
 
 def calibration_figure(title: str, labels: np.ndarray, probabilities: np.ndarray, mark: str) -> CaptionedFigure:
-    """Draw accuracy against confidence, with a histogram of the confidence below."""
+    """Draw accuracy against confidence, and a histogram of the confidence below."""
     bins = reliability(labels, probabilities)
     error = calibration_error(bins)
     figure, (axes, below) = new_figure(COLUMN, 3.4, 2, 1, sharex=True, height_ratios=[3, 1])
@@ -59,10 +59,10 @@ def calibration_figure(title: str, labels: np.ndarray, probabilities: np.ndarray
     spread = np.abs(np.array([[one.low, one.high] for one in bins]).T - accuracy)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle="--")
     axes.errorbar(confidence, accuracy, yerr=spread, fmt="o", color=BLUE, markersize=4, linewidth=1, gid="reliability")
-    axes.set_ylabel("share that is right", fontsize=TEXT)
+    axes.set_ylabel("accuracy", fontsize=TEXT)
     axes.set_ylim(-0.03, 1.03)
     axes.text(0.03, 0.93, f"calibration error {percent(error)}", transform=axes.transAxes, fontsize=TEXT, va="top")
-    axes.text(0.98, 0.04, "below the line: too sure", transform=axes.transAxes, fontsize=SMALL, color=GREY, ha="right")
+    axes.text(0.98, 0.04, "below: overconfident", transform=axes.transAxes, fontsize=SMALL, color=GREY, ha="right")
     edges = np.linspace(0, 1, BINS + 1)
     below.hist(probabilities.max(axis=1), edges.tolist(), color=BLUE, alpha=0.7)
     below.set_yscale("log")
@@ -73,7 +73,7 @@ def calibration_figure(title: str, labels: np.ndarray, probabilities: np.ndarray
         f"{title[0].upper()}{title[1:]}: accuracy on the test images against the probability of the predicted class."
     )
     note = (
-        f"Bins of a tenth, with 95 % intervals (Wilson); below, the images in each bin. "
+        "Bins have a width of 0.1, points have 95 % intervals (Wilson). The histogram counts the images per bin. "
         f"Expected calibration error {percent(error)}."
     )
     return finish(figure, caption, note, mark)

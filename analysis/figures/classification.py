@@ -1,7 +1,4 @@
-"""The figures of the classification: training losses, confusion matrices and images.
-
-Each takes ``mark``, the short mark of the data, and returns a ``CaptionedFigure``.
-"""
+"""The figures of the classification: training losses, confusion matrices and images."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
@@ -38,12 +36,12 @@ from figures.style import (
 )
 from scores import predicted_matrix
 
-# One hue from white to dark: zero stays paper, order survives grey print and every colour blindness.
+# One hue from white to dark, whose order survives grey print and every colour blindness.
 _SHARES = LinearSegmentedColormap.from_list("shares", ["#FFFFFF", "#9CC9E8", BLUE, "#002B4D"])
 
 
 def training_loss(title: str, contenders: Sequence[Contender], mark: str) -> CaptionedFigure:
-    """Draw training loss against epoch, one panel per contender: thin lines are seeds, the thick line is their mean."""
+    """Draw training loss against epoch, one panel per contender. Thin lines are seeds, the thick line is their mean."""
     _check_some(contenders, "training_loss")
     rows, columns = grid_shape(len(contenders), 2)
     figure, panels = new_figure(COLUMN, 0.5 + 1.35 * rows, rows, columns, sharex=True, sharey=True)
@@ -53,9 +51,9 @@ def training_loss(title: str, contenders: Sequence[Contender], mark: str) -> Cap
     _label_outer(panels, len(contenders), columns, "epoch", "training loss")
     figure.suptitle(title, fontsize=TITLE, weight="bold", parse_math=False)
     seeds = max(len(contender.retrainings) for contender in contenders)
-    lines = "one seed" if seeds == 1 else f"{seeds} seeds (thin) and their mean (thick, as far as all of them ran)"
+    lines = "one seed" if seeds == 1 else f"{seeds} seeds (thin) and their mean (thick, to the end of the shortest)"
     caption = f"{title}: training loss of {_count(contenders)}, {lines}."
-    note = "Circles: the epoch that was best on validation, whose weights are kept." + shared_trainings(contenders)
+    note = "Circles: the best epoch on validation, whose weights are kept." + shared_trainings(contenders)
     return finish(figure, caption, note, mark)
 
 
@@ -66,9 +64,9 @@ def confusion_matrices(
     class_names: Sequence[str],
     mark: str,
 ) -> CaptionedFigure:
-    """Draw test counts, rows actual, coloured by the share of the row, one panel per contender.
+    """Draw the confusion matrix of each contender's median seed, one panel per contender; labels (N,).
 
-    Each shows the seed that is median on validation. ``labels`` is (images,).
+    Cells have the count of test images and the colour of its share of the row.
     """
     _check_some(contenders, "confusion_matrices")
     matrices = [predicted_matrix(labels, tested.median_probabilities) for tested in contenders]
@@ -84,20 +82,16 @@ def confusion_matrices(
             axes.set_title(panel_title(tested.contender.label, tested.contender.configuration), fontsize=TEXT)
     _label_outer(panels, len(matrices), columns, "predicted", "actual")
     figure.suptitle(title, fontsize=TITLE, weight="bold", parse_math=False)
-    bar = figure.colorbar(image, ax=panels, shrink=0.6, aspect=25, pad=0.02, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
-    bar.ax.yaxis.set_major_formatter(lambda share, _: percent(share, 0))
-    bar.ax.tick_params(labelsize=SMALL, width=0.5, length=2)
-    bar.set_label("share of the true class", fontsize=TEXT)
-    bar.outline.set_linewidth(0.5)
+    _draw_share_bar(figure, panels, image)
     right = ", ".join(percent(float(accuracy(matrix))) for matrix in matrices)
     caption = f"{title}: confusion matrix on the {len(labels):,} test images (counts, rows actual, columns predicted)."
     note = (
-        f"The colour (square-root scale) is the share of the row. Accuracy {right}"
-        f"{'; each' if len(matrices) > 1 else ';'} the seed that is median on validation."
+        f"The colour (square-root scale) is the share of the row. Accuracy {right}. "
+        f"{'Each matrix' if len(matrices) > 1 else 'The matrix'} is of the seed that is median on validation."
         f"{shared_trainings([one.contender for one in contenders])}{long_class_names(class_names)}"
     )
     drawn = finish(figure, caption, note, mark)
-    figure.draw_without_rendering()  # the cells have their size only now
+    figure.draw_without_rendering()  # computes the layout, and with it the size of the cells
     for axes, matrix in zip(panels, matrices, strict=False):
         _fit_text(axes, matrix)
     return drawn
@@ -106,7 +100,7 @@ def confusion_matrices(
 def first_samples(
     images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], mark: str, count: int = 10
 ) -> CaptionedFigure:
-    """Draw the first training images, uint8 (N, H, W[, C]), with their labels, (N,) or (N, 1)."""
+    """Draw the first training images, uint8 (N, H, W[, C]), with their labels (N,) or (N, 1)."""
     count = min(count, len(images))
     rows, columns = grid_shape(count, 5)
     names = short_class_names(class_names, 12)
@@ -128,9 +122,9 @@ def predictions(
     mark: str,
     count: int = 24,
 ) -> CaptionedFigure:
-    """Draw the first test images, uint8 (N, H, W[, C]), with predicted and actual class, both (N,) or (N, 1).
+    """Draw the first test images, uint8 (N, H, W[, C]), with actual and predicted class, both (N,) or (N, 1).
 
-    Wrong ones have a thick frame and a cross, so that colour is not needed.
+    Misclassified images have a thick frame and a cross, which can be seen without colour.
     """
     labels, predicted = labels.reshape(-1), predicted.reshape(-1)
     count = min(count, len(images))
@@ -147,9 +141,9 @@ def predictions(
     right, drawn_right = (labels == predicted), (labels[:count] == predicted[:count])
     caption = (
         f"{title}: the first {count} of {len(labels):,} test images, with predicted (P) and actual (A) class; "
-        f"{int(drawn_right.sum())} of these are right, {percent(float(right.mean()))} of all."
+        f"{int(drawn_right.sum())} of these are right, {percent(float(right.mean()))} of all images."
     )
-    note = "The seed that is median on validation. Wrong images have a thick frame and a cross."
+    note = "The model is the seed that is median on validation. Misclassified images have a thick frame and a cross."
     return finish(figure, caption, note + long_class_names(class_names, 21, 1), mark)
 
 
@@ -191,8 +185,17 @@ def _draw_matrix(axes: Axes, matrix: np.ndarray, names: Sequence[str]) -> AxesIm
     return image
 
 
+def _draw_share_bar(figure: Figure, panels: Sequence[Axes], image: AxesImage) -> None:
+    ticks = [0, 0.01, 0.05, 0.2, 0.5, 1]
+    bar = figure.colorbar(image, ax=panels, shrink=0.6, aspect=25, pad=0.02, ticks=ticks)
+    bar.ax.yaxis.set_major_formatter(lambda share, _: percent(share, 0))
+    bar.ax.tick_params(labelsize=SMALL, width=0.5, length=2)
+    bar.set_label("share of the true class", fontsize=TEXT)
+    bar.outline.set_linewidth(0.5)
+
+
 def _fit_text(axes: Axes, matrix: np.ndarray) -> None:
-    """Write the counts, and set the names, in the size that fits the cells."""
+    """Write the counts and set the size of the class names so that both fit the cells."""
     cell = axes.get_window_extent().width / axes.figure.dpi * 72 / len(matrix)  # points
     axes.tick_params(labelsize=min(TEXT, 0.4 * cell))
     size = min(TITLE, 0.85 * cell / (0.64 * len(str(int(matrix.max())))))
@@ -200,7 +203,7 @@ def _fit_text(axes: Axes, matrix: np.ndarray) -> None:
         count = int(matrix[row, column])
         colour = "white" if share > 0.38 else BLACK if count else GREY
         text = axes.text(column, row, str(count), ha="center", va="center", fontsize=size, color=colour)
-        text.set_in_layout(False)  # they are inside their cells: four panels lay out in half the time
+        text.set_in_layout(False)  # text inside a cell needs no space of its own; halves the layout time of four panels
 
 
 def _row_shares(matrix: np.ndarray) -> np.ndarray:
@@ -208,7 +211,7 @@ def _row_shares(matrix: np.ndarray) -> np.ndarray:
 
 
 def _label_outer(panels: Sequence[Axes], used: int, columns: int, x: str, y: str) -> None:
-    """Name the axes of the first column and of the last panel in each column; hide the panels not used."""
+    """Label the first column's y axes and the x axis of each column's last panel; hide unused panels."""
     _hide_unused(panels, used)
     for index, axes in enumerate(panels[:used]):
         first, last = index % columns == 0, index + columns >= used
@@ -242,6 +245,6 @@ def _count(contenders: Sequence[Contender]) -> str:
     return "one configuration" if len(contenders) == 1 else f"{len(contenders)} configurations"
 
 
-def _check_some(contenders: Sequence[object], what: str) -> None:
+def _check_some(contenders: Sequence[object], figure: str) -> None:
     if not contenders:
-        raise ValueError(f"{what}: nothing to draw, at least one contender is needed")
+        raise ValueError(f"{figure}: nothing to draw, at least one contender is needed")

@@ -1,4 +1,4 @@
-"""All figures of the paper, by the name of their file."""
+"""All figures of the paper, by file name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from summary import Summary
 
 
 def all_figures(summary: Summary) -> dict[str, CaptionedFigure]:
-    """Return every figure of both papers, and of the search, in the order of the report."""
+    """Return all figures, of both papers and of the search."""
     return _search_figures(summary) | _training_figures(summary) | _error_figures(summary) | _comparison(summary)
 
 
@@ -59,7 +59,7 @@ def _error_figures(summary: Summary) -> dict[str, CaptionedFigure]:
     }
     probabilities = summary.best.median_probabilities
     figures["calibration_best"] = calibration_figure("chosen model", test.labels, probabilities, mark)
-    # The second paper shows such a grid for its network; the chosen model's stands beside it.
+    # The second paper shows such a grid of predictions for its network.
     for name in ("lightweight", "best"):
         title, members = groups.get(name, ("", []))
         for one in members:
@@ -77,11 +77,11 @@ def _comparison(summary: Summary) -> dict[str, CaptionedFigure]:
 
 
 def _percent(summary: Summary) -> dict[str, float]:
-    return load_papers().weighted_f1_percent() if summary.compares else {}
+    return load_papers().weighted_f1_percent() if summary.is_blood else {}
 
 
 def roles_of(choices: Choices) -> dict[str, str]:
-    """Return the name that the figure gives to each of ``choices.compared()``, by its label."""
+    """Return the names in the side-by-side figure, by the labels of ``choices.compared()``."""
     roles = {label: FAMILY_NAMES[family] for family, label in choices.published_by_family.items()}
     if choices.best in roles:
         roles[choices.best] += "\n(chosen)"

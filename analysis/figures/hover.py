@@ -1,4 +1,4 @@
-"""Text that a page shows while the pointer rests on the line of a trial."""
+"""Hover texts of trials in figures: score, epochs and configuration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bloodtune.space.configuration import describe
 
 
 def hover_titles(trials: Sequence[TrialRecord]) -> dict[str, str]:
-    """Return score, epochs and configuration of each trial as a sentence, by the gid ``trial N`` of its line."""
+    """Return the hover text of each trial, by the gid ``trial N`` of its line."""
     return {f"trial {record.trial}": _title(record) for record in trials}
 
 

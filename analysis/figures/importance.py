@@ -1,4 +1,4 @@
-"""Importance of the hyperparameters (fANOVA) on the values at one rung, so that pruned trials count."""
+"""Importance of the hyperparameters (fANOVA) at one rung, so that pruned trials count."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from summary import SearchRecords
 
 
 def rung_importance(search: SearchRecords, rungs: Sequence[int]) -> tuple[dict[str, float], int]:
-    """Return the importance of each field that all trials have and that varies, and the rung that it was computed at.
+    """Return the importance of each field that varies and that all trials have, and the rung of its computation.
 
-    The rung is the first one, which nearly all trials reach; without rungs, the last epoch that all finished
-    trials share. Importance is fANOVA's (Hutter et al. 2014) of the validation macro-F1 at that rung, the sum over
-    the fields being 1; empty where there are fewer than four trials, or nothing differs between them.
+    The rung is the first rung, which nearly all trials reach; without rungs, the last epoch that all trials reached.
+    Importance is fANOVA's (Hutter et al. 2014) for validation macro-F1 at that rung, with a sum of 1 over the fields.
+    It is empty with fewer than four trials, or if no field or no score varies.
     """
     records = [record for record in search.trials if record.state != FAILED and record.epochs]
     rung = rungs[0] if rungs else min((record.epochs for record in records), default=0)
@@ -26,7 +26,7 @@ def rung_importance(search: SearchRecords, rungs: Sequence[int]) -> tuple[dict[s
     values = curves[curves.epoch == rung].set_index("trial").val_macro_f1
     records = [record for record in records if record.trial in values.index]
     rows = [record.configuration.to_mapping() for record in records]
-    # What only some have, such as a family's own sizes, would leave the others out.
+    # A field that only some trials have, such as a family's sizes, would exclude all other trials.
     common = [field for field in FIELD_NAMES if all(field in row for row in rows)]
     varied = {field: distribution for field in common if (distribution := _distribution([row[field] for row in rows]))}
     if len(records) < 4 or not varied or values[[record.trial for record in records]].nunique() < 2:

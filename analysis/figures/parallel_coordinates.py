@@ -18,14 +18,14 @@ from figures.hover import hover_titles
 from figures.style import BLUE, PAGE, SMALL, TEXT, VERMILLION, CaptionedFigure, finish, new_figure
 from summary import SearchRecords
 
-MOST_COLUMNS = 7  # beside the score: more names would touch
+MOST_COLUMNS = 7  # without the score; with more columns their names overlap
 _SCORES = LinearSegmentedColormap.from_list("scores", ["#D5DDE3", "#7FB4DA", BLUE, VERMILLION])
-_ABSENT = -0.12  # where a line passes below an axis of which its configuration has no value
+_ABSENT = -0.12  # height of a line at an axis for which its configuration has no value
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A hyperparameter's axis: where each of its values is on [0, 1], and the values to be written there."""
+    """A hyperparameter's axis: heights of its values on [0, 1], and heights of the values to label."""
 
     name: str
     places: Mapping[Any, float]
@@ -33,7 +33,7 @@ class _Column:
 
 
 def parallel_coordinates(search: SearchRecords, importances: Mapping[str, float], mark: str) -> CaptionedFigure:
-    """Draw one line per trial through its most important hyperparameters, the best on top, coloured by its score."""
+    """Draw one line per trial through the most important hyperparameters, coloured by score, the best trial on top."""
     trials = sorted(scored(search.trials), key=lambda record: record.best_val_macro_f1 or 0.0)
     names = sorted(importances, key=lambda name: -importances[name] if math.isfinite(importances[name]) else 0.0)
     columns = [column for name in names if (column := _column(name, trials))][:MOST_COLUMNS]
@@ -60,7 +60,7 @@ def parallel_coordinates(search: SearchRecords, importances: Mapping[str, float]
     note = (
         "The hyperparameters are the most important ones. The best trial is thick. "
         "A line that passes below an axis has no such hyperparameter. "
-        "The scale of the scores begins at their lower quartile."
+        "The colour scale of the scores begins at their lower quartile."
     )
     return finish(figure, caption, note, mark, hover_titles(trials))
 
@@ -70,7 +70,7 @@ def _key(value: Any) -> Any:
 
 
 def _column(name: str, trials: Sequence[TrialRecord]) -> _Column | None:
-    """Return the axis of a hyperparameter, None where all trials have the same value or none."""
+    """Return the axis of a hyperparameter, or None if it has fewer than two values."""
     values = {_key(record.configuration.to_mapping().get(name)) for record in trials} - {None}
     if len(values) < 2:
         return None

@@ -1,4 +1,4 @@
-"""The figures of the scores: points with intervals, beside what was published."""
+"""The figures of the scores: points with intervals, and published scores."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from scores import Interval
 
 Intervals = Mapping[str, Mapping[str, Interval]]  # label of a contender -> name of a metric -> interval
 
-# metric: words, and how its points look; they differ in shape as well as in colour
+# Name and marker of each metric. Markers differ in shape as well as in colour.
 _METRICS: dict[str, tuple[str, dict[str, Any]]] = {
     "weighted_precision": ("weighted precision", {"marker": "o", "color": BLUE}),
     "weighted_f1": ("weighted F1", {"marker": "s", "color": VERMILLION}),
@@ -62,15 +62,14 @@ def precision_and_f1(
     mark: str,
     intervals: Intervals,
 ) -> CaptionedFigure:
-    """Draw weighted precision and weighted F1 as points with 95 % intervals, a panel for each family.
+    """Draw weighted precision and weighted F1 as points with 95 % intervals, one panel per family.
 
-    ``families`` maps a panel's title to its contenders; a family without any gets no panel.
-    Points and not bars, as the axis does not start at 0. ``images`` is the size of the test split.
-    ``published_percent`` maps labels to weighted F1 as printed; a label that it lacks gets no marker.
-    ``intervals`` go by label and metric, on [0, 1], of the seed that is median on validation.
+    Points, not bars, because the axis does not start at 0. ``families`` maps panel titles to contenders; a family
+    without contenders gets no panel. ``images`` is the size of the test split. ``published_percent`` maps labels to
+    published weighted F1. ``intervals``, by label and metric, are of the seed that is median on validation, on [0, 1].
 
     Raises:
-        ValueError: no contender at all, or a published score that is not in percent.
+        ValueError: there is no contender, or a published score is not in percent.
     """
     metrics = ("weighted_precision", "weighted_f1")
     groups = {}
@@ -89,9 +88,9 @@ def side_by_side(
     mark: str,
     intervals: Intervals,
 ) -> CaptionedFigure:
-    r"""Draw weighted F1 and macro-F1 of a few contenders, e.g. ``{"MLNN\n(config 3)": ..., "found": ...}``.
+    r"""Draw weighted F1 and macro-F1 of contenders by name, e.g. ``{"MLNN\n(config 3)": ..., "found": ...}``.
 
-    The other arguments, by the contenders' labels, and what it raises are those of ``precision_and_f1``.
+    All else is as in ``precision_and_f1``.
     """
     metrics = ("weighted_f1", "macro_f1")
     rows = _rows(list(contenders), list(contenders.values()), published_percent, intervals)
@@ -140,12 +139,12 @@ def _draw(
         handletextpad=0.3,
         columnspacing=1.0,
     )
-    what = " and ".join(_METRICS[metric][0] for metric in metrics)
+    names = " and ".join(_METRICS[metric][0] for metric in metrics)
     caption = (
-        f"{what[0].upper()}{what[1:]} on the {images:,} test images, with 95 % bootstrap intervals over the images."
+        f"{names[0].upper()}{names[1:]} on the {images:,} test images, with 95 % bootstrap intervals over the images."
     )
     note = (
-        "Each point is the seed that is median on validation. "
+        "Each point is of the seed that is median on validation. "
         f"{'Hollow diamonds: the published weighted F1. ' if is_published else ''}"
         f"The axis runs from {low:g} to {min(high, 100):g} %.{shared}"
     )
@@ -177,7 +176,7 @@ def _legend(metrics: Sequence[str], is_published: bool) -> list[Line2D]:
 
 
 def _limits(rows: Sequence[_Row], metrics: Sequence[str]) -> tuple[float, float]:
-    """Return whole percents around every point, interval and published value, at least 4 apart."""
+    """Return the limits of the axis in percent: whole numbers around all points and intervals, at least 4 apart."""
     drawn = [100 * bound for row in rows for metric in metrics for bound in row.scores[metric]]
     drawn += [row.published for row in rows if row.published is not None]
     least, most = min(drawn), max(drawn)

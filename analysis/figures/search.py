@@ -1,4 +1,4 @@
-"""The figures of the search, drawn from the records of its run directory alone."""
+"""The figures of the search: best score so far, learning curves and importance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from figures.style import (
 )
 from summary import SearchRecords
 
-# family: words, and how its lines look; they differ in dashes as well as in colour
+# Lines of each family. They differ in dashes as well as in colour.
 _FAMILIES: dict[str, dict[str, Any]] = {
     "mlnn": {"color": ORANGE, "linestyle": ":"},
     "cnn": {"color": BLUE, "linestyle": "--"},
@@ -42,16 +42,16 @@ _FAMILIES: dict[str, dict[str, Any]] = {
 }
 _OTHER: dict[str, Any] = {"color": VERMILLION, "linestyle": "-"}  # families of the user's own
 _LINES = {"search": (BLUE, "-"), "random control": (GREY, "--")}
-# state: marker, filled or not, words
+# Marker of each state, whether it is filled, and its name.
 _ENDS = {
-    COMPLETE: ("o", True, "ran to the end"),
-    PRUNED: ("o", False, "stopped at a rung"),
+    COMPLETE: ("o", True, "complete"),
+    PRUNED: ("o", False, "pruned at a rung"),
     FAILED: ("x", True, "failed"),
 }
 
 
 def best_so_far(search: SearchRecords, mark: str, control: SearchRecords | None = None) -> CaptionedFigure:
-    """Draw the best validation macro-F1 so far against the epochs spent, over the trials as they ended.
+    """Draw the best validation macro-F1 so far against the epochs spent, with trials in the order in which they ended.
 
     The best published configuration among the trials is marked. ``control`` is drawn as a second line.
     """
@@ -81,14 +81,14 @@ def best_so_far(search: SearchRecords, mark: str, control: SearchRecords | None 
     )
     caption = f"Best validation macro-F1 so far against the epochs spent by the {len(search.trials)} trials."
     note = (
-        f"Trials are in the order in which they ended; dots are single trials at their best epoch{hidden}.{published}"
+        f"Trials are in the order in which they ended. Dots are trials at their best epoch{hidden}.{published}"
         f"{f' Dashed: the {len(control.trials)} trials of a random sampler.' if control is not None else ''}"
     )
     return finish(figure, caption, note, mark)
 
 
 def learning_curves(search: SearchRecords, rungs: Sequence[int], mark: str) -> CaptionedFigure:
-    """Draw validation macro-F1 against epoch, a line for each trial, ending where ASHA stopped it.
+    """Draw validation macro-F1 against epoch, one line per trial, up to the trial's last epoch.
 
     ``rungs`` are the epochs at which ASHA decides, drawn as vertical lines.
     """
@@ -124,9 +124,9 @@ def learning_curves(search: SearchRecords, rungs: Sequence[int], mark: str) -> C
 
 
 def importance(importances: Mapping[str, float], mark: str, rung: int | None = None) -> CaptionedFigure:
-    """Draw the importance of each hyperparameter, largest first, as shares; without any, draw a sentence.
+    """Draw the importance of each hyperparameter as a share, largest first.
 
-    ``rung`` is the epoch whose values it was computed on, for the caption.
+    ``rung`` is the epoch of the scores from which importance was computed.
     """
     known = sorted(
         ((name, share) for name, share in importances.items() if math.isfinite(share)),
@@ -143,20 +143,20 @@ def importance(importances: Mapping[str, float], mark: str, rung: int | None = N
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("share of the explained variation", fontsize=TEXT)
     if not known:
-        axes.text(0.5, 0.5, "nothing to tell apart", transform=axes.transAxes, ha="center", fontsize=TEXT)
-    note = f"Computed on the values of the trials at epoch {rung}, without failed trials." if rung is not None else ""
+        axes.text(0.5, 0.5, "too few trials, or no variation", transform=axes.transAxes, ha="center", fontsize=TEXT)
+    note = f"Computed from the scores at epoch {rung}, without failed trials." if rung is not None else ""
     return finish(figure, "Importance of the hyperparameters for validation macro-F1.", note, mark)
 
 
 def _progress(trials: Sequence[TrialRecord]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return epochs spent, own score and best so far after each trial; NaN where there is no score yet."""
+    """Return epochs spent, the trial's score and the best score so far, after each trial; NaN without a score."""
     spent = np.cumsum([record.epochs for record in trials])
     scores = np.array([_score(record) for record in trials], dtype=float)
     return spent, scores, np.fmax.accumulate(scores) if len(scores) else scores
 
 
 def _draw_best(axes: Axes, name: str, spent: np.ndarray, best: np.ndarray, above: bool) -> None:
-    """Draw a step line from the first score on, with its last value above or below its end."""
+    """Draw a step line from the first score on, with the last value above or below its end."""
     colour, line = _LINES[name]
     known = np.isfinite(best)
     axes.step(spent[known], best[known], line, where="post", color=colour, linewidth=1.4, label=name, gid=name)
@@ -175,13 +175,12 @@ def _draw_best(axes: Axes, name: str, spent: np.ndarray, best: np.ndarray, above
 
 
 def _score(record: TrialRecord) -> float:
-    """A trial that failed has no claim to be the best, whatever its early epochs were."""
     value = record.best_val_macro_f1
-    return math.nan if value is None or record.state == FAILED else value
+    return math.nan if value is None or record.state == FAILED else value  # a failed trial cannot be the best
 
 
 def _draw_trials(axes: Axes, trials: Sequence[TrialRecord], low: float) -> str:
-    """Draw each trial's own score; those far below the first best one become triangles at the lower edge."""
+    """Draw the trials' scores; scores far below the lowest first score become triangles at the lower edge."""
     spent, scores, best = _progress(trials)
     top = float(np.nanmax(best)) if np.isfinite(best).any() else 1.0
     bottom = max(0.0, low - 0.35 * max(top - low, 0.02))
@@ -195,7 +194,7 @@ def _draw_trials(axes: Axes, trials: Sequence[TrialRecord], low: float) -> str:
         alpha=0.5,
         markersize=4,
         markeredgewidth=0,
-        label="a trial",
+        label="trial",
     )
     below = scores < bottom
     if not below.any():
@@ -211,7 +210,7 @@ def _draw_trials(axes: Axes, trials: Sequence[TrialRecord], low: float) -> str:
         clip_on=False,
         gid="below",
     )
-    return f", triangles the {int(below.sum())} whose score is below the axis"
+    return f", triangles the trials below the axis ({int(below.sum())})"
 
 
 def _mark_published(axes: Axes, trials: Sequence[TrialRecord]) -> str:
@@ -241,7 +240,7 @@ def _draw_rungs(axes: Axes, rungs: Sequence[int], longest: int) -> None:
     axes.set_xscale("log")
     axes.set_xlim(0.93, longest * 1.08)
     ticks = {1, *rungs}
-    if longest > 1.2 * max(ticks):  # nearer, their numbers would touch
+    if longest > 1.2 * max(ticks):  # else the numbers would overlap
         ticks.add(longest)
     axes.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -1,4 +1,4 @@
-"""Style of all figures: sizes, colours, names, the mark of the data, and PDF, PNG and SVG files."""
+"""The style of all figures: sizes, colours, names, the mark of the data, and PDF, PNG and SVG files."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 
 from bloodtune.space.configuration import Configuration
 
-COLUMN, PAGE = 3.5, 7.0  # inches: one column, and the whole width, of a two-column page
+COLUMN, PAGE = 3.5, 7.0  # inches: width of one column and of a whole two-column page
 SMALL, TEXT, TITLE = 6.0, 7.0, 8.0  # points
-PIXELS_PER_POINT = 1.9  # on a page: letters of 7 points are as large as the text of a caption
+PIXELS_PER_POINT = 1.9  # on an HTML page; letters of 7 points become as large as the captions
 _SVG = "http://www.w3.org/2000/svg"
 
-# Okabe and Ito, "Color Universal Design" (2008): told apart under every common colour blindness.
+# Okabe and Ito, "Color Universal Design" (2008): distinguishable with every common colour blindness.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 
@@ -38,7 +38,7 @@ LOSS_NAMES = {
 OPTIMIZER_NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 
 _STYLE: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
+    "font.family": "DejaVu Sans",  # part of matplotlib, so figures are the same on every machine
     "font.size": TEXT,
     "axes.linewidth": 0.6,
     "pdf.fonttype": 42,  # journals refuse Type 3 fonts
@@ -47,9 +47,9 @@ _STYLE: Any = {
 
 @dataclass(frozen=True)
 class CaptionedFigure:
-    """A figure with its caption of one sentence and a note with all else; both are plain text.
+    """A figure with a caption of one sentence and an explaining note, both plain text.
 
-    ``titles`` has the text that a page shows while the pointer rests on an artist, by the artist's gid.
+    ``mark`` is the short mark of the data. ``titles`` maps gids of artists to their hover texts on an HTML page.
     """
 
     figure: Figure
@@ -60,7 +60,7 @@ class CaptionedFigure:
 
     @property
     def description(self) -> str:
-        """Caption, note and mark as one paragraph, for the metadata of a file."""
+        """Caption, note and mark as one paragraph, for the metadata of files."""
         return " ".join(part for part in (self.caption, self.note, self.mark and f"Data: {self.mark}.") if part)
 
 
@@ -69,13 +69,13 @@ def new_figure(
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure of ``width`` × ``height`` inches and its axes, row by row.
 
-    ``square`` closes the gaps that axes of a fixed shape leave; ``keywords`` go to ``Figure.subplots``.
+    ``square`` closes the gaps between axes of a fixed shape. ``keywords`` go to ``Figure.subplots``.
     """
     with mpl.rc_context(_style()):
         figure = Figure(figsize=(width, height), layout="compressed" if square else "constrained")
         grid = figure.subplots(rows, columns, squeeze=False, **keywords)  # type: ignore[call-overload]
         for axes in grid.flat:
-            # Ticks are made when they are drawn, outside this context: their settings have to be explicit.
+            # Explicit settings, because ticks are created at drawing time, outside this context.
             axes.tick_params(which="both", labelsize=TEXT, width=0.6, length=2.5, pad=2)
             axes.spines[["top", "right"]].set_visible(False)
     return figure, list(grid.flat)
@@ -84,7 +84,7 @@ def new_figure(
 def finish(
     figure: Figure, caption: str, note: str, mark: str, titles: Mapping[str, str] | None = None
 ) -> CaptionedFigure:
-    """Write the mark of the data below the figure, which grows by one line; an empty mark changes nothing."""
+    """Return the figure with its texts; if ``mark`` is not empty, it is written on a new line below."""
     if mark:
         synthetic = "synthetic" in mark.lower()
         width, height = figure.get_size_inches()
@@ -109,16 +109,16 @@ def finish(
 
 
 def save_figure(drawn: CaptionedFigure, folder: Path, name: str) -> tuple[Path, Path]:
-    """Write ``name.pdf`` and ``name.png`` (300 dpi), the caption inside, and return both paths.
+    """Write ``name.pdf`` and ``name.png`` (300 dpi) with the caption as metadata; return both paths.
 
-    The same figure gives the same bytes: no date is written.
+    The files have no date, so that the same figure gives the same bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pdf, png = folder / f"{name}.pdf", folder / f"{name}.png"
     title = name.replace("_", " ")
     with mpl.rc_context(_style()):
         drawn.figure.draw_without_rendering()
-        drawn.figure.set_layout_engine("none")  # laid out once for both
+        drawn.figure.set_layout_engine("none")  # one layout serves both files
         about = {"Title": title, "Subject": drawn.description, "Creator": "bloodtune", "CreationDate": None}
         drawn.figure.savefig(pdf, metadata=about)
         about = {"Title": title, "Description": drawn.description, "Software": "bloodtune"}
@@ -127,10 +127,10 @@ def save_figure(drawn: CaptionedFigure, folder: Path, name: str) -> tuple[Path, 
 
 
 def to_svg(drawn: CaptionedFigure) -> str:
-    """Return the figure as an ``svg`` element for a page; the same figure gives the same text.
+    """Return the figure as an ``svg`` element for an HTML page; the same figure gives the same text.
 
-    An artist with an entry in ``drawn.titles`` gets that title, and the first word of its gid as its class. Groups
-    lose their ids: two figures of one page may draw the same trial.
+    Artists in ``drawn.titles`` get their hover text, and the first word of their gid as class. Ids are removed,
+    because two figures of a page may draw the same trial.
     """
     stream = io.StringIO()
     with mpl.rc_context({**_style(), "svg.hashsalt": "bloodtune"}):
@@ -157,28 +157,28 @@ def to_svg(drawn: CaptionedFigure) -> str:
 
 
 def short_class_names(class_names: Sequence[str], width: int = 14, lines: int = 2) -> list[str]:
-    """Return the class names on at most ``lines`` lines of ``width`` characters.
+    """Return the class names, shortened to at most ``lines`` lines of ``width`` characters.
 
-    What does not fit ends in an ellipsis; names that become equal are told apart by their number.
+    Shortened lines end in an ellipsis. Names that become equal get the number of their class.
     """
     short = [_shorten(name, width, lines) for name in class_names]
     return [f"{i}: {name}" if short.count(name) > 1 else name for i, name in enumerate(short)]
 
 
 def long_class_names(class_names: Sequence[str], width: int = 14, lines: int = 2) -> str:
-    """Return a sentence with the names that ``short_class_names`` shortens, or an empty string."""
+    """Return a sentence on the names that ``short_class_names`` shortens, or an empty string."""
     short = [name.replace("\n", " ") for name in short_class_names(class_names, width, lines)]
     cut = [f"{a} = {b}" for a, b in zip(short, class_names, strict=True) if a != b]
     return f" Shortened: {'; '.join(cut)}." if cut else ""
 
 
 def loss_and_optimizer(configuration: Configuration) -> str:
-    """Name what the published configurations of a family differ in, e.g. ``CrossEntropy + SGD``."""
+    """Return the names of loss and optimiser, e.g. ``CrossEntropy + SGD``."""
     return f"{LOSS_NAMES[configuration.loss]} + {OPTIMIZER_NAMES[configuration.optimizer]}"
 
 
 def panel_title(label: str, configuration: Configuration, separator: str = ": ") -> str:
-    """Return ``Config-1: CrossEntropy + SGD`` for ``MLNN config 1``, the label itself for any other."""
+    """Return e.g. ``Config-1: CrossEntropy + SGD`` for the label ``MLNN config 1``; other labels are unchanged."""
     match = re.fullmatch(r".+ config (\d+)", label)
     return f"Config-{match[1]}{separator}{loss_and_optimizer(configuration)}" if match else label
 
@@ -189,13 +189,13 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def grid_shape(panels: int, columns: int) -> tuple[int, int]:
-    """Return rows and columns for a number of panels, not more columns than ``columns``."""
+    """Return rows and columns of a grid for ``panels``, with at most ``columns`` columns."""
     columns = min(panels, columns)
     return math.ceil(panels / columns), columns
 
 
 def show_image(axes: Axes, image: np.ndarray) -> None:
-    """Draw an image, uint8 (H, W), (H, W, 1) or (H, W, 3), without ticks and without smoothing its pixels."""
+    """Draw an image, uint8 (H, W), (H, W, 1) or (H, W, 3), without ticks or smoothing."""
     grey = image.ndim == 2 or image.shape[-1] == 1
     axes.imshow(
         image.reshape(image.shape[:2]) if grey else image,
@@ -217,7 +217,7 @@ def _shorten(name: str, width: int, lines: int) -> str:
 
 
 def _style() -> mpl.RcParams:
-    """Return matplotlib's defaults with the settings of this project, for ``mpl.rc_context``."""
+    """Return matplotlib's defaults with this project's settings."""
     settings = mpl.rcParamsDefault.copy()
     settings.update(_STYLE)
     return settings

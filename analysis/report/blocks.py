@@ -1,4 +1,4 @@
-"""Blocks of the report: paragraph, list, table and figure, which Markdown and HTML are rendered from."""
+"""Blocks of the report: paragraph, list, table and figure, rendered as Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -16,19 +16,12 @@ class Strong:
     text: str
 
 
-@dataclass(frozen=True)
-class Code:
-    """Text in a fixed-width font."""
-
-    text: str
-
-
-Inline: TypeAlias = str | Strong | Code
+Inline: TypeAlias = str | Strong
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph of plain, bold and fixed-width text, joined without spaces."""
+    """A paragraph of plain and bold text, joined without spaces."""
 
     parts: tuple[Inline, ...]
 
@@ -42,7 +35,7 @@ class Bullets:
 
 @dataclass(frozen=True, eq=False)
 class TableBlock:
-    """Panels between caption and note; ``number`` is that of a numbered table, e.g. ``2b``."""
+    """Panels between a caption and a note. ``number`` is the number of the table, e.g. ``2b``, if it has one."""
 
     panels: tuple[Panel, ...]
     number: str = ""
@@ -52,7 +45,7 @@ class TableBlock:
 
 @dataclass(frozen=True, eq=False)
 class FigureBlock:
-    """A figure and the name of its files under ``figures/``."""
+    """A figure with the name of its files under ``figures/``."""
 
     name: str
     drawn: CaptionedFigure
@@ -71,7 +64,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole report; ``data`` is the sentence that names the data, which stands once below the title."""
+    """The whole report. ``data`` is the sentence below the title that names the data."""
 
     title: str
     data: str

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from report.blocks import Block, Bullets, Code, FigureBlock, Inline, Paragraph, Report, Strong, TableBlock
+from report.blocks import Block, Bullets, FigureBlock, Inline, Paragraph, Report, Strong, TableBlock
 from tables.files import escape_markdown, markdown_panel
 
 
 def to_markdown(report: Report) -> str:
-    """Return the report as one Markdown page, whose figures are the files under ``figures/``."""
+    """Return the report as one Markdown page that links the figures under ``figures/``."""
     blocks = [f"# {escape_markdown(report.title)}", escape_markdown(report.data)]
     for section in report.sections:
         blocks += [f"## {section.heading}", *map(_block, section.blocks)]
@@ -33,10 +33,4 @@ def _block(block: Block) -> str:
 
 
 def _inline(part: Inline) -> str:
-    match part:
-        case Strong():
-            return f"**{escape_markdown(part.text)}**"
-        case Code():
-            return f"`{part.text}`"
-        case _:
-            return escape_markdown(part)
+    return f"**{escape_markdown(part.text)}**" if isinstance(part, Strong) else escape_markdown(part)

@@ -1,4 +1,4 @@
-"""What the report is made from, and what its sections share: places of tables and figures, numbers as text."""
+"""Material of the report: a summary with its tables and figures, their sections, and values as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from report.blocks import FigureBlock, TableBlock
 from summary import Summary
 from tables.files import Table
 
-# Parts of the names of the figures of each section; a figure without a section comes at the end.
+# Section of a figure by parts of its name. A figure without a section comes at the end.
 _FIGURE_SECTIONS = {
     "data": ("sample",),
     "search": ("best_so_far", "learning_curve", "importance", "parallel"),
@@ -23,7 +23,7 @@ _FIGURE_SECTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """A summary with its tables and its figures, the latter by the names of their files."""
+    """A summary with its tables, and its figures by file name."""
 
     summary: Summary
     tables: Sequence[Table]
@@ -38,7 +38,7 @@ def tables_of(material: Material, *numbers: str) -> list[TableBlock]:
 
 
 def figures_of(material: Material, section: str | None) -> list[FigureBlock]:
-    """Return the figures of a section; those without a section for None."""
+    """Return the figures of a section; with None, the figures without a section."""
     return [FigureBlock(name, drawn) for name, drawn in material.figures.items() if _section(name) == section]
 
 
@@ -60,7 +60,7 @@ def points(difference: float) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Return a value of a provenance or a configuration as text."""
+    """Return a value of provenance.json or of a configuration as text."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {value_text(one)}" for name, one in value.items() if one != [])
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs neither network nor scripts."""
+"""The report as one HTML page that needs neither a network nor scripts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bloodtune.inference.templates import render
 from bloodtune.monitoring.live_view import clock
 from captions import FAMILY_NAMES
 from figures.style import to_svg
-from report.blocks import Block, Bullets, Code, FigureBlock, Inline, Paragraph, Report, Section, Strong, TableBlock
+from report.blocks import Block, Bullets, FigureBlock, Inline, Paragraph, Report, Section, Strong, TableBlock
 from summary import Summary
 from tables.files import Panel, numeric_columns
 
 PAGE = "report.html"
-MOST_ERRORS = 240  # pictures of wrong images, the surest first
+MOST_ERRORS = 240
 
 
 def write_page(summary: Summary, report: Report, folder: Path) -> Path:
@@ -45,7 +45,7 @@ def write_page(summary: Summary, report: Report, folder: Path) -> Path:
 
 
 def _body(section: Section) -> Iterator[str]:
-    """Give the blocks of a section; figures in a row share an element, in which they stand beside each other."""
+    """Yield the blocks of a section as HTML. Consecutive figures share an element that shows them side by side."""
     for are_figures, blocks in groupby(section.blocks, lambda block: isinstance(block, FigureBlock)):
         html = "\n".join(map(_block, blocks))
         yield f'<div class="figures">{html}</div>' if are_figures else html
@@ -69,13 +69,7 @@ def _block(block: Block) -> str:
 
 
 def _inline(part: Inline) -> str:
-    match part:
-        case Strong():
-            return f"<strong>{escape(part.text)}</strong>"
-        case Code():
-            return f"<code>{escape(part.text)}</code>"
-        case _:
-            return escape(part)
+    return f"<strong>{escape(part.text)}</strong>" if isinstance(part, Strong) else escape(part)
 
 
 def _panel(panel: Panel) -> str:
@@ -107,7 +101,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _errors(summary: Summary) -> list[dict[str, Any]]:
-    """Return the test images that the chosen model has wrong, the surest first."""
+    """Return the test images that the chosen model misclassifies, most confident first."""
     test, class_names = summary.test, summary.class_names
     probabilities = summary.best.median_probabilities
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)

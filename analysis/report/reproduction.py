@@ -1,4 +1,4 @@
-"""Section of the report on the papers' configurations, trained here and compared with their published scores."""
+"""The section of the report that reproduces the papers' configurations."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from report.blocks import Block, Bullets, paragraph
 from report.material import Material, figures_of, points, tables_of
 
 _SAME_LOSS = (
-    "Cross-entropy on logits (CrossEntropy) and negative log-likelihood on log-softmax (NLLLoss) are the "
-    "same function. Configurations 1 and 3 of a family are therefore the same configuration, and so are 2 "
-    "and 4: here they are trained once and shown twice; what they differ by in the paper is seed noise."
+    "Cross-entropy on logits (CrossEntropy) and negative log-likelihood on log-softmax (NLLLoss) are the same "
+    "function. Configurations 1 and 3 of a family are therefore the same configuration, and so are 2 and 4. Here each "
+    "pair is trained once and shown twice. In the paper, a pair differs by seed noise."
 )
 _SECOND_PAPER = (
-    "The second paper gives no widths, no learning rate and no momentum. Assumed are 16, 16, 64, 64 and 64 "
-    "channels with a 128-128 head, as in the MedMNIST tutorial network that it follows"
+    "The second paper gives no widths, no learning rate and no momentum. We assume 16, 16, 64, 64 and 64 channels with "
+    "a 128-128 head, as in the network of the MedMNIST tutorial that it follows"
 )
 
 
 def reproduction_section(material: Material) -> list[Block]:
-    """Return the section: what the papers leave open, and their configurations trained here."""
+    """Return the section on the papers' gaps and on their configurations, trained here."""
     blocks: list[Block] = [paragraph(_SAME_LOSS), paragraph(_SECOND_PAPER + _assumed_rate(material))]
-    if material.summary.compares:
+    if material.summary.is_blood:
         if means := _family_means(material):
             text = (
-                "Mean weighted F1 over the configurations of a family (and the seeds of each), against the mean "
-                "that the paper's text gives:"
+                "Mean weighted F1 over the configurations of a family and their seeds, compared with the mean in the "
+                "paper's text:"
             )
             blocks += [paragraph(text), Bullets(tuple(means))]
         for paper in load_papers().papers:
             blocks += [
-                paragraph(f"Where the {paper.name} is silent or differs from itself:"),
+                paragraph(f"Remarks on the {paper.name}:"),
                 Bullets(tuple(paper.remarks)),
             ]
     else:
-        text = "The published values are for BloodMNIST and say nothing about these classes: no table here shows them."
+        text = "The published values are for BloodMNIST and say nothing about these classes. They are left out."
         blocks.append(paragraph(text))
     return blocks + tables_of(material, "1", "2", "2b", "3") + figures_of(material, "reproduction")
 
@@ -58,9 +58,8 @@ def _family_means(material: Material) -> list[str]:
             text = float(np.mean([published[label] for label in labels]))
             widest = max(labels, key=lambda label: abs(ours[label] - published[label]))
             clauses.append(
-                f"{name}: {mean:.1f} % here, {text:.1f} % published ({points((mean - text) / 100)}); widest "
-                f"difference of a configuration: {points((ours[widest] - published[widest]) / 100)} "
-                f"({widest})."
+                f"{name}: {mean:.1f} % here, {text:.1f} % published ({points((mean - text) / 100)}). The largest "
+                f"difference of a configuration is {points((ours[widest] - published[widest]) / 100)} ({widest})."
             )
     results = load_papers().results
     for label in material.summary.contenders:
@@ -74,11 +73,11 @@ def _family_means(material: Material) -> list[str]:
 
 
 def _assumed_rate(material: Material) -> str:
-    """Finish the sentence on what was assumed for the second paper's network."""
+    """Return the end of the sentence on the assumptions for the second paper's network."""
     lightweight = [label for label, one in load_papers().results.items() if one.family == "lightweight"]
     for label in lightweight:
         if label in material.summary.contenders:
             configuration = material.summary.contenders[label].configuration
             momentum = f"momentum {configuration.momentum:g}" if configuration.momentum else "no momentum"
-            return f"; SGD with a learning rate of {configuration.learning_rate:g} and {momentum}."
+            return f", and SGD with a learning rate of {configuration.learning_rate:g} and {momentum}."
     return "."

@@ -1,4 +1,4 @@
-"""Sections of the report on our own results: chosen model, search, comparison, errors, cost and gain."""
+"""Sections of the report on results: chosen model, search, comparison, errors, cost and gain."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import pandas as pd
 
 from captions import FAMILY_NAMES
 from contenders import FOUND
-from report.blocks import Block, Code, Inline, Strong, TableBlock, paragraph
+from report.blocks import Block, Inline, Strong, TableBlock, paragraph
 from report.material import Material, figures_of, points, seeds_text, tables_of, value_text
 from tables.cells import percent
 from tables.files import Panel
 from tables.search import search_costs, search_gains
 
 _PROTOCOL = (
-    "Each configuration was retrained with fresh seeds, keeping the epoch that was best on validation; one with a "
-    "constant rate ended early where it stopped getting better. A model that was trained with the dihedral group "
-    "predicts with the mean over its eight views, one trained with shifts too also over those of the picture moved by "
-    "a pixel, on validation as on the test split. Configurations were ranked by their mean validation macro-F1 over "
-    "the seeds. Only after every choice was frozen was the test split opened, once, for all rows of all tables in one "
-    "pass. Tables of single models show the seed that is median on validation, not the best on test."
+    "Each configuration was retrained with fresh seeds. The weights of the best validation epoch were kept. Trainings "
+    "with a constant learning rate ended early when they stopped improving. A model trained with the dihedral group "
+    "predicts with the mean over its eight views of an image. A model also trained with shifts adds the views of the "
+    "image moved by one pixel. Both hold for validation and test split. Configurations were ranked by mean validation "
+    "macro-F1 over the seeds. Only after every choice was frozen was the test split opened, once, for all rows of all "
+    "tables. Tables of single models show the seed that is median on validation, not the best on test."
 )
 
 
 def result_section(material: Material) -> list[Block]:
-    """Return the section: the chosen model and its scores."""
+    """Return the section on the chosen model and its scores."""
     choices, measured = material.summary.choices, material.summary.measured[material.summary.choices.best]
     chosen = material.summary.contenders[choices.best]
     seeds = len(chosen.retrainings)
@@ -36,15 +36,14 @@ def result_section(material: Material) -> list[Block]:
         f"{len(material.summary.tested)} configurations by mean validation macro-F1 "
         f"({100 * chosen.mean_val_macro_f1:.1f} %). On the test split it reaches, as a mean over {seeds_text(seeds)}, ",
         Strong(f"{mean['accuracy']:.1f} % accuracy and {mean['macro_f1']:.1f} % macro-F1"),
-        "; the seed that is median on validation alone: "
-        f"accuracy {percent(measured.intervals['accuracy'], 1)} %, macro-F1 "
-        f"{percent(measured.intervals['macro_f1'], 1)} % (95 % bootstrap intervals over test images).",
+        f". The seed that is median on validation has {percent(measured.intervals['accuracy'], 1)} % accuracy and "
+        f"{percent(measured.intervals['macro_f1'], 1)} % macro-F1 (95 % bootstrap intervals over test images).",
     ]
-    return [*_quick_look(material), paragraph(*parts, _rival(material))]
+    return [*_quick_look(material), paragraph(*parts, _best_published(material))]
 
 
-def _rival(material: Material) -> str:
-    """Return the sentence on the best published configuration; an empty string without any."""
+def _best_published(material: Material) -> str:
+    """Return sentences on the best published configuration; an empty string without any."""
     choices = material.summary.choices
     published = [material.summary.contenders[label] for label in choices.published_by_family.values()]
     if not published:
@@ -52,14 +51,14 @@ def _rival(material: Material) -> str:
     rival = max(published, key=lambda contender: contender.mean_val_macro_f1)
     score = 100 * float(np.mean(material.summary.measured[rival.label].seeds["macro_f1"]))
     text = (
-        f" The best published configuration, trained and judged in the same way, is {rival.label} with "
+        f" The best published configuration, trained and chosen in the same way, is {rival.label} with "
         f"{score:.1f} % macro-F1 on the test split."
     )
-    return text + " It is the chosen one: the search found nothing better." if rival.label == choices.best else text
+    return text + " It is the chosen model: the search found nothing better." if rival.label == choices.best else text
 
 
 def _quick_look(material: Material) -> list[Block]:
-    """Warn where every training was shorter than the search's own; a paper's few epochs alone are no quick look."""
+    """Return a warning if every training was shorter than in the search."""
     longest = max(material.summary.contenders.values(), key=lambda contender: contender.max_epochs)
     searched = material.summary.search.provenance["max_epochs"]
     if longest.max_epochs >= searched:
@@ -67,35 +66,35 @@ def _quick_look(material: Material) -> list[Block]:
     seeds = seeds_text(len(longest.retrainings))
     warning = (
         f"This is a quick look: {seeds} of at most {longest.max_epochs} epochs each, where the search trained for up "
-        f"to {searched}. Scores are lower than they would be, and published ones are of full trainings."
+        f"to {searched}. Full trainings score higher, and the published scores are of full trainings."
     )
     return [paragraph(Strong(warning))]
 
 
 def search_section(material: Material) -> list[Block]:
-    """Return the section: what was tried, and the figures of the search."""
-    provenance, costs = material.summary.search.provenance, search_costs(material.summary.search)
-    recipe: list[Inline] = [" of the recipe ", Code(provenance["recipe"])] if provenance.get("recipe") else []
-    text = (
-        f". {costs['complete']:.0f} trials ran to the end, {costs['pruned']:.0f} were stopped early, "
-        f"{costs['failed']:.0f} failed. They spent {costs['epochs_spent']:,.0f} epochs"
+    """Return the section on the cost, the best score and the figures of the search."""
+    costs, recipe = search_costs(material.summary.search), material.summary.search.provenance.get("recipe")
+    text = f"The search had a budget of {costs['budget']:.0f} configurations. "
+    text += f"Its recipe is described as “{recipe}”. " if recipe else ""
+    text += (
+        f"{costs['complete']:.0f} trials ran to the end, {costs['pruned']:.0f} were pruned, {costs['failed']:.0f} "
+        f"failed. They spent {costs['epochs_spent']:,.0f} epochs"
     )
     if "epochs_saved" in costs:
         text += (
-            f", {100 * costs['epochs_saved']:.0f} % less than the {costs['epochs_full']:,.0f} of training "
+            f", {100 * costs['epochs_saved']:.0f} % less than the {costs['epochs_full']:,.0f} epochs of training "
             "all of them to the end"
         )
     text += "."
     if "best" in costs:
-        text += f" The best validation macro-F1 that the search saw is {100 * costs['best']:.1f} %"
+        text += f" The best validation macro-F1 in the search is {100 * costs['best']:.1f} %"
         text += f", {points(costs['gain'])} against the best published configuration" if "gain" in costs else ""
-        text += "; being the largest of many, it flatters (see Cost and gain)."
-    budget = f"The search had a budget of {costs['budget']:.0f} configurations"
-    return [paragraph(budget, *recipe, text), *figures_of(material, "search")]
+        text += ". As the largest of many noisy scores it is too good on average (see Cost and gain)."
+    return [paragraph(text), *figures_of(material, "search")]
 
 
 def models_section(material: Material) -> list[Block]:
-    """Return the section: the protocol, the chosen configuration and the comparison."""
+    """Return the section on the protocol, the chosen configuration and the comparison of models."""
     chosen = material.summary.contenders[material.summary.choices.best]
     hyperparameters = chosen.configuration.to_mapping()
     frame = pd.DataFrame(
@@ -109,26 +108,26 @@ def models_section(material: Material) -> list[Block]:
     protocol = _PROTOCOL
     for contender in material.summary.contenders.values():
         if contender.origin == FOUND and contender.search_val_macro_f1 is None:
-            protocol += f" {contender.label}: the best found one once more, over more epochs than the search affords."
+            protocol += f" {contender.label} is the best found configuration, retrained for longer than in the search."
     return [paragraph(protocol), table, *tables_of(material, "6"), *figures_of(material, "model")]
 
 
 def errors_section(material: Material) -> list[Block]:
-    """Return the section: scores of each class and confusions."""
+    """Return the section on scores per class and confusions."""
     return [*tables_of(material, "4", "5"), *figures_of(material, "errors")]
 
 
 def cost_section(material: Material) -> list[Block]:
-    """Return the section: cost, gain and optimism of the search."""
+    """Return the section on cost, gain and optimism of the search."""
     gains = search_gains(material.summary)
     blocks: list[Block] = []
     if "optimism" in gains:
         text = (
-            "Optimism. The best score of a search is the largest of many noisy ones and so too good on "
-            "average. Retrained with fresh seeds, the configuration of the search's best score has a mean "
-            f"of {100 * gains['retrained']:.1f} % on validation: the search's own figure differs from it by "
-            f"{points(gains['optimism'])}, both as a search validates. The retrained figure in turn chose among "
-            "the few that were retrained; only the test split, opened after that, had no part in any choice."
+            "Optimism. The best score of a search is the largest of many noisy scores and therefore too good on "
+            "average. Retrained with fresh seeds, the configuration with the search's best score has a mean of "
+            f"{100 * gains['retrained']:.1f} % on validation. The search's own score differs by "
+            f"{points(gains['optimism'])}, with both validated as in the search. The retrained scores in turn decided "
+            "among the retrained configurations. Only the test split, opened afterwards, had no part in any choice."
         )
         blocks.append(paragraph(text))
     return blocks + tables_of(material, "7")

@@ -1,4 +1,4 @@
-"""Sections of the report on its sources: data and leakage audit, provenance, and works to cite."""
+"""Sections of the report on sources: data and leakage audit, provenance, and works to cite."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ from tables.files import Panel
 
 
 def data_section(material: Material) -> list[Block]:
-    """Return the section: what scores on these data are worth, their counts, and the leakage audit."""
+    """Return the section on the validity of scores on these data, the class counts and the leakage audit."""
     data = material.summary.search.provenance["data"]
     counts = data.get("class_counts", {})
     frame = pd.DataFrame({"Class": [*data["class_names"], "all"]})
     for split, size in data["split_sizes"].items():
         by_class = counts.get(split, [None] * len(data["class_names"]))
         frame[split] = [*("–" if count is None else f"{count:,}" for count in by_class), f"{size:,}"]
-    blocks: list[Block] = [*_standing(data, material.summary.compares)]
+    blocks: list[Block] = [*_validity(data, material.summary.is_blood)]
     blocks.append(TableBlock((Panel("Images of each class and split", frame),)))
     if data.get("audit"):
         copies = [_audit_clause(name, count) for name, count in data["audit"].items()]
         blocks.append(paragraph(f"Leakage audit, exact copies of images: {'; '.join(copies)}."))
-    if material.summary.compares:
-        blocks += _slips()
+    if material.summary.is_blood:
+        blocks += _misprinted_sizes()
     return blocks + figures_of(material, "data")
 
 
-def _slips() -> list[Paragraph]:
-    """Return a paragraph for each paper whose text gives other split sizes than the official ones."""
+def _misprinted_sizes() -> list[Paragraph]:
+    """Return one paragraph per paper whose text gives other split sizes than the official ones."""
     official = load_papers().split_sizes
     return [
         paragraph(
             f"The text of the {paper.name} gives {paper.split_sizes['val']:,} validation and "
-            f"{paper.split_sizes['test']:,} test images. That is a slip: the official split has "
-            f"{official['val']:,} and {official['test']:,}, and the paper's own confusion matrices count as "
-            "many test images."
+            f"{paper.split_sizes['test']:,} test images. This is a misprint: the official split has "
+            f"{official['val']:,} and {official['test']:,}, and the paper's own confusion matrices have the official "
+            "number of test images."
         )
         for paper in load_papers().papers
         if paper.split_sizes and paper.split_sizes != official
     ]
 
 
-def _standing(data: Mapping[str, Any], compares: bool) -> list[Paragraph]:
-    """Return a paragraph on what a score on these data is worth; none for an official file."""
+def _validity(data: Mapping[str, Any], compares: bool) -> list[Paragraph]:
+    """Return a paragraph on the validity of scores on these data; none for an official file."""
     if data["synthetic"]:
         rest = (
-            " They show that the program works; no number on this page says anything about blood cells. Published "
-            "values stand beside them to show where they would."
+            " They show that the program works. No number on this page says anything about blood cells. Published "
+            "values are shown only as an example of the layout."
         )
         return [paragraph(Strong("These images are synthetic."), rest)]
     if compares and official_name(data["md5"]) is None:
         return [
             paragraph(
-                "Which image is in which split is not the official choice: scores can be set beside published ones of "
-                "BloodMNIST but are not scores on its official split."
+                "The assignment of images to splits is not the official choice. Scores can be compared with published "
+                "scores of BloodMNIST, but they are not scores on its official split."
             )
         ]
     return []
@@ -71,23 +71,23 @@ def _audit_clause(name: str, count: int) -> str:
 
 
 def provenance_section(material: Material) -> list[Block]:
-    """Return the section: command, data with its MD5, machine and versions."""
+    """Return the section on command, machine, data with its MD5, and versions."""
     provenance = material.summary.search.provenance
-    names = ("command", "recipe", "budget", "seed", "workers", "devices", "started", "ended", "git_commit")
+    names = ("command", "budget", "seed", "workers", "devices", "started", "ended", "git_commit")
     rows = {name.replace("_", " "): provenance[name] for name in names if provenance.get(name) is not None}
     rows |= {f"data {name}": provenance["data"].get(name) for name in ("source", "md5")}
     rows |= {f"{name} version": version for name, version in provenance.get("versions", {}).items()}
-    frame = pd.DataFrame({"What": list(rows), "Value": [value_text(value) for value in rows.values()]})
+    frame = pd.DataFrame({"Item": list(rows), "Value": [value_text(value) for value in rows.values()]})
     return [TableBlock((Panel("", frame),))]
 
 
 def citations_section(material: Material) -> list[Block]:
-    """Return the section: program, data sets, papers and methods to cite."""
+    """Return the section on program, data sets, papers and methods to cite."""
     data = material.summary.search.provenance["data"]
     sources = []
     if not data["synthetic"]:
         sources.append("J. Yang et al., MedMNIST v2, Scientific Data 10, 41 (2023).")
-        if material.summary.compares:
+        if material.summary.is_blood:
             sources.append(
                 "A. Acevedo et al., A dataset of microscopic peripheral blood cell images for development of "
                 "automatic recognition systems, Data in Brief 30, 105474 (2020)."

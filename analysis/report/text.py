@@ -1,4 +1,4 @@
-"""The report from data to model, section by section, with every table and figure in its place."""
+"""The composition of the report: its sections, from the result to the sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPORT = "report.md"
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    """Write ``report.md`` beside the folders ``figures`` and ``tables``; return its path."""
+    """Write ``report.md`` into ``folder``; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / REPORT
     file.write_text(to_markdown(report), encoding="utf-8")
@@ -24,7 +24,7 @@ def write_report(report: Report, folder: Path) -> Path:
 
 
 def compose(material: Material) -> Report:
-    """Return the report of a summary, with all its sections in their order."""
+    """Return the report of a summary, without empty sections."""
     search = material.summary.search
     synthetic = " on synthetic data" if search.provenance["data"]["synthetic"] else ""
     sections: dict[str, Sequence[Block]] = {

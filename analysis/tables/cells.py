@@ -1,4 +1,4 @@
-"""Cells of tables: percentages with intervals or deviations, and p-values, as text."""
+"""Cells of tables: percentages with intervals or standard deviations, and p-values, as text."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ NOTHING = "–"
 
 
 def percent(interval: Interval, decimals: int, *, sign: bool = False) -> str:
-    """Return an interval on [0, 1] in percent: ``95.0 [94.3, 95.7]``."""
+    """Return an interval on [0, 1] in percent, e.g. ``95.0 [94.3, 95.7]``."""
     plus = "+" if sign else ""
     value, low, high = (f"{100 * bound:{plus}.{decimals}f}".replace("-", "−") for bound in interval)
     return f"{value} [{low}, {high}]"
 
 
 def decimals_of(intervals: Sequence[Interval]) -> int:
-    """Return the decimals of a column of percentages: 2 if its intervals are narrower than half a point."""
+    """Return the decimals for a column of percentages: 2 if the median interval is narrower than 0.5 points, else 1."""
     return 1 if np.median([interval.high - interval.low for interval in intervals]) >= 0.005 else 2
 
 
 def p_value(p: float) -> str:
-    """Return a p-value with three decimals, or that it is below them."""
+    """Return a p-value with three decimals, or ``<0.001``."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def mean_and_sd(shares: Sequence[float], decimals: int) -> str:
-    """Return mean and standard deviation of values on [0, 1] in percent: ``95.0 ± 0.3``."""
+    """Return mean and standard deviation of values on [0, 1] in percent, e.g. ``95.0 ± 0.3``."""
     values = 100 * np.array(shares)
     deviation = f" ± {values.std(ddof=1):.{decimals}f}" if len(values) > 1 else ""
     return f"{values.mean():.{decimals}f}{deviation}"

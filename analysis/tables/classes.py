@@ -1,4 +1,4 @@
-"""The tables of classes: scores of each class, and the most frequent confusions of two."""
+"""The tables of classes: scores per class, and the most frequent confusions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from scores import predicted_matrix
 from summary import Summary
 from tables.files import Panel, Table
 
-_PAIRS = 6  # confusions per model: the next ones have one or two images each
+_PAIRS = 6  # confusions per model: further confusions have one or two images each
 _PAIR_COLUMNS = ["configuration", "true", "predicted", "count", "share"]
-_NOTE = "The best configuration is the best on validation; shown is its seed that is median on validation."
+_NOTE = "The best configuration is chosen on validation and shown with its seed that is median on validation."
 
 
 def per_class_table(summary: Summary) -> Table:
-    """Return table 4: precision, recall, F1 and images of each class, for the best of each family."""
+    """Return table 4: precision, recall, F1 and images per class, for the best contender of each family."""
     rows, panels = [], []
     for one in summary.chosen:
         precision, recall, f1, support = per_class(predicted_matrix(summary.test.labels, one.median_probabilities))
@@ -42,18 +42,16 @@ def per_class_table(summary: Summary) -> Table:
             shown[name] = [f"{100 * value:.1f}" for value in part[name]]
         shown.columns = pd.Index(["Class", "Precision", "Recall", "F1", "Images"])
         panels.append(Panel(_role(one, summary), shown))
-    caption = (
-        "Precision, recall and F1 of each class in % on the test split, for the best configuration of each family."
-    )
+    caption = "Precision, recall and F1 per class in % on the test split, for the best configuration of each family."
     return Table("table4_per_class", caption, pd.concat(rows), tuple(panels), _NOTE, summary.mark)
 
 
 def confused_pairs_table(summary: Summary) -> Table:
-    """Return table 5: the most frequent confusions of the best of each family, beside those in the papers' matrices.
+    """Return table 5: the most frequent confusions of each family's best contender, with the papers' counts.
 
-    ``published_share`` is the mean over the four matrices of the family (of the CNN where a family has none).
+    ``published_share`` is the mean over the four published matrices of the family, or of the CNN if a family has none.
     """
-    papers = load_papers() if summary.compares else None
+    papers = load_papers() if summary.is_blood else None
     rows, panels = [], []
     for one in summary.chosen:
         family = one.contender.configuration.family
@@ -66,11 +64,11 @@ def confused_pairs_table(summary: Summary) -> Table:
         paper = FAMILY_NAMES[family if papers and papers.matrices(family) else "cnn"]
         panels.append(Panel(_role(one, summary), _pairs_shown(part, paper)))
     caption = f"The {_PAIRS} most frequent confusions on the test split, for the best configuration of each family."
-    note = f"The share is that of the images of the true class. {_NOTE}"
+    note = f"The share is of the images of the true class. {_NOTE}"
     if papers:
         note += (
-            " Beside them: counts of the same confusion in the first paper's four matrices (Config-1 to Config-4) and "
-            "their mean share of the true class."
+            " The columns on the right have the counts of the same confusion in the first paper's four matrices "
+            "(Config-1 to Config-4), and their mean share of the true class."
         )
     frame = pd.DataFrame(rows, columns=None if rows else _PAIR_COLUMNS)
     return Table("table5_confused_pairs", caption, frame, tuple(panels), note, summary.mark)
@@ -83,7 +81,7 @@ def _role(one: TestedContender, summary: Summary) -> str:
 
 
 def _most_confused(matrix: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """Return (true, predicted, count, images of the true class), most frequent first, none with count 0."""
+    """Return (true, predicted, count, images of the true class) of confusions, most frequent first."""
     wrong = matrix - np.diag(np.diagonal(matrix))
     order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
     pairs = [divmod(int(cell), len(matrix)) for cell in order if wrong.flat[cell]]

@@ -1,4 +1,4 @@
-"""All tables of the paper, in their order, and their files."""
+"""All tables of the paper in order, and their files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tables.search import search_table
 
 
 def all_tables(summary: Summary, generator: np.random.Generator) -> list[Table]:
-    """Return every table of the summary, in their order; ``generator`` draws the bootstrap of table 6."""
+    """Return all tables of the summary in order; ``generator`` draws the bootstrap samples of table 6."""
     return [
         *configuration_tables(summary),
         f1_table(summary),
@@ -29,5 +29,5 @@ def all_tables(summary: Summary, generator: np.random.Generator) -> list[Table]:
 
 
 def write_tables(tables: Sequence[Table], folder: Path) -> list[Path]:
-    """Write every table as CSV, Markdown and LaTeX; return the paths."""
+    """Write the tables as CSV, Markdown and LaTeX; return the paths."""
     return [path for table in tables for path in write_table(table, folder)]

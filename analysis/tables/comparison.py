@@ -1,4 +1,4 @@
-"""The table of model against model: difference in accuracy and exact McNemar test."""
+"""The table of pairwise comparisons: difference in accuracy and exact McNemar test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLUMNS = ["first", "second", "accuracy_difference", "difference_low", "differe
 
 
 def comparison_table(summary: Summary, generator: np.random.Generator) -> Table:
-    """Return table 6: the best published model of each family, the best found and the chosen one, in pairs."""
+    """Return table 6: all pairs of each family's best published model, the best found and the chosen model."""
     compared = [summary.by_label[label] for label in summary.choices.compared()]
     rows = [_row(*pair, summary.test.labels, generator) for pair in itertools.combinations(compared, 2)]
     frame = pd.DataFrame(rows, columns=_COLUMNS)
@@ -41,10 +41,10 @@ def comparison_table(summary: Summary, generator: np.random.Generator) -> Table:
         "in accuracy and exact two-sided McNemar test."
     )
     note = (
-        "The difference has its 95 % paired bootstrap interval. b, c: images that only the first, only the second "
-        f"model has right. p is corrected for {len(frame)} comparison{'s' if len(frame) != 1 else ''} after Holm. "
-        "Compared are the published configuration of each family that was best on validation and the best of all (the "
-        "seed that is median on validation), so the test is about these models, not about all seeds."
+        "The difference has a 95 % paired bootstrap interval. b, c: images that only the first, only the second model "
+        f"has right. p (Holm) is corrected for {len(frame)} comparison{'s' if len(frame) != 1 else ''} after Holm. The "
+        "models are the best published configuration of each family, the best found configuration and the chosen one, "
+        "all by validation. Each is its seed that is median on validation. The test compares these models, not seeds."
     )
     return Table("table6_mcnemar", caption, frame, (Panel("", shown),), note, summary.mark)
 

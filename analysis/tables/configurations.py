@@ -10,13 +10,12 @@ import pandas as pd
 from bloodtune.tuning.contender import Contender
 from published import ConfigurationTable, load_papers
 from summary import Summary
+from tables.cells import NOTHING
 from tables.files import Panel, Table
-
-_NOTHING = "–"
 
 
 def configuration_tables(summary: Summary) -> list[Table]:
-    """Return tables 1, 2 and 2b: the papers' own, with rows marked * for what was used here."""
+    """Return tables 1, 2 and 2b: the papers' tables, with values used here added in rows marked *."""
     return [_configuration_table(table, summary.contenders, summary.mark) for table in load_papers().tables]
 
 
@@ -29,19 +28,19 @@ def _configuration_table(table: ConfigurationTable, contenders: Mapping[str, Con
     frame = pd.DataFrame(rows, columns=list(table.columns))
     assumed = "; ".join(f"{name} {value}" for name, value in table.assumed.items())
     note = (
-        "Rows marked * are not in the paper: they are what was used here, epochs of the median seed with the epoch "
-        f"that was kept. Also assumed: {assumed}."
+        "Rows marked * are not in the paper but were used here. Epochs are of the seed that is median on validation, "
+        f"with the kept epoch in brackets. Also assumed: {assumed}."
     )
     return Table(table.name, f"{table.title}.", frame, (Panel("", frame),), note, mark)
 
 
 def _filled(contender: Contender | None, name: str) -> str:
     value: Any = getattr(contender.configuration, name) if contender else None
-    return _NOTHING if value is None else f"{value:g}"
+    return NOTHING if value is None else f"{value:g}"
 
 
 def _epochs(contender: Contender | None) -> str:
     if contender is None:
-        return _NOTHING
+        return NOTHING
     retraining = contender.retrainings[contender.median]
     return f"{retraining.epochs} (kept: {retraining.best_epoch})"

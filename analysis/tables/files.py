@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-# LaTeX's article has 345 pt by 550 pt for text: what fits across at footnotesize (about 3.9 pt a character) and at
-# scriptsize (3.3 pt), and what fits down beside a caption of a dozen lines.
+# A page of LaTeX's article has 345 pt by 550 pt for text: characters per line at footnotesize (about 3.9 pt each) and
+# at scriptsize (3.3 pt), and table rows above a caption of twelve lines.
 _FOOTNOTESIZE_CHARACTERS, SCRIPTSIZE_CHARACTERS, _FLOAT_ROWS = 86, 104, 46
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -43,7 +43,7 @@ _NUMERIC = re.compile(r"[\s\d.,:%±×≈<=+−\-–—†\[\]*]*")
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A part of a table as readers see it: all cells are text."""
+    """A part of a table as readers see it. All cells are text."""
 
     title: str
     frame: pd.DataFrame
@@ -51,9 +51,9 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table of the paper: ``frame`` holds the numbers, ``panels`` show them below one another.
+    """A table of the paper: ``frame`` holds the numbers, ``panels`` show them one below the other.
 
-    ``caption`` is one sentence, ``note`` has all else that a reader needs; ``mark`` is the short mark of the data.
+    ``caption`` is one sentence, ``note`` the explanation, ``mark`` the short mark of the data.
     """
 
     name: str
@@ -70,15 +70,12 @@ class Table:
 
     @property
     def data(self) -> str:
-        """A sentence with the mark; an empty string without one."""
+        """A sentence with the mark; an empty string without a mark."""
         return f"Data: {self.mark}." if self.mark else ""
 
 
 def write_table(table: Table, folder: Path) -> tuple[Path, Path, Path]:
-    """Write ``name.csv``, ``name.md`` and ``name.tex`` into ``folder``; return their paths.
-
-    The LaTeX file is a ``table`` that needs ``booktabs`` only.
-    """
+    """Write ``name.csv``, ``name.md`` and ``name.tex`` (for ``booktabs``) into ``folder``; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     csv, markdown, latex = (folder / f"{table.name}.{suffix}" for suffix in ("csv", "md", "tex"))
     table.frame.to_csv(csv, index=False, float_format="%.6g")
@@ -88,7 +85,7 @@ def write_table(table: Table, folder: Path) -> tuple[Path, Path, Path]:
 
 
 def to_markdown(table: Table) -> str:
-    """Return the panels as GitHub tables between caption and note."""
+    """Return the table as GitHub Markdown: caption, panels and note."""
     parts = [escape_markdown(table.caption), *map(markdown_panel, table.panels)]
     if rest := f"{table.note} {table.data}".strip():
         parts.append(escape_markdown(rest))
@@ -96,7 +93,7 @@ def to_markdown(table: Table) -> str:
 
 
 def markdown_panel(panel: Panel) -> str:
-    """Return a panel as a GitHub table below its title in bold."""
+    """Return a panel as a GitHub table below a bold title."""
     names = [escape_markdown(str(name)) for name in panel.frame.columns]
     rows = [[escape_markdown(cell) for cell in row] for row in panel.frame.itertuples(index=False)]
     numeric = numeric_columns(panel.frame)
@@ -115,7 +112,7 @@ def markdown_panel(panel: Panel) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """Return the panels as a ``table`` with the label ``tab:name``, continued in further ones of its number."""
+    """Return a LaTeX ``table`` with the label ``tab:name``. A long table continues in floats with the same number."""
     width = max(shown_width(panel.frame) for panel in table.panels)
     size = r"\footnotesize" if width <= _FOOTNOTESIZE_CHARACTERS else r"\scriptsize"
     caption = escape_latex(f"{table.caption} {table.data}".strip())
@@ -134,17 +131,17 @@ def to_latex(table: Table) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Return text with LaTeX's own characters, and those that its fonts lack, written as commands."""
+    """Return text with special characters of LaTeX, and characters that its fonts lack, as commands."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 
 def escape_markdown(text: str) -> str:
-    """Return text in which nothing ends a table cell or starts emphasis, code or a tag."""
+    """Return text with escapes for characters that end a table cell or start emphasis, code or a tag."""
     return re.sub(r"([\\|*<`]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def shown_width(frame: pd.DataFrame) -> int:
-    """Return the characters across a table, with two between its columns."""
+    """Return the width of a table in characters, with two characters after each column."""
     columns = ([str(name), *map(str, frame.iloc[:, i])] for i, name in enumerate(frame.columns))
     return sum(max(map(len, column)) + 2 for column in columns)
 
@@ -152,7 +149,7 @@ def shown_width(frame: pd.DataFrame) -> int:
 def _latex_panel(panel: Panel) -> str:
     numeric = numeric_columns(panel.frame)
     title = rf"\textit{{{escape_latex(panel.title)}}}\\[2pt]" + "\n" if panel.title else ""
-    # An opening bracket at the start of a row would be read as the length after the last \\.
+    # LaTeX would read a bracket at the start of a row as an argument of the \\ before it.
     rows = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in panel.frame.itertuples(index=False)]
     lines = [
         rf"\begin{{tabular}}{{@{{}}{''.join('r' if right else 'l' for right in numeric)}@{{}}}}",
@@ -167,7 +164,7 @@ def _latex_panel(panel: Panel) -> str:
 
 
 def _fit_floats(panels: Sequence[Panel]) -> list[list[Panel]]:
-    """Share the panels out so that none of the floats is longer than a page."""
+    """Distribute the panels over floats that fit on a page."""
     floats: list[list[Panel]] = [[]]
     rows = 0
     for panel in panels:
@@ -185,5 +182,5 @@ def _latex_cell(cell: str) -> str:
 
 
 def numeric_columns(frame: pd.DataFrame) -> list[bool]:
-    """Return for each column whether it holds numbers only, which are aligned to the right."""
+    """Return, for each column, whether it holds only numbers and is therefore aligned to the right."""
     return [all(_NUMERIC.fullmatch(cell) for cell in frame.iloc[:, i]) for i in range(frame.shape[1])]

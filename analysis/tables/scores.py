@@ -23,7 +23,7 @@ TITLES = {
     "accuracy": "Accuracy",
     "auc": "AUC",
 }
-# One panel each, so that none is wider than a page.
+# Separate panels, so that each fits the width of a page.
 _PARTS = {
     "F1": ["Weighted F1", "Text", "Matrix", "Macro-F1", "Matrix, macro"],
     "Accuracy": ["Accuracy", "Text, accuracy", "Matrix, accuracy"],
@@ -34,10 +34,10 @@ _PARTS = {
 def f1_table(summary: Summary) -> Table:
     """Return table 3: every configuration with its scores, intervals, published values and cost.
 
-    The frame is on [0, 1]. ``published_*`` is the value of the paper's text, ``matrix_*`` that of its confusion
-    matrix; without the classes of BloodMNIST these columns are absent.
+    Scores in the frame are on [0, 1]. ``published_*`` are from the paper's text, ``matrix_*`` from its confusion
+    matrix. Both are absent if the classes are not BloodMNIST's.
     """
-    results = load_papers().results if summary.compares else {}
+    results = load_papers().results if summary.is_blood else {}
     published = [results.get(one.contender.label) for one in summary.tested]
     rows = [
         _f1_row(one, summary.measured[one.contender.label], results.get(one.contender.label)) for one in summary.tested
@@ -57,36 +57,36 @@ def _panels(summary: Summary, published: Sequence[PublishedResult | None]) -> tu
     first = {"Configuration": names} | {
         TITLES[name]: [percent(one.intervals[name], decimals[name]) for one in of] for name in METRICS
     }
-    scores = pd.DataFrame(first | (_published_columns(published) if summary.compares else {}))
+    scores = pd.DataFrame(first | (_published_columns(published) if summary.is_blood else {}))
     seeds = {"Configuration": names} | {
         TITLES[name]: [mean_and_sd(one.seeds[name], decimals[name]) for one in of] for name in METRICS
     }
     cost = {"Configuration": names} | _cost_columns(summary.tested)
-    single = "one model each (the seed that is median on validation), % with 95 % bootstrap interval"
+    single = "the seed that is median on validation, % with 95 % bootstrap interval"
     return (
         *(
             Panel(f"{title} of {single}", scores[["Configuration", *(name for name in part if name in scores)]])
             for title, part in _PARTS.items()
         ),
         Panel("Mean ± standard deviation over the seeds, %", pd.DataFrame(seeds)),
-        Panel("Validation macro-F1 that chose, %, and cost; means over the seeds", pd.DataFrame(cost)),
+        Panel("Validation macro-F1 in % (the basis of choice) and cost, means over the seeds", pd.DataFrame(cost)),
     )
 
 
 def _note(summary: Summary) -> str:
     seeds = sorted({len(contender.retrainings) for contender in summary.contenders.values()})
     note = (
-        "F1 and precision are weighted by the classes' images, macro-F1 counts each class the same, AUC is MedMNIST's "
-        "(mean of one class against the rest). Intervals are over test images with the model fixed. Means, epochs "
-        "(trained, the best on validation kept) and seconds are over "
-        f"{' or '.join(map(str, seeds))} seed{'s' * (seeds != [1])}."
+        "F1 and precision weight each class by its images. Macro-F1 weights all classes equally. AUC is MedMNIST's "
+        "(mean of one class against the rest). Intervals are over test images with the model fixed. Means, epochs and "
+        f"seconds are over {' or '.join(map(str, seeds))} seed{'s' * (seeds != [1])}. The kept epoch is the best on "
+        "validation."
         f"{shared_trainings(list(summary.contenders.values()))}"
     )
-    if not summary.compares:
-        return f"{note} Published values are left out: they are for BloodMNIST."
+    if not summary.is_blood:
+        return f"{note} Published values are left out, because they are for BloodMNIST."
     note += (
-        " Text: as the paper's text gives it (weighted F1 in the first paper, approximate accuracy in the second). "
-        "Matrix: recomputed from the paper's own confusion matrices, for the score to its left."
+        " Text: the value in the paper's text (weighted F1 in the first paper, approximate accuracy in the second). "
+        "Matrix: the score to its left, recomputed from the paper's own confusion matrices."
     )
     disagreements = load_papers().disagreements()
     return f"{note} † {'; '.join(disagreements)}." if disagreements else note

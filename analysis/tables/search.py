@@ -13,21 +13,21 @@ from tables.cells import NOTHING
 from tables.files import Panel, Table
 
 _NOTE = (
-    "Scores are macro-F1 on validation, in %, but for the last row. Epochs of full training: all trials times the most "
-    "epochs of a trial. Published: the best of the enqueued published configurations, which ASHA may have stopped "
-    "early. Optimism: the search's own score less the mean of the same configuration retrained with fresh seeds for at "
-    "least as many epochs, both as a search validates; – where it was not. The last two rows are of models as they are "
-    "used: over several views of an image where they were trained with such."
+    "Scores are macro-F1 in %, on validation except in the last row. Epochs of full training: trials times the maximum "
+    "epochs per trial. Published: the best of the enqueued published configurations, which ASHA may have pruned. "
+    "Optimism: the search's score minus the mean of the same configuration retrained with fresh seeds for at least as "
+    "many epochs, both validated as in the search; – without such a retraining. In the last two rows, models trained "
+    "with several views of an image predict with the mean over such views."
 )
 
 
 def search_table(summary: Summary) -> Table:
-    """Return table 7: what the search spent and gained, beside the random control where there is one."""
+    """Return table 7: cost and gain of the search, and of the random control if there is one."""
     columns = {"search": search_costs(summary.search) | search_gains(summary)}
     note = _NOTE
     if summary.control is not None:
         columns["random"] = search_costs(summary.control)
-        note += f" Random: run {summary.control.name}, the same space without the sampler; it was not retrained."
+        note += f" Random: run {summary.control.name}, the same space with a random sampler; it was not retrained."
     quantities = list(_QUANTITIES)
     frame = pd.DataFrame({"quantity": quantities, "unit": [_QUANTITIES[name][1] for name in quantities]})
     shown = pd.DataFrame({"": [_QUANTITIES[name][0] for name in quantities]})
@@ -39,7 +39,7 @@ def search_table(summary: Summary) -> Table:
 
 
 def search_costs(search: SearchRecords) -> dict[str, float]:
-    """Return the cost of a run and its best scores, by the names of table 7."""
+    """Return cost and best scores of a search, by the names in table 7."""
     trials, provenance, curves = search.trials, search.provenance, search.curves
     spent = float(len(curves) + provenance.get("discarded_epochs", 0))
     full = float(len(trials) * provenance["max_epochs"])
@@ -67,9 +67,9 @@ def search_costs(search: SearchRecords) -> dict[str, float]:
 
 
 def search_gains(summary: Summary) -> dict[str, float]:
-    """Return the gains of the search after retraining, by the names of table 7; absent where not known.
+    """Return the gains of the search after retraining, by the names in table 7; unknown gains are absent.
 
-    A retraining of fewer epochs than the search allowed does not measure the search's optimism.
+    Optimism is measured only on retrainings with at least the maximum epochs of the search.
     """
     choices, contenders = summary.choices, summary.contenders
     gains = {"test": float(np.mean(summary.measured[choices.best].seeds["macro_f1"]))}
@@ -80,7 +80,7 @@ def search_gains(summary: Summary) -> dict[str, float]:
         if contender.search_val_macro_f1 is not None and contender.max_epochs >= epochs
     }
     best = best_record(summary.search.trials)
-    # A configuration that another recipe enqueued has a label too; here it counts as found.
+    # A configuration from a paper is retrained under its own label, any other configuration under its trial's.
     labels = (best.label, trial_label(best.trial)) if best else ()
     label = next((label for label in labels if label in optimism), None)
     if label is not None:
@@ -95,7 +95,7 @@ def search_gains(summary: Summary) -> dict[str, float]:
 
 
 def _as_searched(contender: Contender) -> float:
-    """Return the mean best validation macro-F1 of the curves: as a search validates."""
+    """Return the mean over seeds of the best validation macro-F1 in the curves, validated as in a search."""
     return float(np.mean([retraining.curve.val_macro_f1.max() for retraining in contender.retrainings]))
 
 
@@ -103,7 +103,7 @@ _COUNT, _SECONDS, _SHARE, _POINTS = "count", "s", "share", "share difference"
 _QUANTITIES = {
     "budget": ("Budget, configurations", _COUNT),
     "complete": ("Trials run to the end", _COUNT),
-    "pruned": ("Trials stopped early", _COUNT),
+    "pruned": ("Trials pruned", _COUNT),
     "failed": ("Trials failed", _COUNT),
     "epochs_spent": ("Epochs spent", _COUNT),
     "epochs_full": ("Epochs of full training", _COUNT),
@@ -115,7 +115,7 @@ _QUANTITIES = {
     "gain": ("Gain over published, points", _POINTS),
     "retrained": ("The search's best, retrained", _SHARE),
     "optimism": ("Optimism, points", _POINTS),
-    "mean_optimism": ("Optimism, mean of all found, points", _POINTS),
+    "mean_optimism": ("Optimism, mean over found ones, points", _POINTS),
     "retrained_gain": ("Chosen over published, retrained, points", _POINTS),
     "test": ("Chosen, macro-F1 on test, mean over seeds", _SHARE),
 }

@@ -1,4 +1,4 @@
-"""Data set of a search: lookup, audit for duplicate images, loading without the test split."""
+"""Data set of a search: lookup, loading without the test split, audit for duplicate images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bloodtune.data import medmnist
 from bloodtune.data.npz import SPLITS, Split, check_shape, count_classes, open_archive, read_split
+from bloodtune.data.synthetic import load_standin
 from bloodtune.errors import InputError
 
 SYNTHETIC = "synthetic"
@@ -22,10 +23,10 @@ _log = logging.getLogger(__name__)
 class Dataset:
     """The images of the training and validation split, and image counts of all three splits.
 
-    ``title`` is the stem of the file or "synthetic", ``source`` its absolute path or "synthetic", ``md5`` the MD5 of
-    the file. ``fell_back`` is true if no data set was named and the official file was unavailable. ``split_sizes``
-    and ``class_counts`` (in the order of ``class_names``) have the keys train, val and test. ``audit`` counts exact
-    duplicates: "train" counts the images that equal an earlier training image, "train_test" the test images that are
+    ``title`` is the file's name without suffix or "synthetic", ``source`` its absolute path or "synthetic".
+    ``fell_back`` is true if no data set was named and the official file was unavailable. ``split_sizes`` and
+    ``class_counts`` (in the order of ``class_names``) have the keys train, val and test. ``audit`` counts exact
+    duplicates: ``train`` counts images that equal an earlier training image, ``train_test`` the test images that are
     also training images.
     """
 
@@ -50,9 +51,9 @@ class Dataset:
 def load_dataset(asked: str | None = None, *, cluster: bool = False) -> Dataset:
     """Find, check and load a data set (0.8 s for the 17,092 images of BloodMNIST at 28 pixels).
 
-    ``asked`` is the path of an ``.npz`` file, a MedMNIST name such as ``bloodmnist_64``, or ``synthetic``.
-    If it is None, the environment variable ``BLOODTUNE_DATA`` is used, else the official BloodMNIST file. If that
-    file is unavailable, the built-in synthetic data set is used, but not on a cluster.
+    ``asked`` is the path of an ``.npz`` file, a MedMNIST name such as ``bloodmnist_64``, or ``synthetic``. If it is
+    None, the environment variable ``BLOODTUNE_DATA`` applies, or else the official BloodMNIST file. If the official
+    file is unavailable, the built-in synthetic data set is loaded, but not on a cluster.
 
     Raises:
         InputError: the name is unknown, the file is unavailable, or its content is not allowed.
@@ -76,7 +77,7 @@ def load_test_split(dataset_source: str, md5: str) -> Split:
     path = _path(dataset_source)
     found = medmnist.file_md5(path)
     if found != md5:
-        raise InputError(f"{path} has MD5 {found}, but the search ran on a file with {md5}; restore it")
+        raise InputError(f"{path} has MD5 {found}, but the search ran on a file with MD5 {md5}; restore that file")
     with open_archive(path) as archive:
         return read_split(archive, "test", path)
 
@@ -89,7 +90,7 @@ def _find(asked: str | None, cluster: bool) -> tuple[str, bool]:
         except medmnist.UnavailableError as error:
             if cluster:
                 raise
-            _log.warning("%s; the built-in synthetic stand-in is used", error)
+            _log.warning("%s; the built-in synthetic data set is used instead", error)
             return SYNTHETIC, True
     if asked == SYNTHETIC:
         return SYNTHETIC, False
@@ -100,16 +101,11 @@ def _find(asked: str | None, cluster: bool) -> tuple[str, bool]:
 
 
 def _path(source: str) -> Path:
-    if source != SYNTHETIC:
-        return Path(source)
-    # Imported here because only a search on the synthetic data set needs it.
-    from bloodtune.data.synthetic import load_standin
-
-    return load_standin()
+    return load_standin() if source == SYNTHETIC else Path(source)
 
 
 def _load(source: str, fell_back: bool) -> Dataset:
-    """Read and check all three splits; keep the images of two and only the counts of the test split."""
+    """Read and check all three splits; keep only the counts of the test split."""
     path = _path(source)
     md5 = medmnist.file_md5(path)
     kept: dict[str, Split] = {}
@@ -146,7 +142,7 @@ def _digest_images(split: Split) -> list[bytes]:
 
 
 def _audit(digests: dict[str, list[bytes]]) -> dict[str, int]:
-    """Count duplicates within each split, and images of the second split of each pair that are in the first."""
+    """Count duplicates within each split and, for each pair of splits, images of the second that are in the first."""
     distinct = {name: set(digests[name]) for name in SPLITS}
     within = {name: len(digests[name]) - len(distinct[name]) for name in SPLITS}
     across = {

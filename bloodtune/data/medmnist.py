@@ -17,8 +17,7 @@ from bloodtune.errors import InputError, unknown_name
 OFFICIAL = "bloodmnist"
 SIZES = (28, 64, 128, 224)
 
-# Timeouts in seconds: for connecting (per address of the host) and for reading. There is no retry because the
-# synthetic data set is better than a long wait.
+# Seconds to connect (per address of the host) and to read. No retry: the synthetic data set is better than a long wait.
 _TIMEOUT = (10, 20)
 
 
@@ -28,11 +27,11 @@ class UnavailableError(InputError):
 
 @functools.cache
 def medmnist_info() -> dict[str, dict[str, Any]]:
-    """Return ``medmnist.INFO`` in 13 ms, without the import of medmnist, which takes 3 s and imports torch."""
+    """Return ``medmnist.INFO`` in 13 ms without importing medmnist, which takes 3 s and imports torch."""
     spec = importlib.util.find_spec("medmnist")
     assert spec is not None, "medmnist is a dependency of bloodtune"
     assert spec.origin is not None
-    # Running info.py creates ~/.medmnist or warns that it cannot. We remove the new folder and hide the warning.
+    # info.py creates ~/.medmnist or warns that it cannot. We remove the new folder and hide the warning.
     root = Path.home() / ".medmnist"
     existed = os.path.exists(root)
     with warnings.catch_warnings():
@@ -68,13 +67,13 @@ def check_name(name: str) -> str:
 
 
 def class_names(name: str) -> tuple[str, ...]:
-    """Return the class names of a published set without their parenthesised details."""
+    """Return the class names of a published set without details in parentheses."""
     labels = medmnist_info()[name]["label"]
     return tuple(_short(labels[str(index)]) for index in range(len(labels)))
 
 
 def match_class_names(size: int, channels: int, classes: int, split_sizes: dict[str, int]) -> tuple[str, ...]:
-    """Return the class names of the one published set with this shape, else ``class 0``, ``class 1``, ..."""
+    """Return the class names of the published set with these sizes, or ``class 0``, ... if there is none or several."""
     wanted = (channels, classes, split_sizes)
     matches = [
         name
@@ -114,14 +113,14 @@ def fetch(name: str) -> Path:
         _download(entry[f"url_{size}" if size else "url"], md5, path)
     elif (found := file_md5(path)) != md5:
         raise InputError(
-            f"{path} has MD5 {found}, the published file has {md5}: move it away to have it downloaded "
-            f"again, or pass --data {path} to use it as it is"
+            f"{path} has MD5 {found}, but the published file has MD5 {md5}: move your file away to download the "
+            f"published one, or pass --data {path} to use your file"
         )
     return path
 
 
 def _download(url: str, md5: str, path: Path) -> None:
-    # Imported here because both take 0.2 s and only the first search downloads.
+    # Imported here because together they take 0.2 s and only the first search downloads.
     import pooch
     import requests
 
@@ -132,9 +131,9 @@ def _download(url: str, md5: str, path: Path) -> None:
         pooch.retrieve(url, f"md5:{md5}", fname=path.name, path=path.parent, downloader=downloader)
     except (OSError, ValueError) as error:
         with contextlib.suppress(OSError):
-            path.parent.rmdir()  # created by pooch; rmdir keeps a folder that has files
+            path.parent.rmdir()  # pooch created it; rmdir keeps a folder with files
         reason = str(error).split(". ")[0]
-        if isinstance(error, requests.RequestException):  # its text is a paragraph of urllib3's internals
+        if isinstance(error, requests.RequestException):  # its message is a paragraph of urllib3's internals
             reason = type(error).__name__
             if error.response is not None:
                 reason += f" {error.response.status_code}"
@@ -146,15 +145,15 @@ def _download(url: str, md5: str, path: Path) -> None:
 
 
 def _unfit(name: str, entry: dict[str, Any]) -> str:
-    """Return why a published set cannot be searched, or an empty string if it can."""
+    """Return the reason why a published set cannot be used, or an empty string."""
     if name.endswith("3d"):
-        return "it is a 3-D set, only 2-D images are allowed"
+        return "it is a 3-D set; allowed: 2-D images"
     if "multi-label" in entry.get("task", ""):
-        return "it is a multi-label set, only one label per image is allowed"
+        return "it is a multi-label set; allowed: one label per image"
     return ""
 
 
 def _short(label: str) -> str:
-    """Cut a label at its parenthesis: "immature granulocytes(myelocytes, ...)" is "immature granulocyte"."""
+    """Cut a label at its parenthesis: "immature granulocytes(myelocytes, ...)" becomes "immature granulocyte"."""
     head, parenthesis, _ = label.partition("(")
     return head.strip().removesuffix("s") if parenthesis else head

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from bloodtune.errors import InputError
+from bloodtune.errors import InputError, one_line
 
 SPLITS = ("train", "val", "test")
 SMALLEST = 8  # pixels: the CNN halves three times
 
 _ARRAYS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
-# All exceptions that np.load raises for damaged files; the last two come from damaged headers.
+# All exceptions that np.load raises for damaged files. The second line comes from damaged headers.
 _DAMAGE = (
     *(OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error),
     *(TypeError, tokenize.TokenError),
@@ -29,22 +29,22 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class Split:
-    """One split: ``images`` uint8 (N, H, W, C), C-contiguous, C = 1 where grey; ``labels`` int64 (N,)."""
+    """One split: ``images`` uint8 (N, H, W, C), C-contiguous, C = 1 for grey images; ``labels`` int64 (N,)."""
 
     images: np.ndarray[Any, np.dtype[np.uint8]]
     labels: np.ndarray[Any, np.dtype[np.int64]]
 
 
 def load_images(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
-    """Return the image arrays of an ``.npz`` file by name, each uint8 (N, H, W, C). Labels are ignored.
+    """Return the arrays of an ``.npz`` file whose names end in ``images``, each uint8 (N, H, W, C).
 
     Raises:
-        InputError: the file cannot be read or none of its arrays has a name that ends in ``images``.
+        InputError: the file cannot be read or has no such array.
     """
     with open_archive(path, needed=()) as archive:
         names = [name for name in archive.files if name.endswith("images")]
         if not names:
-            raise InputError(f"{path}: no array of images; {_found(archive)}; allowed: names that end in images")
+            raise InputError(f"{path} has no array of images; {_found(archive)}; allowed: names that end in images")
         arrays = {name: _read_array(archive, name, path) for name in names}
     for name, images in arrays.items():
         _check_images(images, f"{path}: {name}")
@@ -59,7 +59,7 @@ def open_archive(path: Path, needed: Sequence[str] = _ARRAYS) -> Iterator[NpzFil
         InputError: the file is unreadable, is not an ``.npz`` file, or lacks a needed array.
     """
     try:
-        stream = path.open("rb")  # ours to close: np.load leaves a damaged file open
+        stream = path.open("rb")  # np.load would leave a damaged file open
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; allowed: a MedMNIST .npz file") from None
     with stream as file:
@@ -73,23 +73,23 @@ def open_archive(path: Path, needed: Sequence[str] = _ARRAYS) -> Iterator[NpzFil
             file.seek(0)
             archive = np.load(file, allow_pickle=False)
         except _DAMAGE as error:
-            raise InputError(f"{path} cannot be read ({_one_line(error)}); allowed: a MedMNIST .npz file") from None
+            raise InputError(f"{path} cannot be read ({one_line(error)}); allowed: a MedMNIST .npz file") from None
         if not isinstance(archive, NpzFile):  # a zip archive behind an array
             raise InputError(f"{path} is not an .npz file; allowed: a MedMNIST .npz file")
         with archive:
             missing = [name for name in needed if name not in archive.files]
             if missing:
                 allowed = ", ".join(needed)
-                raise InputError(f"{path}: {', '.join(missing)} missing; {_found(archive)}; allowed: {allowed}")
+                raise InputError(f"{path} lacks {', '.join(missing)}; {_found(archive)}; needed: {allowed}")
             yield archive
 
 
 def _found(archive: NpzFile) -> str:
-    return f"found {_one_line(', '.join(archive.files[:12]) or 'no array')}"
+    return f"found {one_line(', '.join(archive.files[:12]) or 'no array')}"
 
 
 def read_split(archive: NpzFile, name: str, path: Path) -> Split:
-    """Read one split and check its images and labels on their own."""
+    """Read one split; check its images and labels, without regard to other splits."""
     images = _read_array(archive, f"{name}_images", path)
     labels = _read_array(archive, f"{name}_labels", path)
     _check_images(images, f"{path}: {name}_images")
@@ -112,7 +112,7 @@ def _read_array(archive: NpzFile, name: str, path: Path) -> np.ndarray[Any, Any]
     except MemoryError:
         raise InputError(f"{path}: {name} does not fit into memory; allowed: a smaller set") from None
     except _DAMAGE as error:
-        raise InputError(f"{path}: {name} cannot be read ({_one_line(error)}); allowed: a numpy array") from None
+        raise InputError(f"{path}: {name} cannot be read ({one_line(error)}); allowed: a numpy array") from None
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path}: {name} is not in numpy's format; allowed: a numpy array")
     return array
@@ -156,7 +156,7 @@ def check_shape(split: Split, train: Split, where: str) -> None:
 
 
 def count_classes(split: Split, classes: int, where: str) -> tuple[int, ...]:
-    """Count the images of each class; the training split (``classes`` = 0) decides how many there are."""
+    """Count the images per class; ``classes`` is the number of classes, or 0 if this split (train) defines it."""
     present, counts = np.unique(split.labels, return_counts=True)
     classes = classes or int(present[-1]) + 1
     if present[0] < 0:
@@ -169,7 +169,3 @@ def count_classes(split: Split, classes: int, where: str) -> tuple[int, ...]:
         missing = next(i for i, label in enumerate((*present, -1)) if label != i)
         raise InputError(f"{where} has no image of class {missing}; allowed: each of the classes 0 to {classes - 1}")
     return tuple(counts.tolist())
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split()) or type(text).__name__

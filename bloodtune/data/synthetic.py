@@ -1,9 +1,9 @@
-"""Drawn blood cells: the stand-in for BloodMNIST where the official file cannot be had, and in tests.
+"""Synthetic images of blood cells: the stand-in for BloodMNIST if the official file is unavailable, and in tests.
 
-Each image shows red cells around one cell of its class, whose attributes (size, nucleus, stain, granules) are
-blended with those of a type that the papers' networks take it for. No pixel comes from a photograph.
-Weighted F1 on its test split (15 epochs, one seed): MLNN .865 (SGD .01), the paper's CNN .940 (Adam .001),
-residual .960 (width 32, SGD .2 one-cycle, label smoothing, dihedral, shift 2, average of weights).
+Each image shows one cell of its class among red cells. Its attributes (size, nucleus, stain, granules) are blended
+with those of a class with which the papers' networks confuse it. No pixel comes from a photograph.
+Weighted F1 on the test split (15 epochs, one seed): MLNN 0.865 (SGD 0.01), the paper's CNN 0.940 (Adam 0.001),
+residual 0.960 (width 32, SGD 0.2 one-cycle, label smoothing, dihedral, shift 2, average of weights).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from bloodtune.errors import InputError
 SIZE = 28
 SEED = 2021
 
-# Official images of each class; the classes are the columns of the table below.
+# Number of official images per class; the classes are the columns of _TYPICAL.
 CLASS_COUNTS: Mapping[str, tuple[int, ...]] = {
     "train": (852, 2181, 1085, 2026, 849, 993, 2330, 1643),
     "val": (122, 312, 155, 290, 122, 143, 333, 235),
     "test": (244, 624, 311, 579, 243, 284, 666, 470),
 }
 
-# The file name carries the version of the drawing: raise it with any change that moves a pixel.
+# Increase the version with any change that alters a pixel.
 FILE_NAME = "bloodmnist_standin_v1.npz"
 
 _Floats = npt.NDArray[np.floating[Any]]
@@ -41,13 +41,13 @@ _Bytes = npt.NDArray[np.uint8]
 _Look = Mapping[str, _Floats]
 
 # fmt: off
-# What a typical cell of each type looks like, and the standard deviation of each attribute from cell to cell.
+# Mean of each attribute per class, and its standard deviation from cell to cell.
 #   radius, outline      pixels; roughness of the outline in pixels
-#   nucleus, arc, lobes  radius as a share of the cell's; bend from a disc (0) to a horseshoe (1); parts
-#   waist, offset        constriction between the parts; distance from the centre as a share of the radius
+#   nucleus, arc, lobes  nucleus: radius as a share of the cell's, bend from a disc (0) to a horseshoe (1), lobes
+#   waist, offset        nucleus: constriction between lobes, distance from the cell's centre as a share of the radius
 #   granules, coarse     contrast in grey levels; grain from one pixel (0) to two (1)
-#   veil                 share of the granules' contrast that also covers the nucleus
-#   holes                vacuoles: lighter spots in cytoplasm and nucleus
+#   veil                 share of the granules' contrast over the nucleus
+#   holes, cyto, core    vacuoles, as lighter spots; colours of cytoplasm and nucleus
 _TYPICAL: Mapping[str, tuple[float, ...]] = {
     #            bas   eos   ery   ig    lym   mono  neu   plt   deviation
     "radius":   (8.8,  9.6,  7.6,  10.0, 7.3,  11.0, 9.3,  3.4,    0.7),
@@ -68,8 +68,8 @@ _TYPICAL: Mapping[str, tuple[float, ...]] = {
     "core_g":   (46,   46,   44,   52,   42,   58,   44,   98,     4),
     "core_b":   (140,  136,  130,  142,  136,  146,  136,  150,    4),
 }
-# How often a type (row) is drawn like another (column): about the errors of the papers' CNNs, four matrices'
-# mean, without those that involve platelets.
+# How often a class (row) is blended with another (column): about the mean of four confusion matrices of the papers'
+# CNNs, without confusions that involve platelets.
 _ALIKE = np.array([
     [0, 1, 0, 13, 2, 6, 0, 0],
     [2, 0, 0, 3, 0, 1, 2, 0],
@@ -81,28 +81,28 @@ _ALIKE = np.array([
     [0, 0, 0, 0, 0, 0, 0, 1],
 ], dtype=float)
 # fmt: on
-# Share of the look-alike: the maximum times a uniform draw to this power. So 2.4 % of the cells (no platelet)
-# are nearer to the other type than to their own, which keeps the best network from being perfect.
+# Share of the other class: the maximum times a power of a uniform draw. 2.4 % of the cells (no platelets) are thus
+# nearer to the other class than to their own, so that the best network is not perfect.
 _BLEND_MAX, _BLEND_POWER = 0.58, 6
 
 _BATCH = 128
 
 
 def draw_cells(labels: _Labels, generator: Generator) -> _Bytes:
-    """Draw one image of shape (28, 28, 3) for each class index in ``labels`` (N,); uint8 (N, 28, 28, 3)."""
+    """Draw one image per class index in ``labels`` (N,); return uint8 (N, 28, 28, 3)."""
     batches = [labels[start : start + _BATCH] for start in range(0, len(labels), _BATCH)]
     drawn = [_draw_batch(batch, generator) for batch in batches]
     return np.concatenate(drawn) if drawn else np.empty((0, SIZE, SIZE, 3), np.uint8)
 
 
 def draw_split(counts: Sequence[int], generator: Generator) -> tuple[_Bytes, _Bytes]:
-    """Draw ``counts[c]`` cells of each class c, shuffled: images (N, 28, 28, 3) and labels (N, 1), uint8."""
+    """Draw ``counts[c]`` cells of each class c; return shuffled images (N, 28, 28, 3) and labels (N, 1), uint8."""
     labels = generator.permutation(np.repeat(np.arange(len(counts), dtype=np.uint8), counts))
     return draw_cells(labels, generator), labels[:, None]
 
 
 def draw_dataset(counts: Mapping[str, Sequence[int]], seed: int) -> dict[str, _Bytes]:
-    """Draw every split named in ``counts``; MedMNIST's keys ``{split}_images`` and ``{split}_labels``."""
+    """Draw every split in ``counts``; return MedMNIST's arrays ``{split}_images`` and ``{split}_labels``."""
     generator = np.random.default_rng(seed)
     arrays = {}
     for split, split_counts in counts.items():
@@ -111,21 +111,20 @@ def draw_dataset(counts: Mapping[str, Sequence[int]], seed: int) -> dict[str, _B
 
 
 def load_standin(cache: Path | None = None) -> Path:
-    """Return the stand-in's npz file (official counts, MedMNIST's layout), drawn where it is not cached.
+    """Return the synthetic ``.npz`` file (official counts, MedMNIST's layout); draw it if missing or damaged.
 
-    ``cache`` is a folder; without it, ``bloodtune`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. A file that
-    cannot be read whole is drawn again.
+    ``cache`` is its folder, by default ``bloodtune`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
 
     Raises:
         InputError: the folder cannot be written.
     """
     folder = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bloodtune"
     file = folder / FILE_NAME
-    if _is_whole(file):
+    if _is_intact(file):
         return file
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # A folder of its own for each process: two that start together move the same bytes into place.
+        # Each process has its own folder, so two that start together both move a complete file into place.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as temporary:
             drawn = Path(temporary) / FILE_NAME
             np.savez(drawn, **draw_dataset(CLASS_COUNTS, SEED))  # type: ignore[arg-type]
@@ -135,10 +134,10 @@ def load_standin(cache: Path | None = None) -> Path:
     return file
 
 
-def _is_whole(file: Path) -> bool:
-    """Read all of the file; the checksums in it tell where a byte was lost (0.05 s)."""
+def _is_intact(file: Path) -> bool:
+    """Read the whole file (0.05 s), so that its checksums are verified."""
     try:
-        # Ours to close: np.load leaves a damaged file open.
+        # np.load alone would leave a damaged file open.
         with file.open("rb") as stream, np.load(stream) as arrays:
             shapes = {name: array.shape for name, array in arrays.items()}
     except (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
@@ -163,7 +162,7 @@ def _draw_batch(labels: _Labels, generator: Generator) -> _Bytes:
 
 
 def _draw_attributes(labels: _Labels, generator: Generator) -> dict[str, _Floats]:
-    """Return each attribute as (N, 1, 1): the type's own, blended with a look-alike's, plus its spread."""
+    """Return each attribute as (N, 1, 1): mean of the class, blended with another class, plus random deviation."""
     n = len(labels)
     cumulative = np.cumsum(_ALIKE, axis=1)[labels]
     other = (generator.random((n, 1)) * cumulative[:, -1:] >= cumulative).sum(1)
@@ -177,7 +176,7 @@ def _draw_attributes(labels: _Labels, generator: Generator) -> dict[str, _Floats
 
 
 def _cell_coordinates(n: int, generator: Generator) -> tuple[_Floats, _Floats]:
-    """Return pixel coordinates (N, 28, 28) relative to the cell: moved, turned and stretched."""
+    """Return pixel coordinates (N, 28, 28) relative to the cell, which is shifted, rotated and stretched."""
     x, y = _grid(generator.normal(0, 0.8, (2, n)))
     angle = _column(generator.uniform(0, 2 * np.pi, n))
     stretch = _column(np.exp(generator.normal(0, 0.09, n)))
@@ -186,7 +185,7 @@ def _cell_coordinates(n: int, generator: Generator) -> tuple[_Floats, _Floats]:
 
 
 def _nucleus_distance(x: _Floats, y: _Floats, look: _Look, generator: Generator) -> _Floats:
-    """Return the distance to the nucleus: five discs along an arc, thinner where it is constricted."""
+    """Return the distance of pixels (N, 28, 28) to the nucleus: five discs along an arc, smaller at constrictions."""
     n = len(x)
     radius, arc = look["radius"], np.minimum(look["arc"], 1.1)
     disc = radius * look["nucleus"] * (1 - 0.52 * arc)
@@ -203,7 +202,7 @@ def _nucleus_distance(x: _Floats, y: _Floats, look: _Look, generator: Generator)
 
 
 def _draw_background(radius: _Floats, generator: Generator) -> _Floats:
-    """Return plasma with red cells around the middle and specks of dye (N, 3, 28, 28)."""
+    """Return images (N, 3, 28, 28) of plasma, red cells around the centre and specks of dye."""
     n = len(radius)
     plasma = np.array([250, 224, 200]) + generator.normal(0, 3, (n, 1)) + generator.normal(0, 2, (n, 3))
     red = np.array([203, 166, 163]) + generator.normal(0, 7, (n, 1)) + generator.normal(0, 4, (n, 3))
@@ -230,7 +229,7 @@ def _draw_background(radius: _Floats, generator: Generator) -> _Floats:
 
 
 def _paint_texture(image: _Floats, inside: _Floats, core: _Floats, look: _Look, generator: Generator) -> None:
-    """Add granules and vacuoles to the cell, and chromatin to its nucleus, in place."""
+    """Add granules and vacuoles to the cells and chromatin to their nuclei, in place."""
     n = len(image)
     fine, coarse = _smooth_noise(n, SIZE, generator), _smooth_noise(n, 15, generator)
     grain = look["granules"] * ((1 - look["coarse"]) * fine + 1.3 * look["coarse"] * coarse)
@@ -242,7 +241,7 @@ def _paint_texture(image: _Floats, inside: _Floats, core: _Floats, look: _Look, 
 
 
 def _photograph(image: _Floats, generator: Generator) -> _Bytes:
-    """Return the image (N, 28, 28, 3) through blur, uneven light, stain and sensor noise."""
+    """Add blur, uneven light, stain variation and noise to images (N, 3, 28, 28); return uint8 (N, 28, 28, 3)."""
     n = len(image)
     padded = np.pad(image, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     rows = padded[:, :, :-2] + padded[:, :, 2:] + 2 * padded[:, :, 1:-1]
@@ -257,7 +256,7 @@ def _photograph(image: _Floats, generator: Generator) -> _Bytes:
 
 
 def _smooth_noise(n: int, knots: int, generator: Generator) -> _Floats:
-    """Return noise (N, 28, 28) of about unit variance, interpolated between ``knots`` values a side."""
+    """Return noise (N, 28, 28) of about unit variance, interpolated from (N, ``knots``, ``knots``) random values."""
     values = generator.standard_normal((n, knots, knots), dtype=np.float32)
     if knots == SIZE:
         return values
@@ -268,13 +267,13 @@ def _smooth_noise(n: int, knots: int, generator: Generator) -> _Floats:
 
 
 def _grid(centre: npt.NDArray[np.float64]) -> tuple[_Floats, _Floats]:
-    """Return x (N, 1, 28) and y (N, 28, 1) in pixels from ``centre`` (2, N), which counts from the middle."""
+    """Return x (N, 1, 28) and y (N, 28, 1) in pixels from ``centre`` (2, N), given relative to the image's centre."""
     axis = np.arange(SIZE, dtype=np.float32) - (SIZE - 1) / 2
     return axis[None, None, :] - _column(centre[0]), axis[None, :, None] - _column(centre[1])
 
 
 def _coverage(distance: _Floats) -> _Floats:
-    # The share of a pixel that lies inside, from its distance to the outline (negative inside).
+    # Share of a pixel inside an outline, from its distance to the outline (negative inside).
     return np.asarray(np.clip(0.5 - distance, 0, 1))
 
 

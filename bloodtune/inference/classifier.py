@@ -25,11 +25,11 @@ WEIGHTS, CARD = "model.safetensors", "model.json"
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network with everything that predictions need.
+    """A trained network with its configuration, classes and image format.
 
-    ``network`` takes pixels of 0 to 255, ``size`` x ``size`` in ``channels``; normalization is its first layer. A
-    prediction is the mean over the views of ``prediction_views``: 1, 8 with dihedral augmentation, 24 if shifts were
-    used as well. ``precision`` is the precision of training and of prediction.
+    ``network`` takes images (N, ``channels``, ``size``, ``size``) with values of 0 to 255; its first layer normalizes
+    them. A prediction is the mean over the views of ``prediction_views``: 1 view, 8 with dihedral augmentation, 24 with
+    dihedral augmentation and shifts. ``precision`` is the precision of training and of prediction.
     """
 
     network: nn.Module
@@ -41,15 +41,15 @@ class Classifier:
 
     @property
     def views(self) -> int:
-        """The number of views per image over which a prediction is averaged."""
+        """The number of views per image."""
         placeholder = torch.zeros(1, self.channels, self.size, self.size)
         return len(prediction_views(placeholder, self.configuration))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return class probabilities, float32 (N, K), of images, uint8 (N, H, W, C).
+        """Return the class probabilities, float32 (N, K), of images, uint8 (N, H, W, C).
 
         Raises:
-            InputError: the images differ from the training images in size, channels or number type.
+            InputError: the images differ from the training images in size, channels or data type.
         """
         expected = (self.size, self.size, self.channels)
         if images.dtype != np.uint8 or images.shape[1:] != expected:
@@ -57,12 +57,12 @@ class Classifier:
             raise InputError(f"images {images.dtype} {images.shape}: this model takes {allowed}")
         device = next(self.network.parameters()).device
         pixels = torch.from_numpy(np.array(images)).to(device)
-        # A model trained on a GPU predicts in float32 on a CPU that lacks its precision.
+        # A model trained on a GPU predicts in float32 on a CPU without that precision.
         numerics = Numerics(self.precision) if self.precision in supported_precisions(device.type) else FLOAT32
         return predict(self.network, pixels, self.configuration, numerics=numerics).cpu().numpy()
 
     def save(self, folder: Path, **card: Any) -> None:
-        """Write ``model.safetensors``, then ``model.json`` with the further entries ``card``."""
+        """Write ``model.safetensors``, then ``model.json`` with the additional entries ``card``."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         (folder / WEIGHTS).write_bytes(save(weights))
@@ -80,6 +80,8 @@ class Classifier:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Classifier:
         """Read a saved classifier; no code in its files is executed.
+
+        A network of the user's own (family ``package.module:function``) is built by importing and calling its function.
 
         Raises:
             InputError: ``folder`` holds no model, or the weights do not fit the configuration.

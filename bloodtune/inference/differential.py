@@ -1,6 +1,6 @@
 """Predictions, their tally, and the differential count as laboratories report it.
 
-scipy is imported inside the function that needs it: it takes half a second, and `--help` does without.
+scipy takes half a second to import, so the function that needs it imports it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Prediction:
     """The prediction of one image.
 
     Attributes:
-        source: name of the file, or of the row of an array.
+        source: name of the file, or of an array and its row.
         label: the most probable class.
         second: the second most probable class.
         probabilities: float32 (K,), in the order of the model's class names.
-        sure: whether the probability of ``label`` reaches the model's threshold.
-        picture: the part of the photograph that was classified, as a JPEG file; empty unless requested.
+        sure: whether the probability of ``label`` is at least the threshold.
+        picture: the classified part of the photograph, as a JPEG file; empty unless requested.
     """
 
     source: str
@@ -68,13 +68,13 @@ class Tally:
     unsure: Counter[str] = field(default_factory=Counter)
     unreadable: int = 0
 
-    def add(self, one: Prediction | Unreadable) -> None:
+    def add(self, result: Prediction | Unreadable) -> None:
         """Count one image or one unreadable file."""
-        if isinstance(one, Unreadable):
+        if isinstance(result, Unreadable):
             self.unreadable += 1
             return
-        self.counts[one.label] += 1
-        self.unsure[one.label] += not one.sure
+        self.counts[result.label] += 1
+        self.unsure[result.label] += not result.sure
 
     @property
     def images(self) -> int:
@@ -86,17 +86,17 @@ class Tally:
         return differential(self.counts, self.class_names)
 
     def summary(self, threshold: float) -> str:
-        """Return one line with the numbers of images counted, unsure images and unreadable files."""
+        """Return the numbers of images, unsure images and unreadable files in one line."""
         unsure = f"{self.unsure.total():,} of them unsure (below {threshold:.2f})"
-        counted = f"{_number(self.images, 'image')} counted, {unsure}"
-        return f"{counted}; {_number(self.unreadable, 'file')} could not be read" if self.unreadable else counted
+        counted = f"{_plural(self.images, 'image')} counted, {unsure}"
+        return f"{counted}; {_plural(self.unreadable, 'file')} could not be read" if self.unreadable else counted
 
 
 @dataclass(frozen=True)
 class Row:
     """One row of a count: a class, its number of images, and its share with a 95 % interval, in ``unit``.
 
-    ``value``, ``low`` and ``high`` are None where the unit has no share or its denominator is zero.
+    ``value``, ``low`` and ``high`` are None if the unit has no share or the denominator is zero.
     """
 
     label: str
@@ -107,15 +107,15 @@ class Row:
     high: float | None = None
 
     def cells(self) -> tuple[str, str]:
-        """Return value and interval as text for tables; both are empty without a value."""
+        """Return value and interval as text for tables; both are empty if there is no value."""
         return ("", "") if self.value is None else (f"{self.value:.1f}", f"{self.low:.1f}–{self.high:.1f}")
 
 
 def differential(counts: Mapping[str, int], class_names: Sequence[str]) -> list[Row]:
-    """Return the rows of a differential count; for other classes than blood cells, the shares of all images.
+    """Return the rows of a differential count. For classes other than blood cells, shares are of all images.
 
-    Shares have Wilson's interval (1927). The interval per 100 leukocytes is Wilson's interval for the erythroblasts'
-    share of erythroblasts and leukocytes, converted to odds.
+    Shares have Wilson's interval (1927). The interval per 100 leukocytes is Wilson's interval of the erythroblasts'
+    share in erythroblasts and leukocytes, converted to odds.
     """
     if not is_blood(class_names):
         total = sum(counts.get(name, 0) for name in class_names)
@@ -132,14 +132,14 @@ def is_blood(class_names: Sequence[str]) -> bool:
 
 
 def wilson(successes: int, total: int) -> tuple[float, float]:
-    """Return the bounds of Wilson's 95 % interval for ``successes / total``, 0 to 1; ``total`` is above 0."""
+    """Return the bounds, 0 to 1, of Wilson's 95 % interval for ``successes / total``; ``total`` is above 0."""
     from scipy.stats import binomtest
 
     interval = binomtest(successes, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def _number(count: int, noun: str) -> str:
+def _plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 

@@ -25,26 +25,25 @@ from bloodtune.inference.templates import render
 
 MODEL, MODEL_CARD = "model.onnx", "MODEL_CARD.md"
 
-# Largest allowed difference between a probability of the exported model and of ours.
-TOLERANCE = 1e-3
+TOLERANCE = 1e-3  # largest allowed difference between a probability of the exported model and of the predictor
 
 
 def export_onnx(predictor: Predictor, folder: Path) -> tuple[Path, Path]:
     """Write ``model.onnx`` and ``MODEL_CARD.md`` into ``folder``; return their paths.
 
     The model's input is ``images``, uint8 (N, H, W, C) with any N; its output is ``probabilities``, float32 (N, K).
-    Normalization and the mean over the dihedral group are part of it. Its metadata hold class names and threshold.
+    The model includes normalization and the mean over the dihedral group. Its metadata hold class names and threshold.
 
     Raises:
         InputError: the packages of the extra ``onnx`` are not installed.
-        RuntimeError: the exported model's probabilities differ from ours.
+        RuntimeError: the probabilities of the exported model differ from the predictor's.
     """
     try:
         import onnx
         import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401  # torch's exporter needs it, but its error is a traceback
+        import onnxscript  # noqa: F401  # without it, torch's exporter fails with a traceback
     except ImportError as error:
-        raise InputError(f"{error}: pip install -c constraints.txt -e '.[onnx]'") from None
+        raise InputError(f"--export onnx: {error}; run pip install -c constraints.txt -e '.[onnx]'") from None
     card = model_card(predictor)
     images = _random_images(predictor, 5)
     with _quiet():
@@ -69,7 +68,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> tuple[Path, Path]:
 
 
 def model_card(predictor: Predictor) -> str:
-    """Return the card as Markdown: data, scores, intended use, limits (Mitchell et al., 2019).
+    """Return the model card as Markdown: data, scores, intended use, limits (Mitchell et al., 2019).
 
     Raises:
         InputError: the model's ``model.json`` lacks an entry that the card needs.
@@ -87,7 +86,7 @@ def _check_probabilities(content: bytes, predictor: Predictor, images: np.ndarra
     (found,) = session.run(None, {"images": images})
     difference = float(np.abs(found - predictor.network.predict(images)).max())
     if difference > TOLERANCE:
-        raise RuntimeError(f"the exported model's probabilities differ from ours by {difference:.2g}")
+        raise RuntimeError(f"exported and original probabilities differ by {difference:.2g}; allowed: {TOLERANCE}")
 
 
 def _metadata(predictor: Predictor) -> dict[str, str]:
@@ -108,5 +107,5 @@ def _random_images(predictor: Predictor, count: int) -> np.ndarray:
 @contextlib.contextmanager
 def _quiet() -> Any:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # torch deprecates its own functions
+        warnings.simplefilter("ignore")  # torch warns of its own deprecated functions
         yield

@@ -1,4 +1,4 @@
-"""Photographs of cells: found in folders, cropped and scaled to tiles as MedMNIST does."""
+"""Photographs of cells: search in folders, crop and scaling to tiles as in MedMNIST."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from bloodtune.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-MOST_PIXELS = 64_000_000  # per photograph; 192 MB in colour
+MAX_PIXELS = 64_000_000  # per photograph; 192 MB in colour
 
 # MedMNIST uses the middle 200 pixels of the smear crops of Acevedo et al. (2020), most of which have 360 x 363 pixels.
 _CROP = 200
@@ -29,7 +29,7 @@ _ORIENTATION = 0x0112  # the EXIF tag
 def find_photographs(paths: Sequence[Path]) -> Iterator[Path]:
     """Yield the files among ``paths``, and the photographs in and below the folders, sorted by name.
 
-    In a folder, files with another suffix and hidden files are skipped. A file that is named itself is always yielded.
+    Hidden files and files with other suffixes are skipped in folders. A file among ``paths`` is always yielded.
 
     Raises:
         InputError: a path does not exist, or a folder contains no photograph.
@@ -41,7 +41,7 @@ def find_photographs(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
             continue
         found = False
-        for folder, folders, names in os.walk(path, onerror=_refuse):
+        for folder, folders, names in os.walk(path, onerror=_raise):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 if name.lower().endswith(SUFFIXES) and not name.startswith("."):
@@ -51,32 +51,32 @@ def find_photographs(paths: Sequence[Path]) -> Iterator[Path]:
             raise InputError(f"{path}: no photograph in this folder ({', '.join(SUFFIXES)})")
 
 
-def _refuse(error: OSError) -> None:
+def _raise(error: OSError) -> None:
     raise InputError(f"{error.filename} cannot be read: {error.strerror}")
 
 
 def read_tile(
     source: Path | IO[bytes], *, size: int, channels: int, crop: int | None = None, preview: int = 0
 ) -> tuple[np.ndarray, bytes]:
-    """Read a photograph; return its tile for the network and a larger picture of the same part to look at.
+    """Read a photograph; return its tile for the network and a preview, a larger picture of the same part.
 
     Args:
-        source: a JPEG, PNG, TIFF (its first page) or BMP file.
-        size: the tile's side in pixels.
+        source: a JPEG, PNG, TIFF (first page) or BMP file.
+        size: side of the tile in pixels.
         channels: channels of the tile, 3 for colour, 1 for grey.
         crop: side of the square to cut from the middle of the photograph, in pixels. If it is None, a photograph of
             the tile's size is used whole, and a smear crop of about 360 x 363 pixels is cut to the middle 200.
-        preview: largest side of the picture to look at, in pixels; 0 for no picture.
+        preview: longest side of the preview in pixels; 0 for no preview.
 
     Returns:
-        The tile, uint8 (``size``, ``size``, ``channels``), and the picture as a JPEG file (empty without one).
+        The tile, uint8 (``size``, ``size``, ``channels``), and the preview as a JPEG file (empty if there is none).
 
     Raises:
-        InputError: the file is not a photograph, is damaged or too large, or has a size that needs ``crop``.
+        InputError: the file is not a photograph, is damaged or too large, or its size requires ``crop``.
     """
     image = _load(source)
-    part = _plain(image.crop(_box(*image.size, size, crop)), channels)
-    return _tile(part, size), _picture(part, preview) if preview else b""
+    part = _to_8_bits(image.crop(_box(*image.size, size, crop)), channels)
+    return _tile(part, size), _preview(part, preview) if preview else b""
 
 
 def tile_picture(tile: np.ndarray) -> bytes:
@@ -88,14 +88,14 @@ def _load(source: Path | IO[bytes]) -> Image.Image:
     try:
         with Image.open(source, formats=_FORMATS) as image:
             width, height = image.size
-            if width * height > MOST_PIXELS:
+            if width * height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             image.load()
             if image.getexif().get(_ORIENTATION, 1) != 1:
                 ImageOps.exif_transpose(image, in_place=True)
             return image
     except Image.DecompressionBombError:
-        raise InputError(f"too large; allowed: up to {MOST_PIXELS // 10**6} million pixels") from None
+        raise InputError(f"too large; allowed: up to {MAX_PIXELS // 10**6} million pixels") from None
     except UnidentifiedImageError:
         raise InputError("not a JPEG, PNG, TIFF or BMP picture") from None
     except Exception as error:  # Pillow raises many types of errors for damaged files
@@ -114,21 +114,21 @@ def _box(width: int, height: int, size: int, crop: int | None) -> tuple[int, int
             )
         crop = _CROP
     if crop > min(width, height):
-        raise InputError(f"{width} x {height} pixels: no square of {crop} x {crop} can be cut out of it")
-    # Half to even, as torchvision rounds: for 363 pixels this decides where the crop starts.
+        raise InputError(f"{width} x {height} pixels: too small for a crop of {crop} x {crop}")
+    # torchvision rounds half to even. For 363 pixels this decides where the crop starts.
     left, top = round((width - crop) / 2), round((height - crop) / 2)
     return (left, top, left + crop, top + crop)
 
 
-def _plain(image: Image.Image, channels: int) -> Image.Image:
-    """Return the picture with 8 bits a channel, without a palette, and on white where it is transparent."""
+def _to_8_bits(image: Image.Image, channels: int) -> Image.Image:
+    """Return the picture with 8 bits per channel, without a palette, and with white for transparent parts."""
     if image.mode.startswith("I;16"):
         pixels = np.asarray(image)
         if pixels.max() < 2**12:
-            raise InputError("a picture of 16 bits that uses 12 of them at most; allowed: the whole range")
+            raise InputError("a 16-bit picture that uses at most 12 bits; allowed: values over the full 16-bit range")
         image = Image.fromarray((pixels >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        raise InputError(f"pixels of 32 bits (mode {image.mode}); allowed: 8 or 16 bits a channel")
+        raise InputError(f"pixels of 32 bits (mode {image.mode}); allowed: 8 or 16 bits per channel")
     elif image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
@@ -137,17 +137,17 @@ def _plain(image: Image.Image, channels: int) -> Image.Image:
 
 def _tile(part: Image.Image, size: int) -> np.ndarray:
     if part.size != (size, size):
-        # As MedMNIST made its tiles, JPEG compression included. Pillow uses another JPEG library than MedMNIST did
-        # (IJG 9), so pixels differ by 1.4 grey levels on average.
+        # MedMNIST's tiles were saved as JPEG files, too. Pillow's JPEG library is not MedMNIST's (IJG 9), so pixels
+        # differ by 1.4 grey levels on average.
         small = part.resize((size, size), Image.Resampling.BILINEAR)
         part = Image.open(io.BytesIO(_jpeg(small, _JPEG_QUALITY)))
     return np.asarray(part).reshape(size, size, -1)
 
 
-def _picture(part: Image.Image, side: int) -> bytes:
-    shown = part.copy()
-    shown.thumbnail((side, side))
-    return _jpeg(shown, _PREVIEW_QUALITY)
+def _preview(part: Image.Image, side: int) -> bytes:
+    preview = part.copy()
+    preview.thumbnail((side, side))
+    return _jpeg(preview, _PREVIEW_QUALITY)
 
 
 def _jpeg(image: Image.Image, quality: int) -> bytes:

@@ -27,25 +27,24 @@ from bloodtune.inference.photographs import find_photographs, read_tile, tile_pi
 from bloodtune.training.augmentation import dihedral_views
 from bloodtune.training.models.layers import lay_out
 
-# Photographs per batch of a thread: enough for the network's full speed, few enough to keep memory small.
-_CHUNK = 64
+_CHUNK = 64  # photographs per batch and thread: enough for the network's full speed at little memory
 
 
 class Deployment(nn.Module):
     """A classifier prepared for use: uint8 images (N, H, W, C) to probabilities, float32 (N, K).
 
-    Probabilities are the mean over the eight views of the dihedral group. They are computed in float32 on every
-    processor, so that all machines give the same result. Batch norms are folded into the convolutions before them.
+    Probabilities are the mean over the eight views of the dihedral group, in float32 on every processor, so that all
+    machines give the same result. Batch norms are folded into the convolutions before them.
 
-    The scores of a summary average over 24 views if the network was trained with shifts. That gains too little for
-    three times the work here.
+    A summary averages over 24 views if the network was trained with shifts. Here the gain is too small for three times
+    the work.
     """
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         network = copy.deepcopy(classifier.network).cpu().eval()
         _fold_norms(network)
-        lay_out(network, plain=True)  # our pooling blocks other threads and cannot be exported to ONNX
+        lay_out(network, plain=True)  # Bloodtune's own pooling blocks other threads and cannot be exported to ONNX
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -61,18 +60,18 @@ class Deployment(nn.Module):
 
 
 class Image(NamedTuple):
-    """An image to predict: its name, and its file or its pixels, uint8 (H, W, C)."""
+    """An image to predict: its name, and its file or pixels, uint8 (H, W, C)."""
 
     name: str
-    place: Path | IO[bytes] | np.ndarray
+    content: Path | IO[bytes] | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
     """A loaded model with its confidence threshold; ``card`` is the content of its ``model.json``.
 
-    A prediction is sure if its probability is at least ``threshold``. The threshold is chosen so that 99 % of the sure
-    predictions on the validation split are correct.
+    A prediction is sure if its probability is at least ``threshold``. A summary chooses the threshold so that 99 % of
+    the sure predictions on the validation split are correct.
     """
 
     network: Deployment
@@ -84,7 +83,7 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: Path | str, threshold: float | None = None) -> Predictor:
-        """Read a model that a summary wrote; no code in its files is executed.
+        """Read a model that a summary wrote.
 
         Raises:
             InputError: ``folder`` holds no model, the model is damaged, or neither it nor the caller gives a threshold.
@@ -94,31 +93,31 @@ class Predictor:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         found = card.get("threshold") if threshold is None else threshold
         if not isinstance(found, (int, float)) or not math.isfinite(found):
-            raise InputError(f"{folder / CARD} has no threshold, below which a prediction is unsure; give --threshold")
+            raise InputError(f"{folder / CARD} has no threshold for unsure predictions; give --threshold P")
         names = classifier.class_names
         if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
-            raise InputError(f"{folder / CARD}: class_names {list(names)}; allowed: texts, each once")
+            raise InputError(f"{folder / CARD}: class_names {list(names)}; allowed: distinct strings")
         if not isinstance(card.setdefault("data", {}), dict):
             raise InputError(f"{folder / CARD}: data is {type(card['data']).__name__}; allowed: an object")
         return cls(Deployment(classifier), names, classifier.size, classifier.channels, float(found), card)
 
     @property
     def synthetic(self) -> bool:
-        """Whether the model was trained on synthetic images; its predictions of real cells mean nothing then."""
+        """Whether the model was trained on synthetic images; its predictions of real cells then mean nothing."""
         return bool(self.card["data"].get("synthetic"))
 
     @property
     def blood(self) -> bool:
-        """Whether the model's classes are those of a differential count."""
+        """Whether the model's classes are the eight classes of a differential count."""
         return is_blood(self.class_names)
 
     def predict(
         self, images: Iterable[Image], *, crop: int | None = None, preview: int = 0, workers: int | None = None
     ) -> Iterator[Prediction | Unreadable]:
-        """Yield the predictions of images, such as those of ``find``, in order; a few hundred are in memory at a time.
+        """Yield the predictions of images in order. A few hundred images are in memory at a time.
 
-        ``crop`` and ``preview`` are those of ``photographs.read_tile``; ``workers`` is the number of threads (default:
-        one per core).
+        ``find`` yields such images. ``crop`` and ``preview`` are arguments of ``photographs.read_tile``; ``workers`` is
+        the number of threads (default: one per core).
         """
         workers = workers or len(os.sched_getaffinity(0))
         rest, waiting = iter(images), deque[Future[list[Prediction | Unreadable]]]()
@@ -155,18 +154,18 @@ class Predictor:
 
     def _predict_chunk(self, chunk: Sequence[Image], crop: int | None, preview: int) -> list[Prediction | Unreadable]:
         read = [self._read(image, crop, preview) for image in chunk]
-        tiles = [one[0] for one in read if not isinstance(one, Unreadable)]
+        tiles = [result[0] for result in read if not isinstance(result, Unreadable)]
         probabilities = iter(self.network.predict(np.stack(tiles)) if tiles else ())
         return [
-            one if isinstance(one, Unreadable) else self._prediction(image.name, next(probabilities), one[1])
-            for image, one in zip(chunk, read, strict=True)
+            result if isinstance(result, Unreadable) else self._prediction(image.name, next(probabilities), result[1])
+            for image, result in zip(chunk, read, strict=True)
         ]
 
     def _read(self, image: Image, crop: int | None, preview: int) -> tuple[np.ndarray, bytes] | Unreadable:
-        if isinstance(image.place, np.ndarray):
-            return image.place, tile_picture(image.place) if preview else b""
+        if isinstance(image.content, np.ndarray):
+            return image.content, tile_picture(image.content) if preview else b""
         try:
-            return read_tile(image.place, size=self.size, channels=self.channels, crop=crop, preview=preview)
+            return read_tile(image.content, size=self.size, channels=self.channels, crop=crop, preview=preview)
         except InputError as error:
             return Unreadable(image.name, str(error))
 
@@ -183,7 +182,7 @@ def classify(
     crop: int | None = None,
     threshold: float | None = None,
 ) -> list[Prediction | Unreadable]:
-    """Predict photographs, folders or ``.npz`` files with the model in a folder; the options are as in ``Predictor``.
+    """Predict photographs, folders or ``.npz`` files with the model in a folder; see ``Predictor`` for the options.
 
     Raises:
         InputError: there is no usable model, or a path contains no photograph.

@@ -1,6 +1,6 @@
 """Writers of a count: screen tables, CSV, JSON, and an HTML page with pictures.
 
-jinja2 is imported inside the function that renders the page, so that the commands start without it.
+The function that renders the page imports jinja2, so that the other writers do not need it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from bloodtune.inference.differential import OF_LEUKOCYTES, Prediction, Tally, U
 if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
 
-# At most this many images of a kind are listed on the screen and on the page; CSV and JSON files list all.
+# Images per list on the screen and on the page; CSV and JSON files list all images.
 SCREEN_IMAGES, PAGE_IMAGES = 20, 120
 
 FOR_RESEARCH = "For research, not for diagnosis."
 
 
 class Screen:
-    """Tables on standard output: the first images, the unsure images, and the count."""
+    """Tables on standard output: first images, unsure images, count."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._threshold = predictor.threshold
@@ -39,13 +39,13 @@ class Screen:
         self._unsure: list[Prediction] = []
         self._unreadable: list[Unreadable] = []
 
-    def add(self, one: Prediction | Unreadable) -> None:
-        """Keep an image for the tables if there is room."""
-        if isinstance(one, Unreadable):
-            self._unreadable += [one] if len(self._unreadable) < SCREEN_IMAGES else []
+    def add(self, result: Prediction | Unreadable) -> None:
+        """Keep an image for the tables while there is room."""
+        if isinstance(result, Unreadable):
+            self._unreadable += [result] if len(self._unreadable) < SCREEN_IMAGES else []
             return
-        self._images += [one] if len(self._images) < SCREEN_IMAGES else []
-        self._unsure += [one] if not one.sure and len(self._unsure) < SCREEN_IMAGES else []
+        self._images += [result] if len(self._images) < SCREEN_IMAGES else []
+        self._unsure += [result] if not result.sure and len(self._unsure) < SCREEN_IMAGES else []
 
     def finish(self, tally: Tally) -> None:
         """Print the tables."""
@@ -55,15 +55,15 @@ class Screen:
             _print_images(console, "Images", self._images, tally.images)
         if self._unsure and tally.images > len(self._images):
             _print_images(console, unsure, self._unsure, tally.unsure.total())
-        for one in self._unreadable:
-            console.print(Text(f"{one.source}: {one.reason}", "red"), soft_wrap=True)
+        for result in self._unreadable:
+            console.print(Text(f"{result.source}: {result.reason}", "red"), soft_wrap=True)
         if tally.images:
             console.print(_count_table(tally))
         console.print(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}", highlight=False)
 
 
 class _File:
-    """A file that is written under a temporary name and renamed when it is complete."""
+    """A file with a temporary name until it is complete."""
 
     def __init__(self, file: Path, predictor: Predictor) -> None:
         self._file = file
@@ -97,7 +97,7 @@ class _File:
 
 
 class CsvFile(_File):
-    """A CSV file, one row per image: class, probability, second choice, whether it is sure, all probabilities."""
+    """A CSV file, one row per image: class, probability, second class, whether it is sure, all probabilities."""
 
     def begin(self) -> None:
         """Write the header."""
@@ -105,22 +105,22 @@ class CsvFile(_File):
         names = self._predictor.class_names
         self._writer.writerow(["file", "class", "probability", "second", "second_probability", "sure", "error", *names])
 
-    def add(self, one: Prediction | Unreadable) -> None:
+    def add(self, result: Prediction | Unreadable) -> None:
         """Write the row of an image."""
-        if isinstance(one, Unreadable):
+        if isinstance(result, Unreadable):
             blank = [""] * len(self._predictor.class_names)
-            self._writer.writerow([one.source, *[""] * 5, one.reason, *blank])
+            self._writer.writerow([result.source, *[""] * 5, result.reason, *blank])
             return
-        numbers = [f"{value:.6f}" for value in one.probabilities]
-        shown = [f"{one.probability:.6f}", one.second, f"{one.second_probability:.6f}", str(one.sure).lower(), ""]
-        self._writer.writerow([one.source, one.label, *shown, *numbers])
+        numbers = [f"{value:.6f}" for value in result.probabilities]
+        best = [result.label, f"{result.probability:.6f}", result.second, f"{result.second_probability:.6f}"]
+        self._writer.writerow([result.source, *best, str(result.sure).lower(), "", *numbers])
 
     def finish(self, tally: Tally) -> None:
-        """Write nothing: the file has one row per image and no count."""
+        """Do nothing: the file has no count."""
 
 
 class JsonFile(_File):
-    """A JSON file, one object: the model, the images, the count."""
+    """A JSON file with one object: model, images, count."""
 
     def begin(self) -> None:
         """Write the model and open the list of images."""
@@ -128,9 +128,9 @@ class JsonFile(_File):
         self._stream.write(json.dumps(head, indent=1)[:-2] + ',\n "images": [')
         self._separator = "\n  "
 
-    def add(self, one: Prediction | Unreadable) -> None:
+    def add(self, result: Prediction | Unreadable) -> None:
         """Write an image."""
-        self._stream.write(self._separator + json.dumps(as_mapping(one, self._predictor.class_names)))
+        self._stream.write(self._separator + json.dumps(as_mapping(result, self._predictor.class_names)))
         self._separator = ",\n  "
 
     def finish(self, tally: Tally) -> None:
@@ -141,22 +141,22 @@ class JsonFile(_File):
 
 
 class HtmlFile(_File):
-    """An HTML page in one file: the count, the unsure images, and the first images of each class."""
+    """An HTML page in one file: count, unsure images, first images of each class."""
 
     def begin(self) -> None:
-        """Prepare the lists of pictures; the page itself is written at the end."""
+        """Prepare the lists of pictures; the page is written at the end."""
         self._unsure: list[dict[str, Any]] = []
         self._by_class: dict[str, list[dict[str, Any]]] = {name: [] for name in self._predictor.class_names}
         self._unreadable: list[Unreadable] = []
 
-    def add(self, one: Prediction | Unreadable) -> None:
-        """Keep the picture of an image for the page if there is room."""
-        if isinstance(one, Unreadable):
-            self._unreadable += [one] if len(self._unreadable) < PAGE_IMAGES else []
+    def add(self, result: Prediction | Unreadable) -> None:
+        """Keep the picture of an image for the page while there is room."""
+        if isinstance(result, Unreadable):
+            self._unreadable += [result] if len(self._unreadable) < PAGE_IMAGES else []
             return
-        place = self._by_class[one.label] if one.sure else self._unsure
-        if len(place) < PAGE_IMAGES:
-            place.append(with_picture(one, self._predictor.class_names))
+        pictures = self._by_class[result.label] if result.sure else self._unsure
+        if len(pictures) < PAGE_IMAGES:
+            pictures.append(with_picture(result, self._predictor.class_names))
 
     def finish(self, tally: Tally) -> None:
         """Write the page."""
@@ -176,24 +176,24 @@ class HtmlFile(_File):
         self._stream.write(page)
 
 
-def as_mapping(one: Prediction | Unreadable, class_names: tuple[str, ...]) -> dict[str, Any]:
+def as_mapping(result: Prediction | Unreadable, class_names: tuple[str, ...]) -> dict[str, Any]:
     """Return the prediction of an image as a JSON object."""
-    if isinstance(one, Unreadable):
-        return {"file": one.source, "error": one.reason}
+    if isinstance(result, Unreadable):
+        return {"file": result.source, "error": result.reason}
     return {
-        "file": one.source,
-        "class": one.label,
-        "probability": round(one.probability, 6),
-        "second": one.second,
-        "second_probability": round(one.second_probability, 6),
-        "sure": one.sure,
-        "probabilities": {n: round(float(p), 6) for n, p in zip(class_names, one.probabilities, strict=True)},
+        "file": result.source,
+        "class": result.label,
+        "probability": round(result.probability, 6),
+        "second": result.second,
+        "second_probability": round(result.second_probability, 6),
+        "sure": result.sure,
+        "probabilities": {n: round(float(p), 6) for n, p in zip(class_names, result.probabilities, strict=True)},
     }
 
 
-def with_picture(one: Prediction, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """Return ``as_mapping`` with the picture, a JPEG file in base64."""
-    return as_mapping(one, class_names) | {"picture": base64.b64encode(one.picture).decode()}
+def with_picture(result: Prediction, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """Return ``as_mapping`` with the picture as a JPEG file in base64."""
+    return as_mapping(result, class_names) | {"picture": base64.b64encode(result.picture).decode()}
 
 
 def _print_images(console: Console, title: str, images: list[Prediction], total: int) -> None:
@@ -203,10 +203,10 @@ def _print_images(console: Console, title: str, images: list[Prediction], total:
     table.add_column("", justify="right", min_width=5)
     table.add_column("second choice", no_wrap=True)
     table.add_column("", justify="right", min_width=5, style="dim")
-    for one in images:
-        shown = (Path(one.source).name, one.label if one.sure else f"{one.label} ?", f"{one.probability:.3f}")
-        second = (one.second, f"{one.second_probability:.3f}")
-        table.add_row(*(Text(cell) for cell in (*shown, *second)), style="" if one.sure else "yellow")
+    for image in images:
+        first = (Path(image.source).name, image.label if image.sure else f"{image.label} ?", f"{image.probability:.3f}")
+        second = (image.second, f"{image.second_probability:.3f}")
+        table.add_row(*(Text(cell) for cell in (*first, *second)), style="" if image.sure else "yellow")
     console.print(table)
     if total > len(images):
         console.print(f"the first {len(images)} of {total:,}; --csv FILE or --json FILE lists all\n", style="dim")

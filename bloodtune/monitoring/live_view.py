@@ -15,11 +15,11 @@ from rich.text import Text
 from bloodtune.run.records import EpochRecord, TrialRecord
 from bloodtune.space.configuration import Configuration, describe
 
-WIDEST = 110
-_TRIALS = 12  # rows for running trials; more do not fit on a screen
-_LEVELS = "▁▂▃▄▅▆▇█"
-_TRACK = 27  # columns of a learning curve
-_FOOT = 0.3  # macro-F1 at the foot of a learning curve
+_MAX_WIDTH = 110
+_MAX_RUNNING = 12  # rows for running trials; more do not fit on a screen
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_CURVE_WIDTH = 27  # columns
+_LOWEST_BLOCK = 0.3  # macro-F1 of the lowest block of a learning curve
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class View:
 
     ``counts`` is the number of trials by state. ``bests`` is the best validation macro-F1 after each finished trial.
     ``saved`` is the number of epochs that pruning saved. ``needed`` maps rungs to the score that promotes a trial.
-    ``elapsed`` and ``left`` are seconds.
+    ``elapsed`` and ``left`` are in seconds. ``stopping`` is the reason why the search stops, or an empty string.
     """
 
     title: str
@@ -64,7 +64,7 @@ class View:
         return sum(number for state, number in self.counts.items() if state != "running")
 
     def line(self) -> str:
-        """Return a summary of the search in one line for a log."""
+        """Return the log line."""
         parts = [
             f"{self.finished}/{self.budget} trials",
             *(f"{number} {state}" for state, number in self.counts.items() if number),
@@ -77,7 +77,7 @@ class View:
 
     def screen(self, width: int) -> Panel:
         """Return the screen for a terminal ``width`` columns wide."""
-        width = min(width, WIDEST)
+        width = min(width, _MAX_WIDTH)
         text = f"{self.finished}/{self.budget} trials  {clock(self.elapsed)} elapsed  {clock(self.left)} left"
         head = Table.grid(padding=(0, 2, 0, 0))
         bar = ProgressBar(total=self.budget, completed=self.finished, width=max(4, width - len(text) - 6))
@@ -110,53 +110,53 @@ class View:
         table = Table.grid(padding=(0, 1))
         for _ in range(3):
             table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis", width=max(8, width - _TRACK - len(self.rungs) - 30))
-        for trial in self.running[:_TRIALS]:
+        table.add_column(no_wrap=True, overflow="ellipsis", width=max(8, width - _CURVE_WIDTH - len(self.rungs) - 30))
+        for trial in self.running[:_MAX_RUNNING]:
             last = trial.epochs[-1] if trial.epochs else None
             reached = last.epoch if last else 0
             table.add_row(
                 f"#{trial.trial} {last.val_macro_f1:.4f}" if last else f"#{trial.trial}      -",
-                self._track(trial),
-                Text(f"{reached}/{self.max_epochs}{self._need(reached)}"),
+                self._curve(trial),
+                Text(f"{reached}/{self.max_epochs}{self._next_rung(reached)}"),
                 Text(trial.label or describe(trial.configuration), "dim"),
             )
-        if len(self.running) > _TRIALS:
-            table.add_row("", "", "", Text(f"and {len(self.running) - _TRIALS} more", "dim"))
+        if len(self.running) > _MAX_RUNNING:
+            table.add_row("", "", "", Text(f"and {len(self.running) - _MAX_RUNNING} more", "dim"))
         return table
 
-    def _need(self, reached: int) -> str:
+    def _next_rung(self, reached: int) -> str:
         rung = next((rung for rung in self.rungs if rung > reached and rung in self.needed), None)
         return f", {self.needed[rung]:.4f} at {rung}" if rung else ""
 
-    def _track(self, trial: Running) -> Text:
+    def _curve(self, trial: Running) -> Text:
         """Draw a learning curve over all epochs, with a vertical line after each rung."""
-        columns = min(self.max_epochs, _TRACK)
+        columns = min(self.max_epochs, _CURVE_WIDTH)
         scores = {epoch.epoch: epoch.val_macro_f1 for epoch in trial.epochs}
         text = Text()
         before = 0
         for column in range(columns):
             epoch = math.ceil((column + 1) * self.max_epochs / columns)
             known = [scores[e] for e in range(before + 1, epoch + 1) if e in scores]
-            text.append(_level(known[-1], self._top()) if known else "·", "cyan" if known else "dim")
+            text.append(_block(known[-1], self._highest()) if known else "·", "cyan" if known else "dim")
             if any(before < rung <= epoch for rung in self.rungs):
                 text.append("│", "yellow")
             before = epoch
         return text
 
-    def _top(self) -> float:
+    def _highest(self) -> float:
         return (self.best.best_val_macro_f1 if self.best else None) or 0.9
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
     """Return scores as at most ``width`` block characters, scaled by the logarithm of the error.
 
-    With more scores than blocks, a block shows the last score of its group. The lowest block is the lowest score
-    above 0, the highest block the highest score.
+    If there are more scores than blocks, each block shows the last score of a group. The lowest block is the lowest
+    score above 0, the highest block the highest score.
     """
     groups = min(len(values), max(width, 1))
     shown = [values[math.ceil((i + 1) * len(values) / groups) - 1] for i in range(groups)]
-    foot, top = min(filter(None, shown), default=0.0), max(shown, default=0.0)
-    return "".join(_level(value, top, foot) for value in shown)
+    lowest, highest = min(filter(None, shown), default=0.0), max(shown, default=0.0)
+    return "".join(_block(value, highest, lowest) for value in shown)
 
 
 def clock(seconds: float) -> str:
@@ -168,7 +168,7 @@ def clock(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes}:{rest:02d}"
 
 
-def _level(score: float, top: float, foot: float = _FOOT) -> str:
-    worst, best = math.log(max(1 - foot, 1e-4)), math.log(max(1 - top, 1e-4))
+def _block(score: float, highest: float, lowest: float = _LOWEST_BLOCK) -> str:
+    worst, best = math.log(max(1 - lowest, 1e-4)), math.log(max(1 - highest, 1e-4))
     share = (worst - math.log(max(1 - score, 1e-4))) / max(worst - best, 1e-9)
-    return _LEVELS[round(min(max(share, 0.0), 1.0) * (len(_LEVELS) - 1))]
+    return _BLOCKS[round(min(max(share, 0.0), 1.0) * (len(_BLOCKS) - 1))]

@@ -30,11 +30,11 @@ class MlflowTracker:
         self._trials: dict[int, Any] = {}
 
     def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
-        """Log epochs of a trial, and its configuration with the first of them."""
+        """Log epochs of a trial; the first call also logs its configuration."""
         from mlflow.entities import Metric, Param
 
         parameters = []
-        if proposal.trial not in self._trials and (old := self._begun(proposal.trial)):
+        if proposal.trial not in self._trials and (old := self._find_run(proposal.trial)):
             self._client.update_run(old.info.run_id, status="RUNNING")
             self._trials[proposal.trial] = old
         if proposal.trial not in self._trials:
@@ -64,10 +64,10 @@ class MlflowTracker:
             self._client.set_terminated(run.info.run_id, "KILLED")
         self._client.set_terminated(self._search.info.run_id)
 
-    def _begun(self, trial: int) -> Any:
+    def _find_run(self, trial: int) -> Any:
         """Return the run of an interrupted trial, or None."""
-        below = f"tags.`mlflow.parentRunId` = '{self._search.info.run_id}' and tags.`bloodtune.trial` = '{trial}'"
-        return next(iter(self._client.search_runs([self._experiment], below)), None)
+        filters = f"tags.`mlflow.parentRunId` = '{self._search.info.run_id}' and tags.`bloodtune.trial` = '{trial}'"
+        return next(iter(self._client.search_runs([self._experiment], filters)), None)
 
     def _create(self, tags: dict[str, str]) -> Any:
         return self._client.create_run(self._experiment, tags=tags)

@@ -23,7 +23,7 @@ class WandbTracker:
         self._trials: dict[int, Any] = {}
 
     def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
-        """Log epochs of a trial, and its configuration with the first of them."""
+        """Log epochs of a trial; the first call also logs its configuration."""
         import wandb
 
         if proposal.trial not in self._trials:
@@ -54,8 +54,7 @@ class WandbTracker:
 
 
 def has_wandb_key() -> bool:
-    """Return whether Weights & Biases works without a prompt for a key."""
-    # Its prompt would be hidden by the live screen.
+    """Return whether Weights & Biases works without its prompt for a key, which the live screen would hide."""
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun") or os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""

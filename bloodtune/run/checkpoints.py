@@ -11,7 +11,7 @@ CHECKPOINT_SUFFIX, DIGEST_BYTES = ".checkpoint", 16
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training after an epoch, serialized by its worker. Only workers deserialize it."""
+    """The state of a training after an epoch. Only workers serialize and deserialize it."""
 
     epoch: int
     state: bytes = field(repr=False)
@@ -19,5 +19,5 @@ class Checkpoint:
 
 def state_digest(state: bytes) -> bytes:
     """Return the checksum that precedes the state on disk."""
-    # We need our own checksum because those in torch's format do not cover all bytes.
+    # The checksums in torch's format do not cover all bytes.
     return hashlib.blake2b(state, digest_size=DIGEST_BYTES).digest()

@@ -18,8 +18,8 @@ from bloodtune.run.records import best_record
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A run in a line; ``age`` is that of its last record in seconds, ``size`` is in bytes."""
+class RunOverview:
+    """One row of the overview; ``age`` is in seconds since the last finished trial, ``size`` in bytes."""
 
     name: str
     state: str
@@ -31,24 +31,24 @@ class Listed:
     size: int
 
 
-def list_runs(out: Path) -> list[Listed]:
+def list_runs(out: Path) -> list[RunOverview]:
     """Return the runs in a folder, the newest last.
 
-    The state is running, finished, stopped (``--resume`` goes on) or damaged.
+    The state is running, finished, stopped (``--resume`` continues the search) or damaged.
 
     Raises:
-        InputError: there is no such folder, or no run in it.
+        InputError: the folder does not exist or has no runs.
     """
     if not out.is_dir():
-        raise InputError(f"no folder {out}; --out says where runs are")
+        raise InputError(f"no folder {out}; give the folder of the runs with --out")
     folders = [file.parent for file in out.glob(f"*/{TRIALS}") if not file.parent.is_symlink()]
     if not folders:
-        raise InputError(f"no run in {out}; --out says where runs are")
-    return sorted((_read(RunDirectory(folder)) for folder in folders), key=lambda one: -one.age)
+        raise InputError(f"no run in {out}; give the folder of the runs with --out")
+    return sorted((_read(RunDirectory(folder)) for folder in folders), key=lambda run: -run.age)
 
 
-def runs_table(runs: list[Listed], latest: str | None) -> Table:
-    """Return runs as a table for a terminal; a star is behind the one that ``latest`` points at."""
+def runs_table(runs: list[RunOverview], latest: str | None) -> Table:
+    """Return a table of runs for a terminal, with a star behind the name of the run ``latest``."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, collapse_padding=True)
     table.add_column("run", overflow="fold")
     table.add_column("state", no_wrap=True, min_width=8)
@@ -66,7 +66,7 @@ def runs_table(runs: list[Listed], latest: str | None) -> Table:
             f"[{colours[run.state]}]{run.state}" if run.state in colours else run.state,
             f"{run.finished}/{run.budget or '?'}",
             f"{run.best:.4f}" if run.best is not None else "–",
-            Text("" if run.data in run.name else run.data),  # which a run is called after, if nobody gives it a name
+            Text("" if run.data in run.name else run.data),  # a run's default name contains it
             _age(run.age),
             f"{run.size / 1e6:.0f}MB",
         )
@@ -74,19 +74,19 @@ def runs_table(runs: list[Listed], latest: str | None) -> Table:
 
 
 def latest_name(out: Path) -> str | None:
-    """Return the name of the run that ``latest`` points at, None where there is none."""
+    """Return the name of the run that the link ``latest`` points at, or None if there is no link."""
     link = out / LATEST
     return os.path.basename(os.readlink(link)) if link.is_symlink() else None
 
 
-def _read(run: RunDirectory) -> Listed:
+def _read(run: RunDirectory) -> RunOverview:
     try:
-        lines = run.read_lines(TRIALS)
-        about = run.read_json(PROVENANCE)
-        records, damaged = lines.records, bool(lines.damaged) or not about
+        trials = run.read_records(TRIALS)
+        provenance = run.read_json(PROVENANCE)
+        records, damaged = trials.records, bool(trials.damaged) or not provenance
     except InputError:
-        records, about, damaged = [], {}, True
-    budget = about.get("budget")
+        records, provenance, damaged = [], {}, True
+    budget = provenance.get("budget")
     best = best_record(records)
     if damaged:
         state = "damaged"
@@ -94,8 +94,8 @@ def _read(run: RunDirectory) -> Listed:
         state = "running"
     else:
         state = "finished" if len(records) == budget else "stopped"
-    data = about.get("data", {})
-    return Listed(
+    data = provenance.get("data", {})
+    return RunOverview(
         name=run.name,
         state=state,
         finished=len(records),
@@ -110,7 +110,7 @@ def _read(run: RunDirectory) -> Listed:
 def _size(folder: Path) -> int:
     size = 0
     for file in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # a checkpoint that gave way to the next one
+        with contextlib.suppress(FileNotFoundError):  # such as a checkpoint that a newer one has replaced
             size += file.stat().st_size if file.is_file() else 0
     return size
 

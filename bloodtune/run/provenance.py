@@ -7,7 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,7 @@ from bloodtune import __version__
 from bloodtune.data.dataset import Dataset
 from bloodtune.run.directory import PROVENANCE, RunDirectory
 from bloodtune.run.records import EpochRecord
-from bloodtune.run.repair import RunRecords, mend
+from bloodtune.run.repair import RunRecords
 
 PACKAGES = ("ray", "torch", "optuna", "medmnist", "numpy", "pandas", "scikit-learn", "matplotlib")
 
@@ -29,7 +29,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
 
 
 def describe_software() -> dict[str, Any]:
-    """Return the command, the versions in use and the commit of the checkout (None outside of one)."""
+    """Return the command, the package versions and the commit of the checkout (None outside a checkout)."""
     versions = {"python": platform.python_version(), "bloodtune": __version__}
     return {
         "command": shlex.join(["python", "-m", "bloodtune.search", *sys.argv[1:]]),
@@ -39,7 +39,7 @@ def describe_software() -> dict[str, Any]:
 
 
 def describe_machine(resources: dict[str, float]) -> dict[str, Any]:
-    """Return what the search computes on: the processor here and Ray's view of all hosts."""
+    """Return the processor of this host, and the CPUs and GPUs of all hosts as Ray counts them."""
     accelerators = [name.partition(":")[2] for name in resources if name.startswith("accelerator_type:")]
     return {
         "processor": _processor(),
@@ -50,7 +50,7 @@ def describe_machine(resources: dict[str, float]) -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """Return the commit of this checkout, with ``-dirty`` where files differ from it."""
+    """Return the commit of this checkout, with ``-dirty`` if files differ from it; None outside a checkout."""
     folder = Path(__file__).resolve().parents[1]
     if not (folder.parent / ".git").exists():
         return None
@@ -62,7 +62,7 @@ def git_commit() -> str | None:
 
 
 def now() -> str:
-    """Return the time in UTC to the second, as ISO 8601."""
+    """Return the current time (UTC, to the second) in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -75,25 +75,18 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def begin(run: RunDirectory, start: dict[str, Any], say: Callable[..., None]) -> tuple[dict[str, Any], RunRecords]:
-    """Repair the run's records and write this start into provenance.json; ``say`` prints what was repaired.
-
-    Returns:
-        The content of provenance.json, and the records that are whole.
-    """
-    whole = mend(run)
-    say(*whole.notes)
-    # What interrupted trials spent was spent, though they train it again.
+def begin(run: RunDirectory, start: dict[str, Any], records: RunRecords) -> dict[str, Any]:
+    """Add this start to provenance.json and return its content; ``records`` are those of earlier starts."""
     record = run.read_json(PROVENANCE)
-    _discard(record, whole.discarded)
+    _discard(record, records.discarded)  # they count as spent, although they are trained again
     if record["started"] != start["started"]:
         changed = {key: start[key] for key in ("command", "versions", "git_commit", "workers", "devices", "started")}
         record["resumed"] = [*record.get("resumed", []), changed]
         record["budget"] = start["budget"]
-        record = {key: start[key] for key in ("precision", "plain_layers")} | record  # older runs did not say
-        record["data"] = start["data"]  # the same by its MD5; the file may have moved
+        record = {key: start[key] for key in ("precision", "plain_layers")} | record  # older runs lack these
+        record["data"] = start["data"]  # the MD5 is the same, but the file may have moved
     run.write_json(PROVENANCE, record | {"ended": None})
-    return record, whole
+    return record
 
 
 def _discard(record: dict[str, Any], epochs: Sequence[EpochRecord]) -> None:
@@ -103,7 +96,7 @@ def _discard(record: dict[str, Any], epochs: Sequence[EpochRecord]) -> None:
 
 
 def end(run: RunDirectory, record: dict[str, Any], repeated: Sequence[EpochRecord], seconds: float) -> str:
-    """Put on record when the search ended and what it spent; return the error if that fails, or an empty string."""
+    """Write the end and the cost of the search to provenance.json; return the error, or an empty string."""
     curves = run.curves()
     _discard(record, repeated)
     spent = {
@@ -114,6 +107,6 @@ def end(run: RunDirectory, record: dict[str, Any], repeated: Sequence[EpochRecor
     }
     try:
         run.write_json(PROVENANCE, record | spent)
-    except OSError as error:  # such as a full disk; a resumed search writes it anew
+    except OSError as error:  # such as a full disk; a resumed search writes the file again
         return f"{run.path / PROVENANCE} cannot be written: {error}"
     return ""

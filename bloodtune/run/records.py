@@ -6,12 +6,15 @@ import csv
 import dataclasses
 import itertools
 import json
+import re
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
 
+from bloodtune.errors import InputError
 from bloodtune.space.configuration import FIELD_NAMES, Configuration
 
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
@@ -21,11 +24,12 @@ CONFIG_PREFIX = "config."
 CURVE_COLUMNS = ("trial", "epoch", "train_loss", "val_loss", "val_accuracy", "val_macro_f1", "seconds")
 
 OBJECTIVE: Final = "val_macro_f1"
+_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """The losses and scores of one epoch of one training. ``seconds`` is its duration, validation included."""
+    """Losses and scores of one epoch of a training. ``seconds`` is its duration, validation included."""
 
     epoch: int
     train_loss: float
@@ -39,10 +43,9 @@ class EpochRecord:
 class TrialRecord:
     """One finished trial: a row of ``trials.csv``.
 
-    ``val_macro_f1`` and ``val_accuracy`` are the scores of the last epoch. They, ``best_val_macro_f1`` and
-    ``best_epoch`` are None if no epoch was finished. ``retries`` counts the times that the trial was continued in
-    another process after its process died. ``label`` is the name of an enqueued configuration. ``message`` is the
-    reason why a trial failed or was stopped.
+    ``val_macro_f1`` and ``val_accuracy`` are the scores of the last epoch. All scores and ``best_epoch`` are None if
+    no epoch was finished. ``retries`` counts how often the trial continued in a new process after its process died.
+    ``label`` is the name of an enqueued configuration, ``message`` the reason why the trial failed or was pruned.
     """
 
     trial: int
@@ -83,7 +86,7 @@ class TrialRecord:
 
 
 def _field_types(record: type) -> dict[str, tuple[type, ...]]:
-    # The types of each field: (int, NoneType) for `int | None`.
+    # `int | None` becomes (int, NoneType).
     return {name: typing.get_args(hint) or (hint,) for name, hint in typing.get_type_hints(record).items()}
 
 
@@ -97,7 +100,7 @@ TRIAL_COLUMNS = (
 
 @dataclass(frozen=True)
 class Proposal:
-    """A proposed configuration; it is on disk before its trial starts."""
+    """A proposed configuration, written to disk before its trial starts."""
 
     trial: int
     label: str
@@ -115,8 +118,61 @@ class Proposal:
         return cls(int(row["trial"]), str(row["label"]), Configuration.from_mapping(row["config"]))
 
 
+@dataclass(frozen=True)
+class RecordFile(Generic[_Record]):
+    """The undamaged records of a file, and the numbers of its damaged lines (0: the file is missing)."""
+
+    file: Path
+    records: list[_Record]
+    damaged: list[int]
+    has_partial_line: bool
+
+    @classmethod
+    def read(cls, file: Path, header: str, parse: Callable[[str], _Record]) -> RecordFile[_Record]:
+        """Read a file whose first line is ``header``, unless that is empty.
+
+        A last line without a newline is not a record: its write is unfinished.
+
+        Raises:
+            InputError: the file has the columns of another version.
+        """
+        content = file.read_bytes() if file.exists() else b""
+        *lines, rest = content.split(b"\n")
+        damaged = [] if file.exists() else [0]
+        if header:
+            first = lines.pop(0).decode(errors="replace") if lines else ""
+            if first != header:
+                if re.fullmatch(r"trial(,[a-z][\w.]*)+", first):
+                    raise InputError(f"{file} has the columns of another version of Bloodtune")
+                damaged = damaged or [1]
+        records: list[_Record] = []
+        for number, line in enumerate(lines, start=2 if header else 1):
+            try:
+                records.append(parse(line.decode()))
+            except (ValueError, KeyError, TypeError, csv.Error):
+                damaged.append(number)
+        return cls(file, records, damaged, has_partial_line=bool(rest))
+
+    def complete(self) -> list[_Record]:
+        """Return the records.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        if self.damaged:
+            run = self.file.parent.name
+            raise InputError(f"{self.damage()}; --resume {run} repairs it and keeps the other records")
+        return self.records
+
+    def damage(self) -> str:
+        """Describe the damage in one line."""
+        first, *others = self.damaged
+        more = f" and {len(others)} more" if others else ""
+        return f"{self.file} is damaged in line {first}{more}" if first else f"{self.file} is missing"
+
+
 def scored(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Return the trials with a score. A failed trial has none, whatever it reached before it failed."""
+    """Return the trials with a score. A failed trial does not count, even if it finished epochs."""
     return [record for record in records if record.best_val_macro_f1 is not None and record.state != FAILED]
 
 
@@ -127,15 +183,12 @@ def best_so_far(records: Iterable[TrialRecord]) -> list[float]:
 
 
 def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the trial with the highest validation macro-F1 of any epoch, the first of equal trials.
-
-    Failed trials do not count.
-    """
+    """Return the first trial with the highest validation macro-F1 of any epoch. Failed trials do not count."""
     return max(scored(records), key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
 
 
 def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
-    """Return at most ``count`` trials, best first, among the trials that reached the highest rung of the search.
+    """Return the best ``count`` trials, best first, of those that reached the highest rung of the search.
 
     A completed trial is above all rungs. Failed trials do not count.
     """
@@ -155,7 +208,7 @@ def epoch_row(trial: int, epoch: EpochRecord) -> tuple[int | float, ...]:
 
 
 def to_csv(*rows: Iterable[Any]) -> str:
-    """Return rows as the lines of a CSV file."""
+    """Return rows as CSV lines."""
     text = StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

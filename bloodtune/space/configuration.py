@@ -33,7 +33,7 @@ _CONDITIONS = {
 }
 
 # Field: (lowest, highest) allowed value, both included. Recipes search narrower ranges.
-_BOUNDS = {
+BOUNDS = {
     "hidden_layers": (1, 8),
     "hidden_size": (8, 8192),
     "width": (4, 512),
@@ -94,7 +94,7 @@ class Configuration:
             check_value(name, getattr(self, name))
         for name, (decider, values) in _CONDITIONS.items():
             if decider == "family" and is_own(self.family):
-                continue  # its function takes the hyperparameters that the recipe names
+                continue  # a user's own network may take any of them
             applies = getattr(self, decider) in values
             if applies and getattr(self, name) is None:
                 raise InputError(f"{name} is missing: {decider} = {getattr(self, decider)!r} needs it")
@@ -137,7 +137,7 @@ INTEGER_FIELDS = frozenset(name for name, types in _TYPES.items() if types[0] is
 
 
 def check_value(name: str, value: Any) -> None:
-    """Check the value of one hyperparameter without regard to the others.
+    """Check the value of one hyperparameter by itself.
 
     Raises:
         InputError: ``value`` has the wrong type, or is outside the range or choices of the field ``name``.
@@ -152,19 +152,19 @@ def check_value(name: str, value: Any) -> None:
         check_family(value)
     if name in CHOICES and value not in CHOICES[name]:
         raise InputError(unknown_name(name, value, CHOICES[name]))
-    if name in _BOUNDS:
-        low, high = _BOUNDS[name]
+    if name in BOUNDS:
+        low, high = BOUNDS[name]
         if not low <= value <= high:  # also refuses NaN
             raise InputError(f"{name} = {value!r}: allowed from {low} to {high}")
 
 
 def describe(configuration: Configuration) -> str:
-    """Return a configuration in one line, without what is switched off and without a constant schedule."""
+    """Return a configuration in one line; fields that are off and a constant schedule are left out."""
     words = []
     for name, value in configuration.to_mapping().items():
         if not value or value == "constant":
             continue
         text = f"{value:.2g}" if isinstance(value, float) else str(value)
-        spoken = name.replace("learning_rate", "rate").replace("_", " ")
-        words.append(spoken if value is True else text if isinstance(value, str) else f"{spoken} {text}")
+        readable = name.replace("learning_rate", "rate").replace("_", " ")
+        words.append(readable if value is True else text if isinstance(value, str) else f"{readable} {text}")
     return ", ".join(words)

@@ -1,4 +1,4 @@
-"""Families of networks: the table FAMILIES, and families of one's own (``package.module:function``)."""
+"""Families of networks: the table FAMILIES, and the user's own networks (``package.module:function``)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 from bloodtune.errors import InputError, unknown_name
 
-# Hyperparameters that shape a network; each family takes some of them. All families take dropout.
+# Hyperparameters of a network's shape; each family takes some of them. All families take dropout.
 SHAPE_FIELDS = ("hidden_layers", "hidden_size", "width")
 
-_OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_OWN_NETWORK = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 @dataclass(frozen=True)
 class Family:
     """One family of networks.
 
-    ``builder`` names the function that builds a network, as ``package.module:function``; nothing imports it before a
-    network is built, so that torch stays out of the space. It is called with ``channels``, ``classes``, ``size``
-    (pixels), ``dropout`` and the hyperparameters in ``takes``, all by keyword, and returns a module from normalized
-    images (N, ``channels``, ``size``, ``size``) to logits (N, ``classes``). ``epoch_cost`` is the seconds of an epoch
-    on one busy core at the widths that most trainings have, roughly: the longest trainings are started first.
+    ``builder`` names the function that builds a network, as ``package.module:function``. It is imported only when a
+    network is built, so that this package does not import torch. The function takes ``channels``, ``classes``,
+    ``size`` (pixels), ``dropout`` and the hyperparameters in ``takes``, all by keyword. It returns a module from
+    normalized images (N, ``channels``, ``size``, ``size``) to logits (N, ``classes``). ``epoch_cost`` is the rough
+    number of seconds per epoch on one busy core at common widths; the longest trainings start first.
     """
 
     builder: str
@@ -29,7 +29,7 @@ class Family:
     epoch_cost: int
 
 
-# The one place to add a network. Kinds and bounds of the hyperparameters are in ``configuration``.
+# Add a network here. The types and bounds of hyperparameters are in ``configuration``.
 _MODELS = "bloodtune.training.models"
 FAMILIES = {
     "mlnn": Family(f"{_MODELS}.mlnn:mlnn", ("hidden_layers", "hidden_size"), epoch_cost=5),
@@ -40,34 +40,34 @@ FAMILIES = {
 
 
 def is_own(family: str) -> bool:
-    """Whether a family is a function of the user's own, ``package.module:function``."""
+    """Return whether a family is the user's own network, ``package.module:function``."""
     return ":" in family
 
 
 def check_family(family: str) -> None:
-    """Check the name of a family; nothing is imported.
+    """Check the name of a family without importing anything.
 
     Raises:
-        InputError: it is neither in the table nor of the form ``package.module:function``.
+        InputError: ``family`` is neither in ``FAMILIES`` nor of the form ``package.module:function``.
     """
     if is_own(family):
-        if not _OWN.fullmatch(family):
-            raise InputError(f"family = {family!r}: a network of one's own is named package.module:function")
+        if not _OWN_NETWORK.fullmatch(family):
+            raise InputError(f"family = {family!r}: expected package.module:function for a network of your own")
     elif family not in FAMILIES:
         raise InputError(unknown_name("family", family, tuple(FAMILIES)))
 
 
 def builder_of(family: str) -> str:
-    """Return the function that builds a family's networks, as ``package.module:function``."""
+    """Return the name of the function that builds a family's networks, as ``package.module:function``."""
     return family if is_own(family) else FAMILIES[family].builder
 
 
 def families_with(field: str) -> tuple[str, ...]:
-    """Return the families of the table that take a hyperparameter of ``SHAPE_FIELDS``; one's own may take any."""
+    """Return the families in ``FAMILIES`` that take a hyperparameter of ``SHAPE_FIELDS``."""
     return tuple(name for name, family in FAMILIES.items() if field in family.takes)
 
 
 def epoch_cost(family: str) -> int:
-    """Return the rough seconds of an epoch; of an unknown network those of the slowest known one."""
+    """Return the rough number of seconds per epoch; for the user's own network, that of the slowest family."""
     known = FAMILIES.get(family)
-    return known.epoch_cost if known else max(one.epoch_cost for one in FAMILIES.values())
+    return known.epoch_cost if known else max(entry.epoch_cost for entry in FAMILIES.values())

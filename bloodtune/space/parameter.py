@@ -15,12 +15,12 @@ from bloodtune.space.configuration import FIELD_NAMES, INTEGER_FIELDS, Configura
 class Parameter:
     """One searched hyperparameter: ``choices``, or a range from ``low`` to ``high``, both included.
 
-    ``name`` is its name in the study, ``field`` is the field of the configuration that it sets. Two parameters may
-    set one field under different conditions. ``when`` maps fields to allowed values; the parameter applies if every
-    field has one of its allowed values. ``source`` is the origin of the range, such as a paper and its table.
+    ``name`` is the parameter's name in the study; ``field`` is the configuration's field that it sets. Two parameters
+    may set the same field under different conditions. ``when`` maps fields to allowed values; the parameter applies
+    if every field has one of its allowed values. ``source`` is the origin of the range, such as a paper's table.
 
     Raises:
-        InputError: the field is unknown, the source is empty, or the range or choices are not allowed for the field.
+        InputError: the field is unknown, the source is empty, or the field does not allow the range or choices.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Parameter:
         if self.field not in FIELD_NAMES:
             raise InputError(unknown_name("hyperparameter", str(self.field), FIELD_NAMES))
         if not self.source:
-            raise InputError("source is empty: say where the range comes from")
+            raise InputError("source is empty: name the origin of the range, such as a paper")
         for field, allowed in self.when.items():
             for value in allowed:
                 check_value(field, value)
@@ -45,7 +45,7 @@ class Parameter:
             self._check_range()
             return
         if not self.choices:
-            raise InputError("choices is empty")
+            raise InputError("choices = []: give at least one value")
         if (self.low, self.high, self.step, self.log) != (None, None, None, False):
             raise InputError("give either choices, or low and high")
         for choice in self.choices:
@@ -92,33 +92,32 @@ class Parameter:
         return abs(steps - round(steps)) < 1e-8
 
 
-def reach(configuration: Configuration, parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """Return the value of each parameter, by name, with which the space produces ``configuration``.
+def parameter_values(configuration: Configuration, parameters: Sequence[Parameter]) -> dict[str, Any]:
+    """Return the values by parameter name from which the space builds ``configuration``.
 
     Raises:
-        InputError: no values of the parameters produce the configuration; the message names the field.
+        InputError: the configuration is outside the space; the message names the field.
     """
     values = configuration.to_mapping()
-    reached: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     found: dict[str, Any] = {}
     for parameter in parameters:
-        if parameter.applies(reached):
+        if parameter.applies(fields):
             value = values.get(parameter.field)
             if not parameter.admits(value):
                 raise InputError(f"{parameter.field} = {value!r} is outside space.{parameter.name}")
-            found[parameter.name] = reached[parameter.field] = value
-    plain = Configuration.from_mapping(reached).to_mapping()
+            found[parameter.name] = fields[parameter.field] = value
+    built = Configuration.from_mapping(fields).to_mapping()
     for name, value in values.items():
-        if plain.get(name) != value:
+        if built.get(name) != value:
             raise InputError(f"{name} = {value!r} is not in the space")
     return found
 
 
 def combinations(parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
-    """Yield the fields of one configuration per combination of the values that other fields depend on.
+    """Yield the fields of one configuration per combination of the values on which other fields depend.
 
-    A parameter that no other field depends on contributes only its last value. Checking these configurations checks
-    the whole space.
+    Every other parameter contributes only its last value. Checking these configurations checks the whole space.
 
     Raises:
         InputError: two parameters set the same field under the same conditions.

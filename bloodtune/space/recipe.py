@@ -19,12 +19,12 @@ SAMPLERS = ("tpe", "random", "enqueued")
 
 @dataclass(frozen=True)
 class Asha:
-    """The numbers of ASHA, asynchronous successive halving (Li et al. 2020).
+    """The settings of ASHA, asynchronous successive halving (Li et al. 2020).
 
     ``max_epochs`` is the paper's R, ``first_rung`` its r and ``reduction_factor`` its eta.
 
     Raises:
-        InputError: a number is not a whole number of its range, or ``first_rung`` is above ``max_epochs``.
+        InputError: a value is not a whole number in its range, or ``first_rung`` is above ``max_epochs``.
     """
 
     max_epochs: int
@@ -41,7 +41,7 @@ class Asha:
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """The epochs at which a trial may be stopped; empty if ``first_rung`` is the last epoch."""
+        """The epochs after which a trial may be pruned; empty if ``first_rung`` is the last epoch."""
         rungs, epoch = [], self.first_rung
         while epoch < self.max_epochs:
             rungs.append(epoch)
@@ -49,14 +49,14 @@ class Asha:
         return tuple(rungs)
 
     def with_max_epochs(self, max_epochs: int) -> Asha:
-        """Return these numbers with another last epoch. Without rungs before, there are none afterwards."""
+        """Return a copy with another last epoch. If it pruned no trial before, it prunes none afterwards."""
         first_rung = min(self.first_rung, max_epochs) if self.rungs else max_epochs
         return Asha(max_epochs, first_rung, self.reduction_factor)
 
 
 @dataclass(frozen=True)
 class Enqueued:
-    """A configuration to try before any is sampled. ``epochs`` is the paper's number of epochs, None if not given."""
+    """A configuration to try before the sampler proposes any. ``epochs`` is the number that the paper gives, if any."""
 
     label: str
     source: str
@@ -66,9 +66,9 @@ class Enqueued:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A search space with the sampler, ASHA's numbers and the configurations to try first.
+    """A search space with the sampler, the settings of ASHA and the configurations to try first.
 
-    ``text`` is the recipe in TOML, with everything that it extends and enqueues written out.
+    ``text`` is the recipe in TOML, with the content of all files that it extends and enqueues.
     """
 
     description: str
@@ -80,7 +80,7 @@ class Recipe:
     text: str
 
     def expected_epochs(self, budget: int) -> int:
-        """Return the epochs that ``budget`` trials need if one in ``reduction_factor`` is promoted at each rung."""
+        """Return the epochs of ``budget`` trials if one in ``reduction_factor`` is promoted at each rung."""
         total, alive, last = 0.0, float(budget), 0
         for rung in (*self.asha.rungs, self.asha.max_epochs):
             total += alive * (rung - last)

@@ -13,26 +13,26 @@ import tomli_w
 
 from bloodtune.errors import InputError, unknown_name
 from bloodtune.space.configuration import FIELD_NAMES, Configuration
-from bloodtune.space.parameter import Parameter, combinations, reach
+from bloodtune.space.parameter import Parameter, combinations, parameter_values
 from bloodtune.space.recipe import SAMPLERS, Asha, Enqueued, Recipe, is_whole
 
-# The folder of recipes: inside an installed package, beside the package in a checkout.
+# The folder of the shipped recipes: inside an installed package, beside the package in a checkout.
 _INSTALLED = Path(__file__).resolve().parents[1] / "recipes"
 BOOK = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "search"
 
 
-def load_recipe(asked: str, *, max_epochs: int | None = None) -> Recipe:
-    """Read a recipe by path, or by name from the recipe book.
+def load_recipe(path_or_name: str, *, max_epochs: int | None = None) -> Recipe:
+    """Read a recipe.
 
     Args:
-        asked: a path such as ``search/default.toml``, or a name such as ``mlnn``.
+        path_or_name: a path such as ``search/default.toml``, or the name of a shipped recipe such as ``mlnn``.
         max_epochs: replaces the recipe's own value. A first rung above it, or at the recipe's last epoch, moves to it.
 
     Raises:
         InputError: the file is missing or malformed, or a field is unknown or out of range. The message names the
             file and the field.
     """
-    file = _find(asked)
+    file = _find(path_or_name)
     return _parse(_read(file), file, max_epochs)
 
 
@@ -45,12 +45,12 @@ def load_enqueued(file: Path) -> tuple[Enqueued, ...]:
     return _parse_enqueued(_read_toml(file), file)
 
 
-def _find(asked: str) -> Path:
-    for candidate in (Path(asked), BOOK / asked.removeprefix("search/"), BOOK / f"{asked}.toml"):
+def _find(path_or_name: str) -> Path:
+    for candidate in (Path(path_or_name), BOOK / path_or_name.removeprefix("search/"), BOOK / f"{path_or_name}.toml"):
         if os.path.isfile(candidate):  # Path.is_file raises if a name is too long
             return candidate
-    names = sorted({file.stem for file in BOOK.glob("*.toml")} - {"papers"})  # not a recipe: others enqueue it
-    raise InputError(f"no recipe {asked!r}: give a path, or one of {', '.join(names) or '(none found)'}")
+    names = sorted({file.stem for file in BOOK.glob("*.toml")} - {"papers"})  # papers.toml is enqueued by recipes
+    raise InputError(f"no recipe {path_or_name!r}: give a path, or one of {', '.join(names) or '(none found)'}")
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 
 def _read(file: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
-    # Returns one dictionary, in which everything that the file extends and enqueues is written out.
+    # Returns the recipe with the content of all files that it extends and enqueues.
     content = _read_toml(file)
     if (name := content.pop("extends", None)) is not None:
         base = _beside(file, name)
@@ -80,15 +80,15 @@ def _read(file: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _beside(file: Path, name: Any) -> Path:
-    # The recipe book comes second: an installed package has its recipes far from the user's.
+    # A user's recipe may extend a shipped one in another folder.
     for other in (file.parent / str(name), BOOK / str(name)):
         if os.path.isfile(other):
             return other
-    raise InputError(f"{file}: no file {str(name)!r} beside it")
+    raise InputError(f"{file}: no file {str(name)!r} beside it or among the shipped recipes")
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    # [space], [sampler] and [asha] are merged key by key. A parameter's table is replaced as a whole.
+    # [space], [sampler] and [asha] are merged key by key; the table of a parameter is replaced.
     merged = dict(base)
     for key, value in changes.items():
         if key in ("space", "sampler", "asha") and isinstance(merged.get(key), dict) and isinstance(value, dict):
@@ -115,9 +115,9 @@ def _parse(content: dict[str, Any], file: Path, max_epochs: int | None) -> Recip
         raise InputError(f"{file}: sampler.name = 'enqueued' needs at least one [[configuration]]")
     for entry in enqueued:
         try:
-            reach(entry.configuration, parameters)
+            parameter_values(entry.configuration, parameters)
         except InputError as error:
-            hint = "widen the space, or leave the configurations out with `configuration = []`"
+            hint = "widen the space, or leave out the configurations with `configuration = []`"
             raise InputError(f"{file}: configuration {entry.label!r}: {error}; {hint}") from None
     text = content | {
         "asha": dataclasses.asdict(asha),
@@ -192,7 +192,7 @@ def _parse_enqueued(content: dict[str, Any], file: Path) -> tuple[Enqueued, ...]
     for number, entry in enumerate(_entries(content, file), start=1):
         where = f"{file}: configuration {number}"
         if not isinstance(entry, dict) or not entry.get("label") or not entry.get("source"):
-            raise InputError(f"{where}: label and source are needed")
+            raise InputError(f"{where} needs a label and a source")
         epochs = entry.get("epochs")
         if epochs is not None and not is_whole(epochs, 1):
             raise InputError(f"{where}: epochs = {epochs!r}: allowed are whole numbers from 1")

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from bloodtune.space.configuration import Configuration
-from bloodtune.training.process import defer_dynamo
 
 # Share of the steps in which one-cycle rises: one of 27 epochs, so that the first rung comes at the peak rate.
 RISE = 0.04
@@ -20,7 +19,6 @@ def build_optimizer(configuration: Configuration, network: nn.Module, *, fused: 
 
     ``fused`` selects PyTorch's kernels that update a weight in one pass; otherwise PyTorch chooses the kernels.
     """
-    defer_dynamo()
     parameters = list(network.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": configuration.weight_decay},

@@ -17,12 +17,17 @@ _NAME = "torch._dynamo"
 _MALLOC = {-1: 2**31 - 1, -2: 2**28, -3: 2**25}
 
 
-def defer_dynamo() -> None:
-    """Delay the import of torch._dynamo, the compiler, which the first optimiser of a process would trigger.
+def prepare_process(device: str) -> None:
+    """Set this process up to train on ``cpu`` or ``cuda``; on a CPU it keeps to one core."""
+    _defer_dynamo()
+    if device == "cpu":
+        _use_one_core()
 
-    torch.optim imports it only to exclude its own functions from compilation. The import takes each worker more than a
-    second (docs/experiments.md). A placeholder module stands in until something else needs the compiler.
-    """
+
+def _defer_dynamo() -> None:
+    # torch.optim imports torch._dynamo, the compiler, only to exclude its own functions from compilation. The import
+    # takes each worker more than a second (docs/experiments.md). A placeholder module stands in until something else
+    # needs the compiler. For the rest of the process optimisers are not excluded, and nothing here compiles them.
     if _NAME not in sys.modules:
         sys.modules[_NAME] = torch._dynamo = _Deferred(_NAME)
 
@@ -45,16 +50,13 @@ class _Deferred(ModuleType):
         return getattr(importlib.import_module(_NAME), name)
 
 
-def use_one_core() -> None:
-    """Set this process to train on one thread, keep freed memory, and flush denormal numbers to zero.
-
-    - One single-threaded training per core is faster than multi-threaded trainings that compete for cores.
-    - Returning memory to the system after each step and mapping it again takes up to a fifth of the step.
-    - Adam's averages become denormal where gradients vanish. Processors are slow with denormal numbers: a late epoch of
-      an MLNN takes twice as long (docs/experiments.md).
-    """
+def _use_one_core() -> None:
+    # One single-threaded training per core is faster than multi-threaded trainings that compete for cores.
     torch.set_num_threads(1)
+    # Adam's averages become denormal where gradients vanish. Processors are slow with denormal numbers: a late epoch of
+    # an MLNN takes twice as long (docs/experiments.md).
     torch.set_flush_denormal(True)
+    # Returning memory to the system after each step and mapping it again takes up to a fifth of the step.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
         for option, value in _MALLOC.items():

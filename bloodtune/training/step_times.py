@@ -1,6 +1,6 @@
-"""Training steps timed in every precision, once per machine: what the choice of a search's numerics rests on.
+"""Times of training steps in each precision, taken once per machine, to choose a search's numerics.
 
-Flags say what a chip can do, not what it does well: some compute bfloat16 at half the speed of float32.
+A chip's flags do not say which precision is fast: some chips compute bfloat16 at half the speed of float32.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from bloodtune.training.numerics import AUTO, PLAIN, Numerics, StepTimes, suppor
 from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.trainer import Training
 
-# Images per timed step on a CPU: 16 give the ratios of 128 within a few per cent, but for an MLNN, whose weights take a
-# share of each step.
+# Images per timed step on a CPU. 16 give the ratios of 128 within a few per cent. An MLNN needs more: the update of its
+# many weights takes a large share of a small step.
 CPU_IMAGES, CPU_IMAGES_MLNN = 16, 64
 
 # Steps per timed round on a GPU, of full batches: three run as they are, then one is recorded and replayed.
 GPU_STEPS = 8
 
-# Timed rounds, of which the fastest counts. In each round all variants take turns. The larger number is for families
-# whose first rounds say that PyTorch's own layers are faster than ours, which is rarely more than noise.
+# Timed rounds, in which the variants alternate; the fastest counts. A family gets the larger number if PyTorch's own
+# layers were faster than ours in the first rounds, which is rarely more than noise.
 ROUNDS, DOUBTFUL_ROUNDS = 2, 6
 
-# A precision is dropped without timing if a step on few images takes this many times longer than in float32 (13 times on
-# a chip without bfloat16). The fastest of a few steps counts: a single one can take twice its time.
-HOPELESS, FEW, FEW_STEPS = 3.0, 4, 4
+# A precision is dropped without timing if a step on few images takes this many times longer than in float32 (13 times
+# on a chip without bfloat16). The fastest of a few steps counts: a single one can take twice its time.
+DROP_FACTOR, DROP_IMAGES, DROP_STEPS = 3.0, 4, 4
 
 _CACHE_FOLDER = "step_times"
 
@@ -68,12 +68,12 @@ def measure_steps(splits: DeviceSplits, configurations: Sequence[Configuration],
             found = _time_variants(splits, configuration, precisions)
             _write(file, found)
         times[configuration.family] = found
-        precisions = [p for p in precisions if p in found]  # what one family drops, the search cannot use
+        precisions = [p for p in precisions if p in found]  # a search uses one precision for all families
     return times
 
 
 def describe_chip(device: torch.device | str = "cpu") -> str:
-    """Return the name of what ``device`` computes on, with the instructions that decide its speed."""
+    """Return the name of the chip of ``device``, with the instruction sets that decide its speed."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name()
     known = torch.cpu.get_capabilities()
@@ -89,13 +89,13 @@ def _time_variants(splits: DeviceSplits, configuration: Configuration, precision
         images = GPU_STEPS * configuration.batch_size
     else:
         if len(variants) > 1:
-            few = {name: _few_seconds(make_step(splits, configuration, one, FEW)) for name, one in variants.items()}
-            variants = {name: one for name, one in variants.items() if few[name] <= HOPELESS * few["float32"]}
+            few = {n: _few_seconds(make_step(splits, configuration, one, DROP_IMAGES)) for n, one in variants.items()}
+            variants = {name: one for name, one in variants.items() if few[name] <= DROP_FACTOR * few["float32"]}
         variants[PLAIN] = Numerics(plain_layers=(configuration.family,))
         images = CPU_IMAGES_MLNN if configuration.family == "mlnn" else CPU_IMAGES
     steps = {name: make_step(splits, configuration, one, images) for name, one in variants.items()}
     best = dict.fromkeys(steps, math.inf)
-    for done in range(1 + DOUBTFUL_ROUNDS):  # in the first one libraries set themselves up
+    for done in range(1 + DOUBTFUL_ROUNDS):  # libraries initialize in the first one
         if done > ROUNDS and best["float32"] <= best.get(PLAIN, math.inf):
             break
         for name, step in steps.items():
@@ -106,7 +106,7 @@ def _time_variants(splits: DeviceSplits, configuration: Configuration, precision
 def make_step(
     splits: DeviceSplits, configuration: Configuration, numerics: Numerics, images: int
 ) -> Callable[[], float]:
-    """Return a function that trains for an epoch of the first ``images``, at a rate at which nothing diverges."""
+    """Return a function that trains for an epoch of the first ``images``, at a learning rate too low to diverge."""
     part = dataclasses.replace(
         splits, train_images=splits.train_images[:images], train_labels=splits.train_labels[:images]
     )
@@ -116,7 +116,7 @@ def make_step(
 
 def _few_seconds(step: Callable[[], float]) -> float:
     step()
-    return min(_seconds(step) for _ in range(FEW_STEPS))
+    return min(_seconds(step) for _ in range(DROP_STEPS))
 
 
 def _seconds(step: Callable[[], float]) -> float:
@@ -137,7 +137,7 @@ def _cache_file(splits: DeviceSplits, configuration: Configuration, precisions: 
 
 
 def _read(file: Path) -> dict[str, float] | None:
-    # None where nothing usable is there: it is measured anew.
+    # None if there is no usable file; the steps are timed again.
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -149,7 +149,7 @@ def _read(file: Path) -> dict[str, float] | None:
 
 
 def _write(file: Path, seconds: dict[str, float]) -> None:
-    # A folder that cannot be written costs the next search its measurement, no more.
+    # If the folder cannot be written, the next search times the steps again.
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         replace(file, json.dumps({name: round(value, 6) for name, value in seconds.items()}).encode())

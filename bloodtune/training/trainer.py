@@ -46,7 +46,7 @@ class Training:
         max_epochs: where the learning-rate schedule ends.
         seed: of the initial weights, the batches, the augmentation and dropout.
         numerics: precision and layers.
-        settle_norms: recompute batch norm's statistics after each epoch. Its running statistics lag behind weights that
+        recompute_norms: recompute batch norm's statistics after each epoch. Running statistics lag behind weights that
             move at an undiminished learning rate. A configuration with a weight average does not need this.
         watch: measures augmentation, steps and validation separately.
 
@@ -63,7 +63,7 @@ class Training:
         max_epochs: int,
         seed: int,
         numerics: Numerics = FLOAT32,
-        settle_norms: bool = False,
+        recompute_norms: bool = False,
         watch: Stopwatch | None = None,
     ) -> None:
         torch.manual_seed(seed)
@@ -84,7 +84,7 @@ class Training:
         lay_out(self._trained, plain=self._is_plain)
         self._average = WeightAverage(self._trained, configuration.ema) if configuration.ema else None
         self.network = self._average.network if self._average else self._trained
-        self._settles = settle_norms and self._average is None
+        self._recomputes_norms = recompute_norms and self._average is None
         self._optimizer = build_optimizer(configuration, self._trained, fused=not self._is_plain)
         self._scaler = numerics.scaler(splits.device)
         self._loss = build_loss(configuration, splits.class_counts)
@@ -150,8 +150,8 @@ class Training:
         started = time.perf_counter()
         train_loss = self.train_epoch()
         self._watch.enter("validate")
-        if self._settles:
-            self._settle_norms()
+        if self._recomputes_norms:
+            self._recompute_norms()
         probabilities = predict(
             self.network, self._splits.val_images, self.configuration, validation_views, self._numerics
         )
@@ -226,7 +226,7 @@ class Training:
             self._average.update(plan[1])
         self._total_loss += loss.detach() * len(rows)
 
-    def _settle_norms(self) -> None:
+    def _recompute_norms(self) -> None:
         images, device = self._splits.train_images, self._splits.device
         rows = torch.randperm(len(images), generator=torch.Generator(device).manual_seed(0), device=device)
         batches = torch.split(rows, self._batch_size)[:NORM_BATCHES]

@@ -31,9 +31,9 @@ class CappedHalving:
         self._reasons: dict[tuple[int, int], str] = {}
 
     def decide(self, number: int, epoch: int, value: float) -> tuple[bool, str]:
-        """Return whether a trial stops after ``epoch`` with the objective ``value``, and why; no reason if it goes on.
+        """Return whether to prune a trial after ``epoch`` with the objective ``value``, and the reason if so.
 
-        Between rungs every trial goes on. A retried trial that reaches a rung again gets the same answer.
+        No trial is pruned between rungs. A retried trial gets the same decision at a rung again.
         """
         decided = self._decided.get(epoch)
         if decided is None:
@@ -66,10 +66,10 @@ class CappedHalving:
         reached, rank = len(values) + 1, 1 + sum(other > value for other in values)
         places = math.ceil(reached / self._factor)
         if rank > places:
-            return f"epoch {rung}: {value:.4f} is number {rank} of {reached}, the best {places} go on"
+            return f"epoch {rung}: {value:.4f} is number {rank} of {reached}, top {places} promoted"
         if not self._has_room(decided):
             best = max(values)
-            return f"epoch {rung}: {value:.4f} does not beat the best, {best:.4f}, and {PROMOTION_CAP:.0%} have gone on"
+            return f"epoch {rung}: {value:.4f} is not above the best, {best:.4f}, and {PROMOTION_CAP:.0%} were promoted"
         return ""
 
     def _has_room(self, decided: Mapping[int, tuple[float, bool]]) -> bool:

@@ -15,8 +15,8 @@ from bloodtune.space.configuration import Configuration
 class Retraining:
     """One configuration trained anew with one seed; the weights kept are those of the best validation epoch.
 
-    ``curve`` has the columns of ``curves.csv`` but ``trial``, validated as in a search; ``val_*`` are those of the
-    weights kept, used as the model will be (over several views of an image where it was trained with such).
+    ``curve`` has the columns of ``curves.csv`` without ``trial``, validated as in a search. ``val_*`` score the kept
+    weights as the model will predict: over several views per image if it was trained with them.
     """
 
     seed: int
@@ -34,9 +34,8 @@ class Retraining:
 class Contender:
     """A configuration with its retrainings: a published one (``label`` as in papers.toml) or one the search found.
 
-    ``max_epochs`` is the most that a retraining may take, which also sets its schedule's end.
-    ``search_val_macro_f1`` is the best value that the search itself saw; None for a published configuration
-    that the search did not run.
+    A retraining's schedule ends at ``max_epochs``. ``search_val_macro_f1`` is the best value in the search; None for a
+    published configuration that the search did not run.
     """
 
     label: str

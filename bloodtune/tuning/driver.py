@@ -11,19 +11,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bloodtune.command_line import print_lines
 from bloodtune.data.dataset import SYNTHETIC, Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable
 from bloodtune.monitoring.trackers import check_trackers
 from bloodtune.run.directory import PROVENANCE, RECIPE, RUNS, RunDirectory, check_name, plain_name
-from bloodtune.run.repair import examine
+from bloodtune.run.repair import RunRecords, examine
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.families import is_own
 from bloodtune.space.parameter import combinations
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.training.numerics import AUTO, Numerics, check_precision
-from bloodtune.tuning.execution import describe_start, print_lines, run_plan
 from bloodtune.tuning.options import (
     CHECKPOINT_EVERY,
     DEFAULT_BUDGET,
@@ -64,8 +64,8 @@ def run_search(
 ) -> RunDirectory:
     """Run a search, as ``python -m bloodtune.search`` does, and return its run directory.
 
-    The arguments are the fields of ``SearchOptions``; times are in seconds. A search that is interrupted returns too:
-    ``resume`` goes on with it.
+    The arguments are the fields of ``SearchOptions``; times are in seconds. An interrupted search returns too;
+    ``resume`` continues it.
 
     Raises:
         InputError: an argument has a value that cannot be used; the message names it.
@@ -108,6 +108,7 @@ def search(options: SearchOptions, *, dry_run: bool = False) -> tuple[int, RunDi
     with contextlib.ExitStack() as held:
         if request.resumed and not dry_run:
             held.enter_context(request.resumed.lock())  # before Ray is started, which takes seconds
+        examined = _examine(request)
         image_bytes = request.dataset.image_bytes
         sources = _check_own_families(request.recipe, request.dataset)
         resources = held.enter_context(
@@ -118,13 +119,15 @@ def search(options: SearchOptions, *, dry_run: bool = False) -> tuple[int, RunDi
         if dry_run:
             print(plan)
             return 0, None
-        record = describe_start(plan, resources)
+        record = plan.describe_start(resources)
         run = request.resumed or RunDirectory.create(Path(options.out), request.name, request.recipe.text, record)
         if not request.resumed:
             held.enter_context(run.lock())
         if request.storage:
             held.enter_context(request.storage.mirror(run.path, print_lines))
-        return run_plan(plan, run, record), run
+        from bloodtune.tuning.execution import run_plan
+
+        return run_plan(plan, run, record, examined), run
 
 
 def _read_request(options: SearchOptions) -> _Request:
@@ -137,7 +140,7 @@ def _read_request(options: SearchOptions) -> _Request:
     recipe = load_recipe(str(resumed.path / RECIPE) if resumed else asked, max_epochs=options.max_epochs)
     if options.warm_start is not None:
         recipe = warm_start(recipe, out, options.warm_start)
-    budget = _budget(options.budget, before, recipe, resumed)
+    budget = _budget(options.budget, before, recipe)
     check_writable(resumed.path if resumed else out)
     address = resolve_address(options.address)
     dataset = _load_data(options.data, before, address)
@@ -169,9 +172,7 @@ def _make_plan(request: _Request, resources: dict[str, float], dry_run: bool) ->
     options = request.options
     share = choose_gpu_share(options.gpus_per_trial, resources, is_local=request.is_local)
     timer = _start_timer(request, "cuda" if share else "cpu")
-    # Heavy imports of the execution, while the hosts measure.
-    import bloodtune.tuning.searcher
-    import bloodtune.tuning.worker  # noqa: F401
+    import bloodtune.tuning.execution  # noqa: F401, takes a second, while the hosts measure
 
     numerics, reasons = _numerics(request.before, timer)
     if resources.get("GPU") and options.gpus_per_trial is None and not dry_run:
@@ -199,7 +200,7 @@ def _make_plan(request: _Request, resources: dict[str, float], dry_run: bool) ->
 
 
 def _start_timer(request: _Request, device: str) -> HostTimer | None:
-    # None where the run is resumed and says what it trains in.
+    # None if the run is resumed and has its numerics on record.
     from bloodtune.tuning.gpu_sharing import heaviest
     from bloodtune.tuning.host_timing import HostTimer
 
@@ -224,7 +225,7 @@ def _numerics(before: dict[str, Any], timer: HostTimer | None) -> tuple[Numerics
 def _share_gpus(request: _Request, resources: dict[str, float], numerics: Numerics) -> float:
     from bloodtune.tuning.gpu_sharing import calibrate
 
-    print_lines("a GPU is there: measuring how many trials may share it; --gpus-per-trial says so at once")
+    print_lines("measuring how many trials can share a GPU; --gpus-per-trial X skips this")
     most = max(1, min(request.budget, int(resources["CPU"] / resources["GPU"])))
     calibration = calibrate(request.dataset, request.recipe, most=most, numerics=numerics)
     print_lines(str(calibration))
@@ -245,15 +246,22 @@ def _open_storage(uri: str) -> Storage:
     return Storage(uri)
 
 
-def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe, resumed: RunDirectory | None) -> int:
+def _examine(request: _Request) -> RunRecords | None:
+    # The records of a resumed run, read once and under its lock.
+    if request.resumed is None:
+        return None
+    records = examine(request.resumed)
+    if request.budget < len(records.trials):
+        raise InputError(f"--budget {request.budget}: the run has {len(records.trials)} finished trials already")
+    return records
+
+
+def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe) -> int:
     budget = asked or int(before.get("budget", DEFAULT_BUDGET))
     if recipe.sampler == "enqueued" and budget > len(recipe.enqueued):
         if asked:
-            print_lines(f"this recipe has {len(recipe.enqueued)} configurations and samples no more: budget lowered")
+            print_lines(f"--budget {budget}: this recipe has only {len(recipe.enqueued)} configurations; all are tried")
         budget = len(recipe.enqueued)
-    finished = len(examine(resumed).trials) if resumed else 0
-    if budget < finished:
-        raise InputError(f"--budget {budget}: the run has {finished} finished trials already")
     return budget
 
 

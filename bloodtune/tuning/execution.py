@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+from ray import tune
+from ray.tune import Callback
+
+from bloodtune.command_line import INTERRUPTED, print_lines
+from bloodtune.monitoring.live_view import clock
+from bloodtune.monitoring.trackers import Trackers
 from bloodtune.run import provenance
 from bloodtune.run.directory import PROFILE, RunDirectory
 from bloodtune.run.records import best_record
+from bloodtune.run.repair import RunRecords, repair
+from bloodtune.tuning.asha import CappedHalving
 from bloodtune.tuning.plan import Plan
+from bloodtune.tuning.profiler import Profiler
+from bloodtune.tuning.progress import Progress
+from bloodtune.tuning.ray_patches import TUNE, applied
+from bloodtune.tuning.recorder import RunRecorder, TrackerRecorder
+from bloodtune.tuning.result_cleaner import ResultCleaner
 from bloodtune.tuning.resume import next_command
+from bloodtune.tuning.sampler import StudySampler
+from bloodtune.tuning.scheduler import RuleScheduler
+from bloodtune.tuning.searcher import QueueSearcher
+from bloodtune.tuning.stopper import Interrupt
+from bloodtune.tuning.trial_queue import TrialQueue
+from bloodtune.tuning.watchdog import Watchdog
+from bloodtune.tuning.worker import WarmWorker
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from ray.tune import Callback
-
-    from bloodtune.tuning.scheduler import RuleScheduler
-    from bloodtune.tuning.searcher import QueueSearcher
-    from bloodtune.tuning.stopper import Interrupt
-    from bloodtune.tuning.trial_queue import Recorder, TrialQueue
-
-INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
 BANNER = "SYNTHETIC DATA: a stand-in drawn by a program; its scores say nothing about real blood cells"
 
 
-def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> int:
+def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any], examined: RunRecords | None = None) -> int:
     """Run a planned search into its run directory, on the Ray that is connected; return the exit code.
 
     ``start`` describes this start of the search; a run that was started before keeps its first description and
-    lists this one under ``resumed``.
+    lists this one under ``resumed``. ``examined`` are the records of a resumed run.
     """
-    from bloodtune.monitoring.trackers import Trackers
-    from bloodtune.tuning.asha import CappedHalving
-    from bloodtune.tuning.profiler import Profiler
-    from bloodtune.tuning.progress import Progress
-    from bloodtune.tuning.recorder import RunRecorder, TrackerRecorder
-    from bloodtune.tuning.sampler import StudySampler
-    from bloodtune.tuning.scheduler import RuleScheduler
-    from bloodtune.tuning.searcher import QueueSearcher
-    from bloodtune.tuning.stopper import Interrupt
-    from bloodtune.tuning.trial_queue import TrialQueue
-
     started = time.monotonic()
-    record, records = provenance.begin(run, start, print_lines)
-    recorder = RunRecorder(run, plan.recipe, records)
-    print_lines(recorder.note)
+    records = repair(run, examined)
+    print_lines(*records.notes)
+    record = provenance.begin(run, start, records)
     trackers = Trackers(run, plan.track, print_lines)
-    recorders: list[Recorder] = [recorder, TrackerRecorder(trackers)]
+    recorders = (RunRecorder(run, plan.recipe, records), TrackerRecorder(trackers))
+    print_lines(recorders[0].note)
     sampler = StudySampler(plan.recipe, plan.seed)
     queue = TrialQueue(plan.recipe, sampler, budget=plan.budget, records=records, recorders=recorders)
     searcher = QueueSearcher(queue, run, seed=plan.seed)
@@ -84,8 +84,6 @@ def _print_start(plan: Plan, run: RunDirectory) -> None:
 
 
 def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, seconds: float) -> None:
-    from bloodtune.monitoring.live_view import clock
-
     best = best_record(queue.finished)
     print_lines(
         f"{reason}; interrupted trials run again on resume" if reason else "",
@@ -100,13 +98,6 @@ def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, se
 def _tune(
     plan: Plan, searcher: QueueSearcher, scheduler: RuleScheduler, interrupt: Interrupt, callbacks: list[Callback]
 ) -> None:
-    from ray import tune
-
-    from bloodtune.tuning.ray_patches import TUNE, applied
-    from bloodtune.tuning.result_cleaner import ResultCleaner
-    from bloodtune.tuning.watchdog import Watchdog
-    from bloodtune.tuning.worker import WarmWorker
-
     worker = tune.with_parameters(
         WarmWorker,
         train=plan.dataset.train,
@@ -141,28 +132,3 @@ def _write_profile(run: RunDirectory, table: pd.DataFrame) -> None:
         table.to_csv(run.path / PROFILE, index=False)
     except OSError as error:  # such as a full disk
         print_lines(f"{run.path / PROFILE} cannot be written: {error}")
-
-
-def print_lines(*lines: str) -> None:
-    """Print lines to stderr; empty ones are left out."""
-    for line in lines:
-        if line:
-            print(line, file=sys.stderr, flush=True)
-
-
-def describe_start(plan: Plan, resources: dict[str, float]) -> dict[str, Any]:
-    """Return what ``run_plan`` puts on record of this start; ``resources`` are those of the Ray that is connected."""
-    return {
-        **provenance.describe_software(),
-        "seed": plan.seed,
-        "budget": plan.budget,
-        "recipe": plan.recipe.description,
-        "max_epochs": plan.recipe.asha.max_epochs,
-        "workers": plan.workers,
-        "gpus_per_trial": plan.gpus_per_trial,
-        **plan.numerics.to_mapping(),
-        "reasons": dict(plan.reasons),
-        "devices": provenance.describe_machine(resources),
-        "data": provenance.describe_data(plan.dataset),
-        "started": provenance.now(),
-    }

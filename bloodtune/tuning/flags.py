@@ -14,15 +14,14 @@ def search_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m bloodtune.search``."""
     parser = OneLineParser(
         prog="python -m bloodtune.search",
-        description="Search for the best blood-cell classifier that a budget can buy: Optuna proposes\n"
-        "configurations, Ray Tune schedules them on the CPU cores or GPUs at hand, ASHA stops\n"
-        "the weak ones early. Everything found is in a run directory, row by row, from the\n"
-        "first epoch on.",
+        description="Search for the best blood-cell classifier within a given number of trials: Optuna\n"
+        "proposes configurations, Ray Tune runs them in parallel on CPU cores or GPUs, and ASHA\n"
+        "prunes weak ones early. Every epoch is recorded in a run directory as it comes.",
         epilog="examples:\n"
         "  python -m bloodtune.search --budget 64                        the default search\n"
         "  python -m bloodtune.search --recipe mlnn --time-budget 30m    one family, half an hour\n"
-        "  python -m bloodtune.search --data my.npz --dry-run            what would be done\n"
-        "  python -m bloodtune.search --resume latest                    go on where it stopped\n\n"
+        "  python -m bloodtune.search --data my.npz --dry-run            print the plan only\n"
+        "  python -m bloodtune.search --resume latest                    continue where it stopped\n\n"
         "exit codes:\n"
         "  0    finished, or time budget used up\n"
         "  1    no trial has a score, or the records could not be written\n"

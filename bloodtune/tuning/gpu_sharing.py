@@ -44,13 +44,13 @@ class Calibration:
     def __str__(self) -> str:
         """Return the measurement in one line."""
         counts, rates = ", ".join(map(str, self.rates)), ", ".join(f"{rate:,.0f}" for rate in self.rates.values())
-        return f"{counts} trainings side by side on a GPU: {rates} images/s; {self.trials} share one"
+        return f"{counts} trainings side by side on a GPU: {rates} images/s; {self.trials} per GPU"
 
 
 def calibrate(
     dataset: Dataset, recipe: Recipe, *, most: int, device: str = "cuda", numerics: Numerics = FLOAT32
 ) -> Calibration:
-    """Train 1, 2, 4 ... up to ``most`` configurations side by side on one device, while that pays and fits its memory.
+    """Train 1, 2, 4 ... up to ``most`` configurations at a time on a device, while that is faster and fits its memory.
 
     Each process trains the configuration of the recipe that needs most memory. Ray must be connected.
     """
@@ -80,17 +80,16 @@ def measure(
     device: str = "cuda",
     numerics: Numerics = FLOAT32,
 ) -> Iterator[tuple[int, float]]:
-    """Give, for 1, 2, 4 ... up to ``most`` trainings side by side, the images per second of all of them.
+    """Yield, for 1, 2, 4 ... up to ``most`` trainings side by side, their number and total images per second.
 
-    The numbers end where one more training fails. Each process trains the candidate that needs most memory.
+    Stops at the first number that fails or needs too much memory. Each process trains the candidate that needs most.
 
     Raises:
-        InputError: not even one process trains, for another reason than its memory.
+        InputError: one process alone fails, for another reason than its memory.
     """
     unit = "GPU" if device == "cuda" else "CPU"
-    group = placement_group([{unit: 1}])  # of one host and one GPU
+    group = placement_group([{unit: 1}])  # of one host and one GPU; in tests, of one CPU core
     ray.get(group.ready())
-    # In tests the processes share one CPU core, as they would share a GPU.
     share: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1 / most} if unit == "GPU" else {"num_cpus": 1 / most}
     probe = ray.remote(**share, scheduling_strategy=PlacementGroupSchedulingStrategy(group))(_Probe)
     try:
@@ -106,10 +105,9 @@ def measure(
                 rate = sum(ray.get([one.run.remote(SECONDS) for one in probes[:count]]))
             except ray.exceptions.RayError as error:
                 reason = describe(getattr(error, "cause", None) or error)
-                if count == 1 and "out of memory" not in reason:
-                    advice = "--gpus-per-trial 0 trains on CPUs"
-                    raise InputError(f"the {unit} cannot be used: {reason}; {advice}") from None
-                return
+                if count > 1 or "out of memory" in reason:
+                    return
+                raise InputError(f"the {unit} cannot be used: {reason}; --gpus-per-trial 0 trains on CPUs") from None
             yield count, rate
             ready, count = count, 2 * count
     finally:
@@ -163,12 +161,11 @@ class _Probe:
 
     def prepare(self, candidates: Sequence[Configuration]) -> None:
         """Put the data on the device, and train the candidate with the largest activations for an epoch."""
-        from bloodtune.training.process import use_one_core
+        from bloodtune.training.process import prepare_process
         from bloodtune.training.splits import DeviceSplits
         from bloodtune.training.trainer import Training
 
-        if self._device == "cpu":
-            use_one_core()
+        prepare_process(self._device)
         whole = DeviceSplits.load(self._train, self._val, self._device)
         splits = dataclasses.replace(
             whole,
@@ -182,7 +179,7 @@ class _Probe:
         chosen = dataclasses.replace(chosen, learning_rate=1e-4)
         self._training = Training(chosen, splits, max_epochs=10**6, seed=0, numerics=self._numerics)
         self._training.run_epoch()
-        self._resident = whole  # as in a search
+        self._resident = whole  # a search keeps all images on the device
 
     def run(self, seconds: float) -> float:
         """Train for about ``seconds``; return images per second."""

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from bloodtune.data.dataset import Dataset
     from bloodtune.data.npz import Split
 
-# Images that the timed steps are taken from: a round on a GPU, with batches of up to 512.
+# The images of each split that hosts receive: enough for a timed round on a GPU with batches of 512.
 IMAGES = 4096
 
-# Two threads of a core must train by this factor more than one, or each core gets one worker.
+# Each thread gets a worker only if two threads of a core train this many times as much as one.
 THREAD_GAIN = 1.05
 THREAD_SECONDS = 0.25
 
@@ -32,7 +32,7 @@ _CPUS = Path("/sys/devices/system/cpu")
 
 @dataclass(frozen=True)
 class HostTiming:
-    """The numerics that the hosts' steps led to, and one line that says why."""
+    """The chosen numerics, and the reason in one line."""
 
     numerics: Numerics
     reason: str
@@ -44,13 +44,13 @@ class HostTimer:
     def __init__(
         self, dataset: Dataset, configurations: Sequence[Configuration], *, device: str, asked: str = AUTO
     ) -> None:
-        """Start timing on the Ray that is connected; a host that was timed before answers at once.
+        """Start timing on the Ray that is connected; a host reads its earlier timings from its cache.
 
         Args:
-            dataset: whose images the steps train on.
-            configurations: of which the first of each family is timed.
+            dataset: the steps train on its first images.
+            configurations: the first of each family is timed.
             device: ``cpu`` or ``cuda``, where the trials will train.
-            asked: a precision, which is then taken, or ``auto``.
+            asked: the precision to use, or ``auto``.
 
         Raises:
             InputError: a CPU has no such precision.
@@ -98,7 +98,7 @@ class HostTimer:
 
 
 def one_per_family(configurations: Iterable[Configuration]) -> list[Configuration]:
-    """Return the first configuration of each family; MLNNs last, as they cannot rule a slow precision out quickly."""
+    """Return the first configuration of each family; MLNNs last: they rule out a slow precision least quickly."""
     first: dict[str, Configuration] = {}
     for configuration in configurations:
         first.setdefault(configuration.family, configuration)
@@ -108,10 +108,10 @@ def one_per_family(configurations: Iterable[Configuration]) -> list[Configuratio
 def choose_threads(
     dataset: Dataset, configurations: Sequence[Configuration], numerics: Numerics, *, fitting: int
 ) -> tuple[int, str]:
-    """Return the workers for this machine's CPU, and why: one per core, or per thread if a core's second one gains.
+    """Return the number of workers for this CPU, and why: one per core, or per thread if a core's second one gains.
 
-    On the Ray of this machine that is connected, which has ``fitting`` CPUs. Where as many cores are there, or the
-    system does not say, nothing is measured and the reason is an empty string.
+    The connected Ray runs on this machine and has ``fitting`` CPUs. If there are as many cores, or the system does not
+    report them, nothing is measured and the reason is an empty string.
     """
     siblings = shared_cores(_CPUS)
     cores = len(_usable_cpus()) - sum(len(group) - 1 for group in siblings)
@@ -121,7 +121,7 @@ def choose_threads(
     train = ray.remote(num_cpus=1)(_train_pinned)
     small = _first_images(dataset.train), _first_images(dataset.val)
     configuration = configurations[0]
-    ray.get([train.remote(*small, configuration, numerics, cpu, 0.0) for cpu in (first, second)])  # both are up
+    ray.get([train.remote(*small, configuration, numerics, cpu, 0.0) for cpu in (first, second)])  # starts both
     alone = ray.get(train.remote(*small, configuration, numerics, first, THREAD_SECONDS))
     both = sum(ray.get([train.remote(*small, configuration, numerics, c, THREAD_SECONDS) for c in (first, second)]))
     return decide_threads(fitting, cores, both / alone)
@@ -134,9 +134,9 @@ def decide_threads(threads: int, cores: int, gain: float) -> tuple[int, str]:
 
 
 def shared_cores(cpus: Path) -> list[list[int]]:
-    """Return the CPUs that this process may use and that share a core with another such one, by core.
+    """Return, for each core on which this process may use several CPUs, those CPUs.
 
-    ``cpus`` is Linux's folder of them; empty on other systems.
+    ``cpus`` is Linux's folder of CPUs. On other systems the list is empty.
     """
     groups: dict[str, list[int]] = {}
     for cpu in sorted(_usable_cpus()):
@@ -154,7 +154,7 @@ def _usable_cpus() -> set[int]:
 
 
 def _training_hosts(resource: str) -> list[tuple[str, float]]:
-    # Ray's id and the trainings at a time of each host; where none is there yet, one that is waited for.
+    # Ray's id and the number of simultaneous trainings per host; if there is no host yet, an entry that waits for one.
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get(resource, 0) >= 1]
     return [(node["NodeID"], node["Resources"][resource]) for node in nodes] or [("", 1.0)]
 
@@ -166,12 +166,11 @@ def _first_images(split: Split) -> Split:
 def _measure(
     train: Split, val: Split, configurations: Sequence[Configuration], device: str, asked: str
 ) -> tuple[str, StepTimes]:
-    from bloodtune.training.process import use_one_core
+    from bloodtune.training.process import prepare_process
     from bloodtune.training.splits import DeviceSplits
     from bloodtune.training.step_times import describe_chip, measure_steps
 
-    if device == "cpu":
-        use_one_core()
+    prepare_process(device)
     check_precision(asked if asked != AUTO else "float32", device)
     splits = DeviceSplits.load(train, val, device)
     return describe_chip(splits.device), measure_steps(splits, configurations, asked)
@@ -180,11 +179,11 @@ def _measure(
 def _train_pinned(
     train: Split, val: Split, configuration: Configuration, numerics: Numerics, cpu: int, seconds: float
 ) -> float:
-    from bloodtune.training.process import use_one_core
+    from bloodtune.training.process import prepare_process
     from bloodtune.training.splits import DeviceSplits
     from bloodtune.training.step_times import make_step
 
-    use_one_core()
+    prepare_process("cpu")
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})
     try:

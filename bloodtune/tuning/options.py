@@ -70,7 +70,7 @@ def _option(default: Any, group: str, kind: Kind, text: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """What may be asked of a search. None stands for a default that depends on the machine, the data or the run.
+    """The options of a search. None stands for a default that depends on the machine, the data or the run.
 
     Raises:
         InputError: a value is not allowed; the message names the option.
@@ -98,12 +98,12 @@ class SearchOptions:
         "trained longest; the run may be on other data",
     )
     max_epochs: int | None = _option(None, WHAT, COUNT, "epochs per trial, in place of the recipe's")
-    time_budget: float | None = _option(None, WHAT, TIME, "stop after 90s, 30m or 2h; --resume goes on")
+    time_budget: float | None = _option(None, WHAT, TIME, "stop after 90s, 30m or 2h, for example; --resume continues")
     epoch_limit: float = _option(
         EPOCH_LIMIT, WHAT, TIME, "fail a trial that takes longer than this for one epoch (default: 30m)"
     )
     seed: int | None = _option(None, WHAT, SEED, "seed of all random draws (default: 0)")
-    workers: int | None = _option(None, WHERE, COUNT, "trials at a time (default: as many as fit and gain)")
+    workers: int | None = _option(None, WHERE, COUNT, "simultaneous trials (default: as many as fit and gain speed)")
     gpus_per_trial: float | None = _option(
         None, WHERE, SHARE, "share of a GPU per trial, such as 0.25 (default: measured where there are GPUs, else 0)"
     )
@@ -117,19 +117,19 @@ class SearchOptions:
         None,
         WHERE,
         TEXT,
-        "address of a running Ray cluster, or auto; the head of a `ray up` cluster joins its own by default, any other "
-        "machine starts Ray",
+        "address of a running Ray cluster, or auto; the head of a `ray up` cluster joins its own by default, other "
+        "machines start Ray",
     )
     name: str | None = _option(
-        None, FILES, TEXT, "name of the run; on the stand-in -synthetic is added (default: date, time and data)"
+        None, FILES, TEXT, "name of the run; -synthetic is added on synthetic data (default: date, time and data)"
     )
     out: str = _option(RUNS, FILES, dataclasses.replace(TEXT, metavar="DIR"), f"folder of runs (default: {RUNS})")
     storage: str | None = _option(
         None,
         FILES,
         dataclasses.replace(TEXT, metavar="URI"),
-        "keep a copy of the run there, at most a minute behind: s3://bucket/runs, gs://..., or a folder; --resume "
-        "fetches the run from there if it is not in --out",
+        "keep a copy of the run at this address, at most a minute behind: s3://bucket/runs, gs://..., or a folder; "
+        "--resume fetches the run from there if it is not in --out",
     )
     track: tuple[str, ...] = _option(
         (),
@@ -137,12 +137,12 @@ class SearchOptions:
         several_of(*sorted(TRACKERS)),
         "also send the search to this tracker; TensorBoard opens the run directory as it is",
     )
-    resume: str | None = _option(None, FILES, NAME, "go on with a run in --out; a larger --budget extends it")
+    resume: str | None = _option(None, FILES, NAME, "continue a run in --out; a larger --budget extends it")
     checkpoint_every: float = _option(
         CHECKPOINT_EVERY,
         FILES,
         TIME,
-        "time between checkpoints of a trial, from which it goes on after a crash (default: 30s)",
+        "time between checkpoints of a trial, which continues from the last one after a crash (default: 30s)",
     )
     profile: bool = _option(False, FILES, SWITCH, "print where the time went, and write profile.csv")
 

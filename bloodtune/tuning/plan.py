@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bloodtune.data.dataset import Dataset
 from bloodtune.errors import InputError
+from bloodtune.run import provenance
 from bloodtune.space.recipe import Recipe
 from bloodtune.training.numerics import Numerics
 from bloodtune.tuning.options import CHECKPOINT_EVERY, EPOCH_LIMIT
@@ -17,10 +19,9 @@ from bloodtune.tuning.options import CHECKPOINT_EVERY, EPOCH_LIMIT
 class Plan:
     """Everything that a search needs to know before it starts.
 
-    ``time_budget`` is in seconds, None for no end. So are ``epoch_limit``, after which a trial fails, and
-    ``checkpoint_every``, the time between two checkpoints of a trial. ``place`` has the flags that say where to run,
-    ``track`` the names of trackers. With ``profile`` the workers report where their time went. ``numerics`` are those
-    of every trial; ``reasons`` say why ``workers`` and ``precision`` were chosen.
+    In seconds: ``time_budget`` (None for no end), ``epoch_limit`` (a trial fails if an epoch takes longer) and
+    ``checkpoint_every``. ``place`` has the flags that say where to run, ``track`` the names of trackers. With
+    ``profile`` workers report their time by phase. ``reasons`` say why ``workers`` and ``precision`` were chosen.
     """
 
     recipe: Recipe
@@ -65,6 +66,23 @@ class Plan:
         """Return a colon and the reason for ``workers`` or ``precision``; an empty string if nothing was measured."""
         return f": {self.reasons[line]}" if self.reasons.get(line) else ""
 
+    def describe_start(self, resources: dict[str, float]) -> dict[str, Any]:
+        """Return the record of a start of this search; ``resources`` are those of the Ray that is connected."""
+        return {
+            **provenance.describe_software(),
+            "seed": self.seed,
+            "budget": self.budget,
+            "recipe": self.recipe.description,
+            "max_epochs": self.recipe.asha.max_epochs,
+            "workers": self.workers,
+            "gpus_per_trial": self.gpus_per_trial,
+            **self.numerics.to_mapping(),
+            "reasons": dict(self.reasons),
+            "devices": provenance.describe_machine(resources),
+            "data": provenance.describe_data(self.dataset),
+            "started": provenance.now(),
+        }
+
     @property
     def _largest_batch(self) -> int:
         enqueued = [entry.configuration.batch_size for entry in self.recipe.enqueued]
@@ -81,7 +99,7 @@ class Plan:
             f"budget    {self.budget} configurations, {min(len(recipe.enqueued), self.budget)} of them enqueued",
             f"sampler   {recipe.sampler}, seed {self.seed}",
             f"ASHA      at most {asha.max_epochs} epochs, rungs at {', '.join(map(str, asha.rungs)) or 'none'}",
-            f"expected  about {recipe.expected_epochs(self.budget):,} epochs, more where ASHA does not wait",
+            f"expected  about {recipe.expected_epochs(self.budget):,} epochs, more if ASHA promotes more trials early",
             f"workers   {self.workers}, each with {_amounts(self.resources_per_trial)}{self.reason('workers')}",
             f"precision {self.numerics.precision}{self.reason('precision')}",
             "space",

@@ -46,20 +46,20 @@ def resolve_address(asked: str | None) -> str:
     "auto" is for the head of a `ray up` cluster. Ray's own default would join whatever cluster was started last on this
     machine; "local" never does.
     """
-    told = asked or os.environ.get("RAY_ADDRESS")
-    return told or ("auto" if _CLUSTER_HEAD.expanduser().exists() else LOCAL)
+    given = asked or os.environ.get("RAY_ADDRESS")
+    return given or ("auto" if _CLUSTER_HEAD.expanduser().exists() else LOCAL)
 
 
 @contextlib.contextmanager
 def connect(
     address: str, *, workers: int | None, image_bytes: int, sources: Sequence[str] = ()
 ) -> Iterator[dict[str, float]]:
-    """Connect to Ray, or start it here, for as long as the context lasts; gives the resources of all hosts.
+    """Connect to Ray, or start it here, for as long as the context lasts; yields the resources of all hosts.
 
     Args:
         address: from ``resolve_address``.
-        workers: CPUs of a Ray that is started here. None, or more than there are, means all that this process may use
-            by its affinity, which Ray does not count itself, and by its container's share.
+        workers: CPUs of a Ray that is started here. None, or more than there are, means all CPUs that the affinity of
+            this process (which Ray ignores) and its container allow.
         image_bytes: size of the images to keep in the object store of a Ray that is started here.
         sources: files and folders of modules to send to the hosts of a running cluster.
 
@@ -76,16 +76,14 @@ def connect(
 
     # We handle what Ray and Tune log as errors, such as a killed worker, and print it ourselves.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.CRITICAL}
+    if address == LOCAL:
+        cores = joblib.cpu_count()
+        options |= {"num_cpus": min(workers or cores, cores), "object_store_memory": 2 * image_bytes + 200 * 2**20}
+    elif sources:
+        options["runtime_env"] = {"py_modules": list(sources)}
     try:
-        if address == LOCAL:
-            cores = joblib.cpu_count()
-            size = {"num_cpus": min(workers or cores, cores), "object_store_memory": 2 * image_bytes + 200 * 2**20}
-            with applied(START), daemon_settings():
-                context = ray.init(address=LOCAL, **size, **quiet)
-        else:
-            environment = {"py_modules": list(sources)} if sources else None
-            context = ray.init(address=address, runtime_env=environment, **quiet)
+        context = _init(options)
     except (ConnectionError, ValueError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
     try:
@@ -93,6 +91,15 @@ def connect(
             yield ray.cluster_resources()
     finally:
         ray.shutdown()
+
+
+def _init(options: dict[str, Any]) -> Any:
+    import ray
+
+    if options["address"] != LOCAL:
+        return ray.init(**options)
+    with applied(START), daemon_settings():
+        return ray.init(**options)
 
 
 def _check_answers(address: str) -> None:
@@ -108,14 +115,14 @@ def _check_answers(address: str) -> None:
 
 @contextlib.contextmanager
 def _ending_without(raylet: str) -> Iterator[None]:
-    # A driver whose raylet has died waits for it for ever inside Ray. Everything it knows is on disk, so it may end.
+    # A driver whose raylet has died waits inside Ray for ever. All its results are on disk, so the process may end.
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(RAYLET_SECONDS):
             with socket.socket(socket.AF_UNIX) as probe:
                 if probe.connect_ex(raylet) and not ended.is_set():
-                    print("bloodtune: Ray has died on this machine; --resume goes on", file=sys.stderr, flush=True)
+                    print("bloodtune: Ray died on this machine; continue with --resume", file=sys.stderr, flush=True)
                     os._exit(1)
 
     thread = threading.Thread(target=watch, name="raylet", daemon=True)

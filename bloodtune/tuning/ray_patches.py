@@ -74,29 +74,29 @@ START = (
     Patch(
         "ray._private.node:Node.start_monitor",
         "speed",
-        "an autoscaler that one machine does not use; with the next two 2.5 s once",
+        "2.5 s per search, together with the next two: no autoscaler, which one machine does not use",
         _takes("self"),
         _do_nothing,
     ),
     Patch(
         "ray._private.node:Node.start_api_server",
         "speed",
-        "a dashboard that nobody opens, and that takes a second to end",
+        "no dashboard, which nobody opens and which takes a second to end",
         _takes("self", "include_dashboard", "raise_on_failure"),
         _do_nothing,
     ),
     Patch(
         "ray._private.node:Node.start_log_monitor",
         "speed",
-        "a process that would carry the workers' logs to the terminal",
+        "no process that copies the workers' logs to the terminal",
         _takes("self"),
         _do_nothing,
     ),
 )
 
 # Options of Ray's daemons; Ray ignores unknown names. Workers import torch as soon as they are up, while the driver
-# prepares (0.7 to 1 s once). A worker that waits is kept for a minute: once the first trial has claimed its CPU, Ray
-# would end it after a second as one too many.
+# prepares (0.7 to 1 s per search). A waiting worker is kept for a minute: once the first trial has claimed its CPU, Ray
+# would end it after a second as surplus.
 DAEMON_SETTINGS = {
     "RAY_preload_python_modules": "bloodtune.tuning.worker_preload",
     "RAY_idle_worker_killing_time_threshold_ms": "60000",
@@ -107,7 +107,7 @@ TUNE = (
     Patch(
         "ray.tune.execution.class_cache:DEFAULT_ENV_VARS",
         "speed",
-        "0.7 s once: a worker with variables of its own is a new process, and the one that waits is ended",
+        "0.7 s per search: for workers with their own variables Ray ends the waiting processes and starts new ones",
         lambda original: isinstance(original, dict),
         lambda original: {},
     ),
@@ -121,14 +121,14 @@ TUNE = (
     Patch(
         "ray.tune.experiment:Trial.set_ray_actor",
         "correctness",
-        "Tune asks each worker for its address; the answer is lost with a host that dies, and ends the search",
+        "Tune requests each worker's address; if a host dies before its reply, the lost reply ends the search",
         _takes("self", "ray_actor"),
         _set_ray_actor,
     ),
     Patch(
         "ray.air.execution._internal.actor_manager:RayActorManager._actor_task_failed",
         "correctness",
-        "Tune raises on some of the errors that tell of a worker's death, such as one killed for its memory",
+        "Tune ends the search on some errors of a dead worker, such as one killed for its memory",
         _takes("self", "tracked_actor_task", "exception"),
         _actor_task_failed,
     ),
@@ -159,7 +159,7 @@ def is_plain() -> bool:
     return os.environ.get(PLAIN_RAY, "") not in ("", "0")
 
 
-def forget_results(trial: Any) -> None:
+def free_results(trial: Any) -> None:
     """Free a finished trial's results and checkpoint: 26 KB per trial that the run directory has too."""
     if is_plain():
         return
@@ -178,7 +178,7 @@ def actor_of(trial: Any) -> Any | None:
     """Return the worker of one of Tune's trials, or None if it has none or Ray has changed."""
     actor = getattr(getattr(trial, "temporary_state", None), "ray_actor", None)
     if actor is None:
-        _log_once("Ray has changed, or the trial has no worker: a worker over --epoch-limit cannot be ended")
+        _log_once("Ray has changed, or the trial has no worker: a worker over --epoch-limit cannot be killed")
     return actor
 
 

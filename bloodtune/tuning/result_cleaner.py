@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.tune import Callback
 
-from bloodtune.tuning.ray_patches import forget_results
+from bloodtune.tuning.ray_patches import free_results
 
 
 class ResultCleaner(Callback):  # type: ignore[misc]
@@ -14,6 +14,6 @@ class ResultCleaner(Callback):  # type: ignore[misc]
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Free the results of a trial that finished."""
-        forget_results(trial)
+        free_results(trial)
 
     on_trial_error = on_trial_complete

@@ -13,7 +13,7 @@ from bloodtune.errors import InputError
 from bloodtune.files import check_writable
 from bloodtune.run.directory import PROVENANCE, RECIPE, RunDirectory
 from bloodtune.run.records import best_records
-from bloodtune.space.parameter import reach
+from bloodtune.space.parameter import parameter_values
 from bloodtune.space.recipe import Enqueued, Recipe, enqueue_first
 from bloodtune.space.recipe_file import BOOK, load_recipe
 from bloodtune.training.numerics import AUTO
@@ -60,29 +60,33 @@ def warm_start(recipe: Recipe, out: Path, name: str) -> Recipe:
         raise InputError("--warm-start: the name of a run is empty")
     run = RunDirectory.open(out / name)
     known = {entry.configuration for entry in recipe.enqueued}
-    candidates, reason = {}, "its only trials with a score are those that this recipe enqueues too"
+    candidates, reason = {}, "it has no scored trial that this recipe does not enqueue itself"
     for record in run.trials():
         if record.configuration in known:
             continue  # this recipe enqueues it
         try:
-            reach(record.configuration, recipe.parameters)
+            parameter_values(record.configuration, recipe.parameters)
             candidates[record.configuration] = record
         except InputError as error:
             reason = f"trial {record.trial}: {error}"
     rungs = load_recipe(str(run.path / RECIPE)).asha.rungs
     best = best_records(candidates.values(), rungs, WARM_START)
     if not best:
-        raise InputError(f"--warm-start {name}: nothing of that run can be tried here: {reason}")
+        raise InputError(f"--warm-start {name}: no configuration of this run can be tried here: {reason}")
     source = f"warm start from {run.name}"
     return enqueue_first(recipe, [Enqueued(f"{run.name} trial {r.trial}", source, r.configuration) for r in best])
 
 
 def next_command(run: RunDirectory, plan: Plan, finished: int) -> str:
     """Return the command to type next: the summary of a finished search, else the one that resumes it."""
-    # As typed in the folder where the search started; without an activated environment it needs its Python's path.
-    found = shutil.which("python")
-    python = "python" if found and Path(found).absolute() == Path(sys.executable) else os.path.relpath(sys.executable)
+    # As typed in the folder where the search started; without an activated environment it needs its program's path.
+    is_console = Path(sys.argv[0]).stem == "bloodtune"
+    name, path = ("bloodtune", sys.argv[0]) if is_console else ("python", sys.executable)
+    found = shutil.which(name)
+    program = name if found and Path(found).absolute() == Path(path).absolute() else os.path.relpath(path)
     if finished == plan.budget:
-        return shlex.join([python, os.path.relpath(BOOK.parent / "analysis" / "summarize.py"), str(run.path)])
+        summarize = "summarize" if is_console else os.path.relpath(BOOK.parent / "analysis" / "summarize.py")
+        return shlex.join([program, summarize, str(run.path)])
+    search = ["search"] if is_console else ["-m", "bloodtune.search"]
     out = [] if run.path.parent == Path("runs") else ["--out", str(run.path.parent)]
-    return shlex.join([python, "-m", "bloodtune.search", "--resume", run.name, *out, *plan.place])
+    return shlex.join([program, *search, "--resume", run.name, *out, *plan.place])

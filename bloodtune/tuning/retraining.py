@@ -27,14 +27,14 @@ from bloodtune.tuning.retraining_workers import Scorer, Trainer, Workers, run_jo
 
 CACHE = "retrained"
 
-# Trains jobs, which may become more while results come.
+# Trains jobs; the list may grow while results come.
 TrainJobs = Callable[[Dataset, list[TrainingJob], Workers, Callable[[int, int], None]], Iterator[Trained]]
 
 
 def train_jobs(
     dataset: Dataset, waiting: list[TrainingJob], workers: Workers, advance: Callable[[int, int], None]
 ) -> Iterator[Trained]:
-    """Train jobs on Ray and give their outcomes as they come; more jobs may be added to ``waiting`` meanwhile."""
+    """Train jobs on Ray and yield their outcomes as they come; more jobs may be added to ``waiting`` meanwhile."""
     shared = (ray.put(dataset.train), ray.put(dataset.val), dataset.class_names) if waiting else ()
     return run_jobs(Trainer, shared, lambda trainer, job: trainer.train.remote(job), waiting, workers, advance)
 
@@ -59,10 +59,10 @@ def retrain(
         then: called with ``first`` and its trainings; returns the candidates to train next.
         dataset: training and validation split; the weights of the best validation epoch are kept.
         folder: the cache of trainings.
-        seeds: trainings of each candidate.
+        seeds: trainings per candidate.
         workers: how many at a time, and where.
-        advance: called with the trainings done so far and those known of.
-        train: trains the jobs; on Ray unless a test plays it.
+        advance: called with the number of finished trainings and of all trainings so far.
+        train: trains the jobs, on Ray unless a test replaces it.
 
     Returns:
         The candidates with their trainings, in their order, without those that diverged in a first epoch.
@@ -71,7 +71,7 @@ def retrain(
         InputError: something is to be trained and ``folder`` cannot be written.
     """
     plan = _Plan(first, beside, then, dataset, folder, seeds, workers)
-    if plan.waiting:  # a whole cache can be read from a run that is read-only
+    if plan.waiting:  # a complete cache is read from a read-only run too
         check_writable(folder)
     for trained in train(dataset, plan.waiting, workers, advance):
         keep(trained)
@@ -122,7 +122,7 @@ class _Plan:
 def score_test_split(
     contenders: Sequence[Contender], images: np.ndarray, *, workers: Workers, advance: Callable[[int, int], None]
 ) -> list[TestedContender]:
-    """Predict the test images with each retrained model, in one pass over all; predictions are kept beside it.
+    """Predict the test images with all retrained models in one pass; each model's predictions are kept beside it.
 
     ``images`` are uint8 (N, H, W, C).
     """

@@ -30,7 +30,7 @@ from bloodtune.tuning.contender import Contender, Retraining
 
 RESULT, CURVE, PROBABILITIES = "result.json", "curve.csv", "test_probabilities.npy"
 
-# The code that decides a training beside its configuration. A training that other code made is not the same training.
+# Beside its configuration, this code decides a training: a change to it invalidates the cache.
 _TRAINING_CODE = (
     "training/trainer.py",
     "training/splits.py",
@@ -81,7 +81,7 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Trained:
-    """The outcome of a job. Only the driver writes it, so no other host's disk matters.
+    """The outcome of a job. Only the driver writes it to disk, so hosts need no shared disk.
 
     ``classifier`` is None, and ``result`` has the key ``failure``, if the first epoch diverged.
     """
@@ -97,7 +97,7 @@ def find_jobs(
 ) -> list[TrainingJob]:
     """Return the ``seeds`` trainings of a candidate, each with its folder below ``folder``.
 
-    Cross-entropy and NLL on log-softmax are one function, so configurations that differ in nothing else share theirs.
+    Cross-entropy equals NLL on log-softmax, so configurations that differ in nothing else share their trainings.
     """
     configuration = candidate.configuration
     if configuration.loss == "nll":

@@ -17,13 +17,13 @@ from bloodtune.inference.classifier import Classifier
 from bloodtune.run.records import EpochRecord
 from bloodtune.training import metrics
 from bloodtune.training.numerics import FLOAT32, Numerics
+from bloodtune.training.process import prepare_process
+from bloodtune.training.splits import DeviceSplits
+from bloodtune.training.trainer import DivergedError, Training
 from bloodtune.tuning.retraining_cache import Trained, TrainingJob
 
 if TYPE_CHECKING:
     import torch
-
-    from bloodtune.training.trainer import Training
-
 # Epochs without a better validation macro-F1 after which a training at a constant rate ends. A training whose rate
 # falls to zero runs to its end: its best epochs are the last ones.
 PATIENCE = 10
@@ -31,7 +31,7 @@ PATIENCE = 10
 
 @dataclass(frozen=True)
 class Workers:
-    """How many trainings run at a time, of one CPU each, the share of a GPU that each gets, and their numerics."""
+    """The number of simultaneous trainings, one CPU each, the share of a GPU per training, and their numerics."""
 
     count: int
     gpus: float
@@ -39,7 +39,7 @@ class Workers:
 
     @property
     def device(self) -> str:
-        """Where they train."""
+        """The device of all trainings."""
         return "cuda" if self.gpus else "cpu"
 
 
@@ -51,7 +51,7 @@ def run_jobs(
     workers: Workers,
     advance: Callable[[int, int], None],
 ) -> Iterator[Any]:
-    """Give the results of jobs as they come from a pool of actors.
+    """Yield the results of jobs as they come from a pool of actors.
 
     Args:
         actor: class of the actors, made with the workers and ``shared``.
@@ -59,7 +59,7 @@ def run_jobs(
         submit: called with an actor and a job; returns a reference to its result.
         waiting: the jobs, taken from the front; the caller may add more while results come.
         workers: how many actors at a time, and where.
-        advance: called with the number of jobs done and known.
+        advance: called with the number of finished jobs and of all jobs so far.
     """
     remote = ray.remote(num_cpus=1, num_gpus=workers.gpus)(actor)
     pool = ActorPool([])
@@ -81,11 +81,7 @@ class Trainer:
     """A Ray actor that keeps torch and the splits from one training to the next."""
 
     def __init__(self, workers: Workers, train: Split, val: Split, class_names: tuple[str, ...]) -> None:
-        from bloodtune.training.process import use_one_core
-        from bloodtune.training.splits import DeviceSplits
-
-        if workers.device == "cpu":
-            use_one_core()
+        prepare_process(workers.device)
         self._numerics = workers.numerics
         self._splits = DeviceSplits.load(train, val, workers.device)
         self._val = val
@@ -93,8 +89,6 @@ class Trainer:
 
     def train(self, job: TrainingJob) -> Trained:
         """Train one configuration; the weights of the best validation epoch are kept."""
-        from bloodtune.training.trainer import Training
-
         started = time.perf_counter()
         training = Training(
             job.configuration,
@@ -102,7 +96,7 @@ class Trainer:
             max_epochs=job.epochs,
             seed=job.seed,
             numerics=self._numerics,
-            settle_norms=True,
+            recompute_norms=True,
         )
         epochs, best, weights, failure = self._run(training, job)
         if not epochs:
@@ -127,8 +121,6 @@ class Trainer:
 
     def _run(self, training: Training, job: TrainingJob) -> tuple[list[EpochRecord], int, dict[str, torch.Tensor], str]:
         # Returns the epochs, the index of the best one, its weights, and why the training diverged, if it did.
-        from bloodtune.training.trainer import DivergedError
-
         epochs: list[EpochRecord] = []
         best, weights = -1, {}
         is_constant = job.configuration.schedule == "constant"
@@ -147,10 +139,7 @@ class Scorer:
     """A Ray actor that holds the test images; only the last step of the summary makes one."""
 
     def __init__(self, workers: Workers, images: np.ndarray) -> None:
-        from bloodtune.training.process import use_one_core
-
-        if workers.device == "cpu":
-            use_one_core()
+        prepare_process(workers.device)
         self._device = workers.device
         self._images = images
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import optuna
@@ -13,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, TrialRecord
 from bloodtune.space.configuration import Configuration
-from bloodtune.space.parameter import Parameter, reach
+from bloodtune.space.parameter import Parameter, parameter_values
 from bloodtune.space.recipe import Recipe
 
 STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
@@ -32,7 +33,7 @@ def distribution(parameter: Parameter) -> BaseDistribution:
 
 
 def suggest(trial: optuna.Trial, recipe: Recipe) -> Configuration:
-    """Let the study choose one configuration; a parameter is asked for only where its conditions hold."""
+    """Return a configuration that the study suggests; only parameters whose conditions hold are suggested."""
     values: dict[str, Any] = {}
     for parameter in recipe.parameters:
         if parameter.applies(values):
@@ -46,7 +47,7 @@ def parameters_of(configuration: Configuration, recipe: Recipe) -> tuple[dict[st
     Raises:
         InputError: the space does not reach the configuration; the message names the field.
     """
-    parameters = reach(configuration, recipe.parameters)
+    parameters = parameter_values(configuration, recipe.parameters)
     return parameters, {p.name: distribution(p) for p in recipe.parameters if p.name in parameters}
 
 
@@ -61,13 +62,44 @@ def _suggest_one(trial: optuna.Trial, parameter: Parameter) -> Any:
 
 
 def draw_seed(seed: int, number: int) -> int:
-    """Return the seed of one trial, below 2^32: another one for each trial, the same one in each process."""
+    """Return the seed of one trial, below 2^32: different for each trial, the same in each process."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def freeze(record: TrialRecord, epochs: Iterable[EpochRecord], recipe: Recipe) -> FrozenTrial:
+class Space(Protocol):
+    """A set of configurations that a study draws from."""
+
+    def suggest(self, trial: optuna.Trial) -> Configuration:
+        """Let the study choose one configuration."""
+
+    def parameters_of(self, configuration: Configuration) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        """Return the study's parameters of a configuration, and their distributions."""
+
+
+@dataclass(frozen=True)
+class RecipeSpace:
+    """The space of a recipe."""
+
+    recipe: Recipe
+
+    def suggest(self, trial: optuna.Trial) -> Configuration:
+        """Let the study choose one configuration."""
+        return suggest(trial, self.recipe)
+
+    def parameters_of(self, configuration: Configuration) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        """Return the study's parameters of a configuration, and their distributions.
+
+        Raises:
+            InputError: the space does not reach the configuration; the message names the field.
+        """
+        return parameters_of(configuration, self.recipe)
+
+
+def freeze(
+    record: TrialRecord, epochs: Iterable[EpochRecord], recipe: Recipe, space: Space | None = None
+) -> FrozenTrial:
     """Return a finished trial as Optuna keeps it."""
-    parameters, distributions = parameters_of(record.configuration, recipe)
+    parameters, distributions = (space or RecipeSpace(recipe)).parameters_of(record.configuration)
     return create_trial(
         state=STATES[record.state],
         value=record.val_macro_f1 if record.state == COMPLETE else None,
@@ -85,38 +117,40 @@ class StudySampler:
     repeats no draw. Trials are named by their number in the search, in any order.
     """
 
-    def __init__(self, recipe: Recipe, seed: int) -> None:
+    def __init__(self, recipe: Recipe, seed: int, space: Space | None = None) -> None:
+        """``space`` takes the place of the recipe's parameters, for tables of other tasks (benchmarks/)."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.recipe = recipe
         self.seed = seed
+        self._space = space or RecipeSpace(recipe)
         self._study = optuna.create_study(direction="maximize")  # each trial brings its own sampler
         self._asked: dict[int, optuna.Trial] = {}
 
     def ask(self, number: int, known: Configuration | None = None) -> Configuration:
-        """Return the configuration of a trial: the ``known`` one where there is one, else a new proposal.
+        """Return the configuration of a trial: the ``known`` one if given, else a new proposal.
 
         Raises:
             InputError: the space does not reach the known configuration.
         """
         if known is not None:
-            parameters, _ = parameters_of(known, self.recipe)
+            parameters, _ = self._space.parameters_of(known)
             self._study.enqueue_trial(parameters)
         self._study.sampler = self._sampler(number)
         self._asked[number] = self._study.ask()
-        return suggest(self._asked[number], self.recipe)
+        return self._space.suggest(self._asked[number])
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Take the objective of a trial after an epoch."""
+        """Report a trial's objective after an epoch."""
         self._asked[number].report(value, epoch)
 
     def tell(self, record: TrialRecord) -> None:
-        """Take the outcome of a trial that was asked for."""
+        """Record the outcome of a proposed trial."""
         value = record.val_macro_f1 if record.state == COMPLETE else None
         self._study.tell(self._asked.pop(record.trial), value, state=STATES[record.state])
 
     def replay(self, record: TrialRecord, epochs: Iterable[EpochRecord]) -> None:
-        """Take a finished trial of an earlier start of the search."""
-        self._study.add_trial(freeze(record, epochs, self.recipe))
+        """Add a finished trial of an earlier start of the search."""
+        self._study.add_trial(freeze(record, epochs, self.recipe, self._space))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         # Start-up trials are counted from the first sampled one: Optuna would count the enqueued ones too.

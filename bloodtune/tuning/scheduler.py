@@ -31,10 +31,10 @@ class RuleScheduler(FIFOScheduler):  # type: ignore[misc]
         return str(self.STOP if should_stop else self.CONTINUE)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any | None:
-        """Return the newest waiting trial for a free worker; an older one has a worker of its own under way.
+        """Return the newest waiting trial for a free worker; for an older one, a worker is already starting.
 
-        Tune's own order of submission would give the free worker to the older trial and take back the worker under way.
-        Where trials are shorter than a worker's start, a worker that died would never be replaced.
+        Tune by itself would give the free worker to the oldest trial and cancel the worker that is starting. If trials
+        are shorter than a worker's start, a dead worker would then never be replaced.
         """
         waiting = (trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PENDING)
         return max(waiting, key=lambda trial: trial.config["trial"], default=None)

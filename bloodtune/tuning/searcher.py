@@ -33,8 +33,8 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next configuration with its trial's number, seed and checkpoint, or FINISHED.
 
-        While trials run, return None instead of FINISHED: a process may die yet, and Tune calls ``suggest`` no more
-        after FINISHED.
+        While trials run, return None instead of FINISHED: a process may still die, and Tune never calls ``suggest``
+        again after FINISHED.
         """
         live = checkpoint = None
         with self._guarded():

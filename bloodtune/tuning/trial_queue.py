@@ -22,16 +22,16 @@ class Sampler(Protocol):
     """A source of configurations that learns from curves and outcomes."""
 
     def ask(self, number: int, known: Configuration | None = None) -> Configuration:
-        """Return the configuration of a trial: the ``known`` one where there is one, else a new proposal."""
+        """Return the configuration of a trial: the ``known`` one if given, else a new proposal."""
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Take the objective of a trial after an epoch."""
+        """Report a trial's objective after an epoch."""
 
     def tell(self, record: TrialRecord) -> None:
-        """Take the outcome of a trial that was asked for."""
+        """Record the outcome of a proposed trial."""
 
     def replay(self, record: TrialRecord, epochs: Iterable[EpochRecord]) -> None:
-        """Take a finished trial of an earlier start of the search."""
+        """Add a finished trial of an earlier start of the search."""
 
 
 class Recorder(Protocol):
@@ -105,7 +105,7 @@ class TrialQueue:
         records: RunRecords | None = None,
         recorders: Sequence[Recorder] = (),
     ) -> None:
-        """``records`` are those of earlier starts; each of ``recorders`` takes all that happens, in their order."""
+        """``records`` are those of earlier starts; each of ``recorders`` records all events, in their order."""
         records = records or RunRecords()
         self.recipe = recipe
         self.budget = budget
@@ -133,7 +133,7 @@ class TrialQueue:
         return live
 
     def report(self, number: int, epochs: Sequence[EpochRecord]) -> None:
-        """Take the epochs that a trial trained since its last report; those of a retry may come twice."""
+        """Record the epochs since a trial's last report; a retry repeats some of them."""
         live = self.live[number]
         last = live.epochs[-1].epoch if live.epochs else 0
         fresh = [epoch for epoch in epochs if epoch.epoch > last]
@@ -147,7 +147,7 @@ class TrialQueue:
             self._sampler.report(number, epoch.epoch, epoch.val_macro_f1)
 
     def retry(self, number: int) -> bool:
-        """Put a trial whose process died first in the queue; return False if it has had all its retries."""
+        """Put a trial whose process died at the head of the queue; return False if no retries are left."""
         live = self.live[number]
         if live.retries >= RETRIES or live.overdue:
             return False

@@ -50,6 +50,6 @@ class Watchdog(Callback):  # type: ignore[misc]
         overdue = {trial for trial, reported in self._last_report.items() if now - reported > self._limit}
         for trial in (trial for trial in trials if trial.trial_id in overdue):
             del self._last_report[trial.trial_id]
-            self._live[trial.config["trial"]].overdue = f"an epoch took longer than {self._limit:g} s, the limit"
+            self._live[trial.config["trial"]].overdue = f"an epoch took longer than --epoch-limit, {self._limit:g} s"
             if actor := actor_of(trial):
                 ray.kill(actor)

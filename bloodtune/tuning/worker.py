@@ -22,11 +22,11 @@ REPORT_SECONDS = 2.0
 
 
 class WarmWorker(tune.Trainable):  # type: ignore[misc]
-    """Train one configuration after another. A report has the epochs since the last report, and at times a checkpoint.
+    """Train one configuration after another. A report has the epochs since the last report, and sometimes a checkpoint.
 
     A loss that is not finite, or an exception, ends the trial with the key ``failure`` in its last report. The worker
-    lives on: ``max_failures`` would train the same trial again. On a GPU the next trial ends a worker that had an
-    exception.
+    lives on: ``max_failures`` would train the same trial again. On a GPU, a worker that had an exception
+    ends at its next trial.
     """
 
     def setup(
@@ -41,16 +41,13 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         numerics: Numerics = FLOAT32,
         profile: bool = False,
     ) -> None:
-        """Put the splits on ``device`` and start on the first configuration.
+        """Put the splits on ``device`` and start the first trial; checkpoints come every ``checkpoint_every`` seconds.
 
-        A trial has a checkpoint every ``checkpoint_every`` seconds. With ``profile`` reports have the key ``parts``:
-        seconds by phase.
+        With ``profile`` reports have the key ``parts``: seconds by phase.
         """
         self._watch = Stopwatch(on=profile)
         self._watch.enter("load")
-        self._asha = asha
-        self._device = device
-        self._numerics = numerics
+        self._asha, self._device, self._numerics = asha, device, numerics
         self._checkpoint_every = checkpoint_every
         self._broken = ""
         self._is_lost = False
@@ -58,11 +55,10 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             # Imported here so that the driver, which reads this module too, never loads torch.
             import torch
 
-            from bloodtune.training.process import use_one_core
+            from bloodtune.training.process import prepare_process
             from bloodtune.training.splits import DeviceSplits
 
-            if device == "cpu":
-                use_one_core()
+            prepare_process(device)
             self._splits = DeviceSplits.load(train, val, device)
             if device != "cpu":
                 self._watch.wait = torch.cuda.synchronize
@@ -76,13 +72,13 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start on the next configuration in the same process."""
         if self._is_lost:
-            raise RuntimeError("the GPU's error in the trial before ended this process")  # Tune moves the trial
+            raise RuntimeError("this process ends because of a GPU error in its previous trial")  # Tune moves the trial
         self._watch.rename("start")
         self._begin(new_config)
         if self._device == "cuda":
             import torch
 
-            torch.cuda.empty_cache()  # of the recorded steps of the trial before
+            torch.cuda.empty_cache()  # the recorded steps of the previous trial
         return True
 
     def step(self) -> dict[str, Any]:
@@ -120,8 +116,8 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         text = describe(error)
         if self._device == "cuda":
             if "out of memory" in text:
-                return f"{text}; a larger --gpus-per-trial leaves a trial more"
-            # After an error of CUDA's the process is of no more use.
+                return f"{text}; a larger --gpus-per-trial gives each trial more memory"
+            # A CUDA error can leave the process unusable.
             self._is_lost = True
         return text
 
@@ -138,7 +134,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             return training
         try:
             training.restore(self._checkpoint.state)
-        except Exception:  # damage that its digest did not show: train from the first epoch, which counts only once
+        except Exception:  # damage that its digest did not show: train from the first epoch again
             training = self._make()
         self._checkpoint = None
         return training

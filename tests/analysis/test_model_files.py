@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bloodtune.data.npz import Split
-from model_files import as_used, keep_threshold
+from model_files import deployment_scores, keep_threshold
 from model_fixtures import draw_tiles, make_classifier
 
 
@@ -35,7 +35,7 @@ def test_a_model_is_described_as_it_is_used() -> None:
     classifier, images = make_classifier(), draw_tiles(200)
     predicted = classifier.predict(images).argmax(1)
     noisy = np.where(np.arange(200) < 10, (predicted + 1) % 8, predicted)  # ten wrong ones
-    used = as_used(classifier, Split(images, noisy), Split(images[:50], predicted[:50]))
+    used = deployment_scores(classifier, Split(images, noisy), Split(images[:50], predicted[:50]))
     assert used["used_val"]["accuracy"] == pytest.approx(0.95, abs=0.01)
     assert used["used_val"]["kept_accuracy"] >= 0.99
     assert 0 < used["used_val"]["kept"] < 0.95

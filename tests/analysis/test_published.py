@@ -72,8 +72,8 @@ def test_tables_are_as_printed() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[176, 1, 0, 51", "[177, 1, 0, 51", "MLNN config 1: row 0 sums to 245, the class has 244"),
-        ("    [176, 1, 0, 51, 2, 14, 0, 0],\n", "", r"MLNN config 1: matrix \(7, 8\), expected 8 x 8"),
+        ("[176, 1, 0, 51", "[177, 1, 0, 51", "MLNN config 1: row 0 sums to 245, expected 244"),
+        ("    [176, 1, 0, 51, 2, 14, 0, 0],\n", "", r"MLNN config 1: matrix \(7, 8\), expected \(8, 8\)"),
     ],
 )
 def test_load_papers_refuses_a_mistyped_matrix(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -65,7 +65,7 @@ def test_a_run_without_a_score_is_refused(tmp_path: Path, capsys: pytest.Capture
 def test_data_that_changed_since_the_search_is_refused(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     known = json.loads((run.path / "provenance.json").read_text())
     Path(known["data"]["source"]).write_bytes(write_data(run.path, seed=5).read_bytes())
-    assert f"but the search ran on {known['data']['md5']}; restore it" in refusal(capsys, str(run.path))
+    assert f"but the search used a file with MD5 {known['data']['md5']}; restore" in refusal(capsys, str(run.path))
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused(
@@ -111,8 +111,8 @@ def test_a_control_on_other_data_or_with_a_sampler_is_refused(
 ) -> None:
     (tmp_path / "runs").mkdir(exist_ok=True)
     control = fake_run(tmp_path / "runs" / "control")
-    assert "--control: run control is on other data" in refusal(capsys, str(run.path), "--control", str(control.path))
+    assert "--control: run control used other data; " in refusal(capsys, str(run.path), "--control", str(control.path))
     control.write_json("provenance.json", run.read_json("provenance.json"))
     shutil.copyfile(run.path / "recipe.toml", control.path / "recipe.toml")
     err = refusal(capsys, str(run.path), "--control", str(control.path))
-    assert "--control: run control has no random sampler; search with --recipe random" in err
+    assert "--control: run control used sampler tpe; search with --recipe random" in err

@@ -4,7 +4,7 @@ import ast
 import graphlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,24 +49,48 @@ def name_of(file: Path) -> str:
     return ".".join(file.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
 
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 MODULES = {name_of(file): file for folder in (PACKAGE, ANALYSIS) for file in sorted(folder.rglob("*.py"))}
 OWN = {name: file for name, file in MODULES.items() if name.startswith("bloodtune.")}
 
 
-def imports(file: Path) -> Iterator[str]:
-    """Give the dotted names that a file imports, wherever in it that is."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+def imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Give the dotted names that import statements among ``nodes`` name."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative import"
+            assert node.level == 0, f"relative import of {node.module}"
             yield node.module or ""
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Give the dotted names that a file imports, wherever in it that is."""
+    return imported(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
 
 
 def own_imports(name: str) -> set[str]:
     """Return the modules of bloodtune and analysis that a module imports."""
     return set(imports(MODULES[name])) & set(MODULES) - {name, "bloodtune"}
+
+
+def loads(name: str) -> set[str]:
+    """Return the packages of others that importing a module loads, by itself or through other modules."""
+    found, seen, waiting = set(), set(), [name]
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        top = set(imported(ast.parse(MODULES[module].read_text(encoding="utf-8")).body))
+        found |= {dotted.partition(".")[0] for dotted in top} - {"bloodtune", *sys.stdlib_module_names}
+        waiting += (top & set(MODULES)) - seen
+    return found - {name.partition(".")[0] for name in MODULES}
+
+
+def late_imports(file: Path) -> set[str]:
+    """Return the dotted names that a file imports inside functions."""
+    functions = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, FUNCTIONS)]
+    return {dotted for function in functions for dotted in imported(ast.walk(function))}
 
 
 def packages(file: Path) -> set[str]:
@@ -135,7 +159,7 @@ def test_the_reader_of_imports_sees_all_kinds(tmp_path: Path) -> None:
     assert packages(file) == {"ray", "bloodtune", "torch", "os"}
     assert {"bloodtune.run.records", "bloodtune.data.npz", "ray.tune"} <= set(imports(file))
     assert private_names(file) == {"torch._C", "ray._private"}
-    driven = {"bloodtune.run.repair", "bloodtune.tuning.searcher", "bloodtune.tuning.worker"}
+    driven = {"bloodtune.run.repair", "bloodtune.tuning.execution", "bloodtune.tuning.plan"}
     assert own_imports("bloodtune.tuning.driver") >= driven
 
 
@@ -156,6 +180,17 @@ def test_private_names_and_mocks_are_where_they_are_expected() -> None:
             found[name] = used
     rules = {name: {one for one in names if one not in PLACES} for name, names in EXCEPTIONS.items()}
     assert found == {name: names for name, names in rules.items() if names}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_function_imports_only_what_would_load_a_package_too_early(name: str) -> None:
+    here = loads(name)
+    for dotted in late_imports(MODULES[name]):
+        package = dotted.partition(".")[0]
+        if dotted in MODULES:
+            assert loads(dotted) - here, f"{dotted} belongs to the top of the module"
+        elif package not in {name.partition(".")[0] for name in MODULES}:
+            assert package not in here | set(sys.stdlib_module_names), f"{dotted} belongs to the top of the module"
 
 
 def test_nothing_imports_torchvision() -> None:

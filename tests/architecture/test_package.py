@@ -36,7 +36,7 @@ def test_a_run_is_loaded_by_its_name_or_its_folder(tmp_path: Path, monkeypatch: 
         best = load_run(asked).best()
         assert best is not None and best.trial == 3
     assert load_run().name == "night"
-    assert "runs there: none" in refusal(lambda: load_run("day"))
+    assert "no run at runs/day; runs in folder runs: night" in refusal(lambda: load_run("day"))
 
 
 def test_bad_arguments_of_a_search_are_refused_before_it_starts(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_load_test_split_finds_the_standin(standin: Path) -> None:
 
 def test_load_test_split_refuses_another_file(tiny: Path) -> None:
     found = md5_of(tiny.read_bytes())
-    with pytest.raises(InputError, match=f"tiny.npz has MD5 {found}, but the search ran on a file with 0123;"):
+    with pytest.raises(InputError, match=f"tiny.npz has MD5 {found}, but the search ran on a file with MD5 0123;"):
         load_test_split(str(tiny), "0123")
 
 
@@ -166,7 +166,7 @@ def test_load_dataset_refuses_a_folder(tmp_path: Path) -> None:
         (b"PK\x03\x04 and so on", "is a truncated .npz file (no zip directory at its end)"),
         (
             b"PK\x05\x06" + 18 * b"\0",
-            "train_labels, val_images, val_labels, test_images, test_labels missing; found no",
+            "train_labels, val_images, val_labels, test_images, test_labels; found no",
         ),
     ],
 )
@@ -213,7 +213,7 @@ def test_load_dataset_names_missing_arrays(tmp_path: Path) -> None:
     del arrays["test_images"], arrays["val_labels"]
     arrays["extra\nline"] = arrays["val_images"]
     message = error_of(save(tmp_path / "set.npz", arrays))
-    assert "val_labels, test_images missing; found train_images, train_labels, val_images, test_labels" in message
+    assert "lacks val_labels, test_images; found train_images, train_labels, val_images, test_labels" in message
 
 
 OBJECTS = np.array([{"a": 1}] * 12, dtype=object)

@@ -149,8 +149,8 @@ def test_load_dataset_never_trusts_or_overwrites_another_file(server: Server, ho
     before = path.read_bytes()
     for asked in (None, "bloodmnist"):
         assert error_of(asked) == (
-            f"{path} has MD5 {md5_of(before)}, the published file has {md5_of(server.content)}: move it away "
-            f"to have it downloaded again, or pass --data {path} to use it as it is"
+            f"{path} has MD5 {md5_of(before)}, but the published file has MD5 {md5_of(server.content)}: move your "
+            f"file away to download the published one, or pass --data {path} to use your file"
         )
     assert path.read_bytes() == before
     assert server.requests == 0
@@ -178,7 +178,7 @@ def test_load_dataset_falls_back_where_nothing_was_asked(offline: None, standin:
     assert data.class_names == BLOOD_CELLS
     assert data.md5 == md5_of(standin.read_bytes())
     assert "(ConnectionError)" in caplog.text
-    assert "the built-in synthetic stand-in is used" in caplog.text
+    assert "the built-in synthetic data set is used instead" in caplog.text
 
 
 def test_load_dataset_does_not_fall_back_where_a_set_was_asked(

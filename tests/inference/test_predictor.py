@@ -123,7 +123,7 @@ def test_three_lines_classify_a_folder(model: Path, tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"threshold": float("nan")}, "has no threshold"),
-        ({"class_names": ("a", "a")}, "class_names ['a', 'a']; allowed: texts, each once"),
+        ({"class_names": ("a", "a")}, "class_names ['a', 'a']; allowed: distinct strings"),
         ({"data": "bloodmnist"}, "data is str; allowed: an object"),
     ],
 )

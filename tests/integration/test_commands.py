@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -17,21 +18,21 @@ from command_fixtures import run_command
     ("arguments", "message"),
     [
         ("--recipe nothing.toml", "no recipe 'nothing.toml': give a path, or one of cnn, default, "),
-        ("--resume nothing", "no run at runs/nothing; runs there: "),
-        ("--list --out nowhere", "no folder nowhere; --out says where runs are"),
+        ("--resume nothing", "no run at runs/nothing; runs in folder runs: "),
+        ("--list --out nowhere", "no folder nowhere; give the folder of the runs with --out"),
         ("--data absent.npz", "absent.npz"),
         ("--out tiny0.npz/runs --data tiny0.npz", "tiny0.npz/runs cannot be written: "),
         ("--resume one --data tiny1.npz", "the run belongs to other data: "),
         ("--resume one --recipe tpe.toml", "--recipe cannot be given with --resume: the run keeps its own"),
         ("--resume one --warm-start one", "--warm-start cannot be given with --resume"),
-        ("--data tiny0.npz --warm-start nothing", "no run at runs/nothing; runs there: "),
-        ("--recipe mlnn --warm-start one --data tiny0.npz", "nothing of that run can be tried here: trial "),
+        ("--data tiny0.npz --warm-start nothing", "no run at runs/nothing; runs in folder runs: "),
+        ("--recipe mlnn --warm-start one --data tiny0.npz", "no configuration of this run can be tried here: trial "),
         ("--resume one --max-epochs 9", "--max-epochs cannot be given with --resume"),
         ("--resume one --seed 4", "--seed 4: run one has seed 3 and keeps it"),
         ("--resume one --precision tf32", "--precision tf32: run one trains in "),
         ("--data tiny0.npz --precision tf32", "precision tf32: a CPU trains in float32 or bfloat16"),
         ("--resume one --budget 4", "--budget 4: the run has 8 finished trials already"),
-        ("--resume ''", "no run at runs/''"),
+        ("--resume ''", "--resume: the name of a run is empty"),
         ("--data tiny0.npz --address ray://localhost:10001", "Ray's client protocol cannot be used"),
         ("--data tiny0.npz --address nonsense", "no Ray cluster answers at nonsense"),
         ("--data tiny0.npz --address localhost:1", "no Ray cluster answers at localhost:1: "),
@@ -52,7 +53,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(folder)
     before = sorted(folder.rglob("*"))
-    assert search.main(arguments.split()) == 2
+    assert search.main(shlex.split(arguments)) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert len(err.splitlines()) == 1
@@ -70,7 +71,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ("--precision int8", "argument --precision: invalid choice: 'int8' (choose from "),
         ("--seed -1", "'-1': allowed are whole numbers from 0"),
         ("--gpus-per-trial inf", "'inf': allowed are numbers from 0 to 1"),
-        ("--time-budget soon", "'soon': give a time such as 90s, 30m or 2h"),
+        ("--time-budget soon", "'soon': allowed are times above 0, such as 90s, 30m or 2h"),
         ("--workers 0", "'0': allowed are whole numbers from 1"),
         ("--gpus-per-trial 2", "'2': allowed are numbers from 0 to 1"),
         ("--gpus-per-trial -1", "'-1': allowed are numbers from 0 to 1"),
@@ -83,7 +84,7 @@ def test_a_flag_that_cannot_be_read_is_exit_code_2(
     arguments: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        search.main(arguments.split())
+        search.main(shlex.split(arguments))
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1
     assert message in err

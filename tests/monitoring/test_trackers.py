@@ -64,7 +64,7 @@ def test_one_that_fails_is_left_out_and_said_once(run: RunDirectory, monkeypatch
     followed.epochs(PROPOSAL, make_epochs(3))
     followed.finished(make_record(0))
     followed.close()
-    assert said == ["tracking with mlflow ended: ConnectionError: the server is gone"]
+    assert said == ["tracking with mlflow ended (ConnectionError: the server is gone); the search is not affected"]
     assert failing.told == [1, 2, 3] and whole.told == [1, 2, 3, "COMPLETE", "closed"]
 
 
@@ -75,7 +75,7 @@ def test_one_that_cannot_begin_is_said(run: RunDirectory, monkeypatch: pytest.Mo
     said: list[str] = []
     monkeypatch.setitem(trackers.TRACKERS, "wandb", refuse)
     Trackers(run, ["wandb"], said.append).close()
-    assert said == ["tracking with wandb ended: PermissionError: no"]
+    assert said == ["tracking with wandb ended (PermissionError: no); the search is not affected"]
 
 
 def test_a_slow_one_delays_neither_trials_nor_the_end_for_ever(
@@ -93,13 +93,14 @@ def test_a_slow_one_delays_neither_trials_nor_the_end_for_ever(
     followed.epochs(PROPOSAL, make_epochs(3))
     followed.close()
     released.set()
-    assert said == ["tracking with wandb: not all was taken in; the run directory has it"]
+    late = "some events were not accepted within 2 s; the run directory has all results"
+    assert said == [f"tracking with wandb: {late}"]
     assert list((run.path / "tensorboard" / "trial-0000").iterdir()), "the others are not kept waiting"
 
 
 def test_a_package_that_is_missing_is_named_before_the_search_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda _: None)
-    assert "--track wandb: it is not installed; pip install" in refusal(lambda: check_trackers(["wandb"]))
+    assert "--track wandb: package wandb is not installed; run pip" in refusal(lambda: check_trackers(["wandb"]))
     check_trackers([])
 
 
@@ -108,7 +109,7 @@ def test_wandb_without_a_key_is_refused_before_it_asks(tmp_path: Path, monkeypat
     for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert "--track wandb: no key here" in refusal(lambda: check_trackers(["wandb"]))
+    assert "--track wandb: no API key found" in refusal(lambda: check_trackers(["wandb"]))
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
     check_trackers(["wandb"])
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))

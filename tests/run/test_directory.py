@@ -87,7 +87,8 @@ def test_create_takes_plain_names(tmp_path: Path, name: str) -> None:
 def test_create_refuses_what_is_not_one_folders_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:
         RunDirectory.create(tmp_path / "runs", name, "")
-    assert str(caught.value) == f"run name {name!r}: allowed are letters, digits and . + - _, and not 'latest'"
+    allowed = "letters, digits, _ and (not first) . + -, except 'latest'"
+    assert str(caught.value) == f"run name {name!r}: allowed are {allowed}"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -122,15 +123,15 @@ def test_a_run_is_locked_against_a_second_search_until_the_first_one_ends(run: R
 def test_open_names_the_runs_that_are_there(tmp_path: Path, run: RunDirectory) -> None:
     RunDirectory.create(tmp_path / "runs", "second", "")
     assert RunDirectory.open(run.path).path == run.path
-    with pytest.raises(InputError, match=r"^no run at .*runs/third; runs there: first, second$"):
+    with pytest.raises(InputError, match=r"^no run at .*runs/third; runs in folder .*runs: first, second$"):
         RunDirectory.open(tmp_path / "runs" / "third")
-    with pytest.raises(InputError, match=r"^no run at .*nowhere/first; runs there: none$"):
+    with pytest.raises(InputError, match=r"^no run at .*nowhere/first; runs in folder .*nowhere: none$"):
         RunDirectory.open(tmp_path / "nowhere" / "first")
 
 
 def test_open_refuses_a_folder_without_records(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=r"^no run at .*folder; runs there: none$"):
+    with pytest.raises(InputError, match=r"^no run at .*folder; runs in folder .*: none$"):
         RunDirectory.open(tmp_path / "folder")
 
 
@@ -231,7 +232,8 @@ def test_a_damaged_line_is_named_and_nothing_is_read(run: RunDirectory) -> None:
     file = run.path / "trials.csv"
     lines = file.read_text().splitlines(keepends=True)
     file.write_text(lines[0] + lines[1].replace("COMPLETE,3", "COMPLETE,\0") + lines[2])
-    with pytest.raises(InputError, match=r"trials\.csv is damaged in line 2; a search that resumes the run keeps"):
+    message = r"trials\.csv is damaged in line 2; --resume first repairs it and keeps the other records$"
+    with pytest.raises(InputError, match=message):
         run.trials()
 
 

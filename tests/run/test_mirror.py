@@ -95,7 +95,8 @@ def test_storage_that_fails_to_the_end_is_said(
     (tmp_path / "copies").write_text("no folder")
     with mirror:
         pass
-    assert said[-1] == f"{tmp_path / 'copies'} has not all of the run; --resume one copies the rest"
+    uri = tmp_path / "copies"
+    assert said[-1] == f"{uri}: the copy of the run is incomplete; --resume one --storage {uri} completes it"
 
 
 def test_fetch_brings_a_run_back(run: RunDirectory, mirror: Mirror, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from bloodtune.run.directory import RunDirectory
-from bloodtune.run.overview import Listed, latest_name, list_runs, runs_table
+from bloodtune.run.overview import RunOverview, latest_name, list_runs, runs_table
 from error_fixtures import refusal
 from run_fixtures import make_record
 
@@ -59,7 +59,8 @@ def test_a_run_that_a_search_has_is_running(out: Path) -> None:
 
 def test_the_table_fits_80_columns_and_keeps_names_whole(out: Path) -> None:
     name = "20261123-025429-bloodmnist_rebuilt"
-    runs = [Listed(name, "finished", 64, 64, 0.9716, "bloodmnist_rebuilt", 90000, 123_456_789), *list_runs(out)[:2]]
+    wide = RunOverview(name, "finished", 64, 64, 0.9716, "bloodmnist_rebuilt", 90000, 123_456_789)
+    runs = [wide, *list_runs(out)[:2]]
     console = Console(file=StringIO(), width=80)
     console.print(runs_table(runs, name))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
@@ -68,5 +69,5 @@ def test_the_table_fits_80_columns_and_keeps_names_whole(out: Path) -> None:
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
-    assert refusal(lambda: list_runs(tmp_path)) == f"no run in {tmp_path}; --out says where runs are"
+    assert refusal(lambda: list_runs(tmp_path)) == f"no run in {tmp_path}; give the folder of the runs with --out"
     assert "no folder" in refusal(lambda: list_runs(tmp_path / "none"))

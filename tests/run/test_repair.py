@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bloodtune.files import put_aside
+from bloodtune.files import keep_damaged_copy
 from bloodtune.run.checkpoints import CHECKPOINTS
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import FAILED, Proposal
-from bloodtune.run.repair import examine, mend
+from bloodtune.run.repair import examine, repair
 from engine_fixtures import make_configuration
 from run_fixtures import make_checkpoint, make_epochs, make_record
 
@@ -40,7 +40,7 @@ def test_epochs_of_a_trial_without_a_row_are_discarded(run: RunDirectory) -> Non
     run.append_trial(make_record(0))
     run.append_trial(make_record(2, epochs=1, state=FAILED, message="loss is nan"))
     before = run.curves()
-    assert mend(run).discarded == make_epochs(2, seed=1)
+    assert repair(run).discarded == make_epochs(2, seed=1)
     after = run.curves()
     pd.testing.assert_frame_equal(after, before[before.trial != 1].reset_index(drop=True), check_exact=True)
     # What is run again takes its place behind them.
@@ -52,7 +52,7 @@ def test_epochs_of_a_trial_without_a_row_are_discarded(run: RunDirectory) -> Non
 def test_an_interrupted_trial_keeps_the_epochs_up_to_its_checkpoint(run: RunDirectory) -> None:
     run.append_epochs(0, make_epochs(5))
     run.write_checkpoint(0, make_checkpoint(3))
-    whole = mend(run)
+    whole = repair(run)
     assert [epoch.epoch for epoch in whole.discarded] == [4, 5]
     assert run.curves().epoch.tolist() == [1, 2, 3]
 
@@ -60,7 +60,7 @@ def test_an_interrupted_trial_keeps_the_epochs_up_to_its_checkpoint(run: RunDire
 def test_a_checkpoint_beyond_the_known_epochs_is_of_no_use(run: RunDirectory) -> None:
     run.append_epochs(0, make_epochs(5))
     run.write_checkpoint(0, make_checkpoint(6))
-    assert len(mend(run).discarded) == 5
+    assert len(repair(run).discarded) == 5
     assert run.checkpoint(0) is None
 
 
@@ -70,7 +70,7 @@ def test_a_damaged_checkpoint_costs_its_trial_alone(run: RunDirectory) -> None:
         run.write_checkpoint(number, make_checkpoint(4))
     file = run.path / CHECKPOINTS / "0-4.checkpoint"
     file.write_bytes(file.read_bytes()[:-9])
-    assert mend(run).notes == []
+    assert repair(run).notes == []
     assert run.curves().trial.tolist() == [1] * 4
 
 
@@ -79,14 +79,14 @@ def test_a_checkpoint_that_was_never_whole_goes(run: RunDirectory) -> None:
     run.write_checkpoint(0, make_checkpoint(2))
     for name in (".0-2.checkpoint", ".1-4.checkpoint", "1-4.checkpoint"):
         (run.path / CHECKPOINTS / name).write_bytes(b"PK")
-    mend(run)
+    repair(run)
     assert [file.name for file in (run.path / CHECKPOINTS).iterdir()] == ["0-2.checkpoint"]
 
 
 def test_a_run_without_a_finished_trial_keeps_its_header(run: RunDirectory) -> None:
     header = (run.path / "curves.csv").read_text()
     run.append_epochs(0, make_epochs(2))
-    mend(run)
+    repair(run)
     assert (run.path / "curves.csv").read_text() == header
 
 
@@ -96,7 +96,7 @@ def test_whole_records_are_not_touched(run: RunDirectory) -> None:
 
     add_trial(run, 0)
     before = written()
-    whole = mend(run)
+    whole = repair(run)
     assert (whole.discarded, whole.notes) == ([], [])
     assert written() == before
 
@@ -107,7 +107,7 @@ def test_lines_that_were_cut_off_are_taken_out_without_a_word(run: RunDirectory)
     torn_lines = {"trials.csv": b"1,COMPL", "curves.csv": b"0,3,0.25,", "proposals.jsonl": b'{"trial": 1, "la'}
     for name, torn in torn_lines.items():
         (run.path / name).write_bytes(before[name] + torn)
-    assert mend(run).notes == []
+    assert repair(run).notes == []
     assert contents(run) == before
     run.append_trial(make_record(1))
     assert [record.trial for record in run.trials()] == [0, 1]
@@ -126,11 +126,11 @@ def test_a_garbled_line_is_said_and_the_rest_is_kept(run: RunDirectory, name: st
     damaged = contents(run)
     whole = examine(run)
     assert contents(run) == damaged, "examining writes nothing"
-    assert whole.notes == [f"{run.path / name} is damaged in line 3; what is whole is kept"]
-    assert mend(run) == whole
+    assert whole.notes == [f"{run.path / name} is damaged in line 3; the other records are kept"]
+    assert repair(run) == whole
     assert contents(run) == before
     assert (run.path / f"{name}.damaged").read_bytes() == damaged[name]
-    assert mend(run).notes == []
+    assert repair(run).notes == []
 
 
 def test_a_trial_whose_row_is_garbled_runs_again(run: RunDirectory) -> None:
@@ -138,7 +138,7 @@ def test_a_trial_whose_row_is_garbled_runs_again(run: RunDirectory) -> None:
         add_trial(run, number)
     file = run.path / "trials.csv"
     file.write_bytes(file.read_bytes().replace(b"\n1,COMPLETE,3,0.3", b"\n1,COMPL\xffTE,3,0.3"))
-    mend(run)
+    repair(run)
     assert [record.trial for record in run.trials()] == [0, 2]
     assert run.curves().trial.unique().tolist() == [0, 2]
     assert [proposal.trial for proposal in run.proposals()] == [0, 1, 2], "as it was proposed"
@@ -151,10 +151,10 @@ def test_a_trial_whose_curve_is_garbled_runs_again(run: RunDirectory) -> None:
     lines = file.read_bytes().splitlines(keepends=True)
     assert lines[5].startswith(b"1,2,")
     file.write_bytes(b"".join([*lines[:5], b"1,2,0.7\n", *lines[6:]]))
-    whole = mend(run)
+    whole = repair(run)
     assert whole.notes == [
-        f"{file} is damaged in line 6; what is whole is kept",
-        "trials 1: not whole, so they run again",
+        f"{file} is damaged in line 6; the other records are kept",
+        f"{file} lacks epochs of finished trials; these run again: 1",
     ]
     assert [record.trial for record in run.trials()] == [0, 2]
     assert run.curves().trial.value_counts().to_dict() == {0: 3, 2: 3}
@@ -165,7 +165,7 @@ def test_a_proposal_that_is_lost_is_known_from_its_trial(run: RunDirectory) -> N
         add_trial(run, number)
     proposals = run.proposals()
     (run.path / "proposals.jsonl").unlink()
-    assert mend(run).notes == [f"{run.path / 'proposals.jsonl'} is missing; what is whole is kept"]
+    assert repair(run).notes == [f"{run.path / 'proposals.jsonl'} is missing; the other records are kept"]
     assert run.proposals() == proposals
 
 
@@ -175,23 +175,32 @@ def test_what_is_there_twice_counts_once(run: RunDirectory) -> None:
     for name, content in before.items():
         body = content if name == "proposals.jsonl" else content.partition(b"\n")[2]
         (run.path / name).write_bytes(content + body)
-    mend(run)
+    repair(run)
     assert contents(run) == before
+
+
+@pytest.mark.parametrize("name", ["trials.csv", "curves.csv"])
+def test_an_empty_file_gets_its_header_back(run: RunDirectory, name: str) -> None:
+    (run.path / name).write_bytes(b"")
+    assert repair(run).notes == [f"{run.path / name} is damaged in line 1; the other records are kept"]
+    add_trial(run, 0)
+    assert repair(run).notes == []
+    assert [record.trial for record in run.trials()] == [0]
 
 
 def test_a_garbled_header_is_written_again(run: RunDirectory) -> None:
     add_trial(run, 0)
     before = contents(run)
     (run.path / "curves.csv").write_bytes(b"t\xffial" + before["curves.csv"][5:])
-    assert mend(run).notes == [f"{run.path / 'curves.csv'} is damaged in line 1; what is whole is kept"]
+    assert repair(run).notes == [f"{run.path / 'curves.csv'} is damaged in line 1; the other records are kept"]
     assert contents(run) == before
 
 
-def test_what_is_put_aside_replaces_nothing(tmp_path: Path) -> None:
+def test_a_damaged_copy_replaces_no_other(tmp_path: Path) -> None:
     file = tmp_path / "study.db"
     for content in "abc":
         file.write_text(content)
-        put_aside(file)
+        keep_damaged_copy(file)
     assert {p.name: p.read_text() for p in tmp_path.iterdir() if p != file} == {
         "study.db.damaged": "a",
         "study.db.damaged-2": "b",
@@ -201,5 +210,5 @@ def test_what_is_put_aside_replaces_nothing(tmp_path: Path) -> None:
 
 def test_a_proposal_of_a_trial_that_has_not_begun_stays(run: RunDirectory) -> None:
     run.append_proposal(Proposal(0, "", make_configuration()))
-    mend(run)
+    repair(run)
     assert [proposal.trial for proposal in run.proposals()] == [0]

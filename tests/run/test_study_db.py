@@ -82,7 +82,7 @@ def test_a_file_with_a_trial_that_the_records_lack_is_made_anew(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("damage", ["garbled", "cut off", "not a journal", "another study"])
-def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_is_kept_and_rebuilt(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "study.journal"
     trial = make_trial(0, TrialState.COMPLETE)
     StudyFile(file, "other" if damage == "another study" else "a run").add(trial)
@@ -96,7 +96,7 @@ def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: str) 
     again = StudyFile(file, "a run", [trial])
     assert [found.value for found in load(file, "a run")] == [0.75]
     if damage not in ("another study", "cut off"):
-        assert again.note == f"{file} is damaged: made anew from the records, and kept as study.journal.damaged"
+        assert again.note == f"{file} is damaged: rebuilt from the records; old file kept as study.journal.damaged"
         assert (tmp_path / "study.journal.damaged").is_file()
     again.add(make_trial(1, TrialState.PRUNED))
     assert len(load(file, "a run")) == 2

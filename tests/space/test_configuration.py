@@ -1,12 +1,12 @@
 """One configuration: its bounds, its choices, which fields belong together, and its way to a mapping and back."""
 
 import dataclasses
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from bloodtune.errors import InputError
-from bloodtune.space.configuration import FIELD_NAMES, Configuration, check_value
+from bloodtune.space.configuration import BOUNDS, FIELD_NAMES, Configuration, check_value
 from engine_fixtures import SGD, make_configuration
 from error_fixtures import refusal
 
@@ -14,23 +14,6 @@ ADAM = {"optimizer": "adam", "learning_rate": 0.001}
 MLNN: dict[str, Any] = {"family": "mlnn", "hidden_layers": 2, "hidden_size": 1180, **ADAM}
 CNN: dict[str, Any] = {"family": "cnn", "width": 32, **ADAM}
 
-# field: (lowest, highest) value allowed.
-BOUNDS = {
-    "hidden_layers": (1, 8),
-    "hidden_size": (8, 8192),
-    "width": (4, 512),
-    "dropout": (0.0, 0.9),
-    "label_smoothing": (0.0, 0.5),
-    "focal_gamma": (0.0, 10.0),
-    "learning_rate": (1e-7, 100.0),
-    "momentum": (0.0, 0.999),
-    "weight_decay": (0.0, 10.0),
-    "batch_size": (2, 65536),
-    "shift": (0, 7),
-    "stain": (0.0, 0.5),
-    "cutout": (0, 16),
-    "ema": (0.0, 0.5),
-}
 NEEDS: dict[str, dict[str, Any]] = {
     "hidden_layers": MLNN,
     "hidden_size": MLNN,
@@ -61,9 +44,24 @@ def test_a_rate_that_is_no_finite_number_is_refused(value: float) -> None:
     assert refusal_of(CNN | {"learning_rate": value}).startswith("learning_rate = ")
 
 
-def test_every_bounded_field_is_tested_here() -> None:
-    free = {"family", "normalization", "loss", "optimizer", "schedule", "nesterov", "dihedral"}
-    assert set(BOUNDS) == set(FIELD_NAMES) - free
+def test_every_number_has_bounds() -> None:
+    numbers = {name for name, hint in get_type_hints(Configuration).items() if {int, float} & {hint, *get_args(hint)}}
+    assert set(BOUNDS) == numbers
+
+
+@pytest.mark.parametrize(
+    ("field", "unusable"),
+    [
+        ("dropout", 1.0),  # would switch every unit off
+        ("momentum", 1.0),  # would never forget a gradient
+        ("batch_size", 1),  # batch normalization needs two images
+        ("shift", 8),  # reflection padding must be smaller than the smallest image, 8 pixels
+        ("width", 0),
+        ("learning_rate", 0.0),
+    ],
+)
+def test_a_value_that_no_training_can_use_is_out_of_bounds(field: str, unusable: float) -> None:
+    assert f"{field} = {unusable!r}: allowed from " in refusal_of(NEEDS.get(field, CNN) | {field: unusable})
 
 
 @pytest.mark.parametrize(

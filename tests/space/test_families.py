@@ -31,7 +31,7 @@ def test_a_family_of_ones_own_is_a_module_and_a_function() -> None:
     "name", ["my nets:small", "nets:", ":small", "nets:small:er", "nets.py:small()", "a..b:c", "a\n:b"]
 )
 def test_a_name_that_is_no_module_and_function_is_refused(name: str) -> None:
-    expected = f"family = {name!r}: a network of one's own is named package.module:function"
+    expected = f"family = {name!r}: expected package.module:function for a network of your own"
     assert refusal(lambda: check_family(name)) == expected
 
 

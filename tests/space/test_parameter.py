@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bloodtune.errors import InputError
-from bloodtune.space.parameter import Parameter, combinations, reach
+from bloodtune.space.parameter import Parameter, combinations, parameter_values
 from engine_fixtures import make_configuration
 
 
@@ -53,7 +53,7 @@ def test_applies_where_all_conditions_hold() -> None:
         ({}, r"^give either choices, or low and high$"),
         ({"low": 0.1}, r"^give either choices, or low and high$"),
         ({"low": 0.1, "high": 0.2, "choices": (0.1,)}, r"^give either choices, or low and high$"),
-        ({"choices": ()}, r"^choices is empty$"),
+        ({"choices": ()}, r"^choices = \[\]: give at least one value$"),
         ({"choices": (0.1, 1.0)}, r"^dropout = 1.0: allowed from 0.0 to 0.9$"),
         ({"low": 0.1, "high": 1.0}, r"^dropout = 1.0: allowed from 0.0 to 0.9$"),
         ({"low": 0.2, "high": 0.1}, r"^low = 0.2 must be below high = 0.1$"),
@@ -79,15 +79,15 @@ SPACE = (
 )
 
 
-def test_reach_gives_values_by_parameter_where_they_apply() -> None:
-    assert reach(make_configuration("cnn"), SPACE) == {
+def test_parameter_values_are_given_where_they_apply() -> None:
+    assert parameter_values(make_configuration("cnn"), SPACE) == {
         "family": "cnn",
         "width": 8,
         "optimizer": "adam",
         "adam_rate": 0.003,
         "batch_size": 32,
     }
-    found = reach(make_configuration("mlnn", optimizer="adamw", learning_rate=0.2), SPACE)
+    found = parameter_values(make_configuration("mlnn", optimizer="adamw", learning_rate=0.2), SPACE)
     assert found["adamw_rate"] == 0.2
     assert {"width", "adam_rate"}.isdisjoint(found)
 
@@ -103,9 +103,9 @@ def test_reach_gives_values_by_parameter_where_they_apply() -> None:
         ({"loss": "focal", "focal_gamma": 2.0}, "^loss = 'focal' is not in the space$"),
     ],
 )
-def test_reach_refuses_what_the_space_does_not_hold(changes: dict[str, Any], message: str) -> None:
+def test_parameter_values_refuse_what_the_space_does_not_hold(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        reach(make_configuration(**{"family": "cnn"} | changes), SPACE)
+        parameter_values(make_configuration(**{"family": "cnn"} | changes), SPACE)
 
 
 def test_combinations_go_through_all_that_decides_and_take_one_value_of_the_rest() -> None:

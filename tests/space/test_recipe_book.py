@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bloodtune.space.families import FAMILIES
-from bloodtune.space.parameter import reach
+from bloodtune.space.parameter import parameter_values
 from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe
 
 BENCHMARKS = BOOK.parent / "benchmarks"
@@ -56,7 +56,7 @@ def test_a_shipped_recipe_is_whole(path: str, tmp_path: Path) -> None:
     assert families
     assert {entry.configuration.family for entry in recipe.enqueued} <= set(families)
     for entry in recipe.enqueued:
-        assert reach(entry.configuration, recipe.parameters)["family"] == entry.configuration.family
+        assert parameter_values(entry.configuration, recipe.parameters)["family"] == entry.configuration.family
     copied = tmp_path / "recipe.toml"
     copied.write_text(recipe.text, encoding="utf-8")
     assert load_recipe(str(copied)) == recipe

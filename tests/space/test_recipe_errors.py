@@ -73,10 +73,10 @@ def test_what_is_not_toml_is_refused(file: Path, content: bytes) -> None:
         ("space.width", 32, "space.width: expected a table, got 32"),
         ("space.width.choice", [1], "space.width: unknown key 'choice'; did you mean 'choices'?"),
         ("space.width.name", "width", "space.width: unknown key 'name'; allowed: field, source,"),
-        ("space.width.source", GONE, "space.width: source is empty: say where the range comes from"),
-        ("space.width.source", "", "space.width: source is empty: say where the range comes from"),
+        ("space.width.source", GONE, "space.width: source is empty: name the origin of the range, such as a paper"),
+        ("space.width.source", "", "space.width: source is empty: name the origin of the range, such as a paper"),
         ("space.width.choices", GONE, "space.width: give either choices, or low and high"),
-        ("space.width.choices", [], "space.width: choices is empty"),
+        ("space.width.choices", [], "space.width: choices = []: give at least one value"),
         ("space.width.choices", "8, 16", "space.width: choices = '8, 16': expected a list"),
         ("space.width.choices", 8, "space.width: choices = 8: expected a list"),
         ("space.width.choices", [8, 16.0], "space.width: width = 16.0: expected int, got float"),
@@ -121,8 +121,8 @@ def test_what_is_not_toml_is_refused(file: Path, content: bytes) -> None:
             "space: decay: another parameter sets weight_decay already",
         ),
         # configurations
-        ("configuration.0.label", GONE, "configuration 1: label and source are needed"),
-        ("configuration.1.source", "", "configuration 2: label and source are needed"),
+        ("configuration.0.label", GONE, "configuration 1 needs a label and a source"),
+        ("configuration.1.source", "", "configuration 2 needs a label and a source"),
         ("configuration.1.epochs", 0, "configuration 2: epochs = 0: allowed are whole numbers from 1"),
         ("configuration.1.epochs", True, "configuration 2: epochs = True: allowed are whole numbers from 1"),
         ("configuration.1.widht", 8, "configuration 2: unknown key 'widht'; did you mean 'width'?"),
@@ -132,7 +132,7 @@ def test_what_is_not_toml_is_refused(file: Path, content: bytes) -> None:
         (
             "configuration.0.width",
             32,
-            "configuration 'one': width = 32 is outside space.width; widen the space, or leave the configurations out "
+            "configuration 'one': width = 32 is outside space.width; widen the space, or leave out the configurations "
             "with `configuration = []`",
         ),
         ("configuration.1.hidden_size", 40, "configuration 'two': hidden_size = 40 is outside space.hidden_size"),
@@ -146,7 +146,7 @@ def test_a_bad_field_is_named_with_its_file(file: Path, where: str, value: Any, 
 
 def test_a_list_in_place_of_a_configuration_is_refused(file: Path) -> None:
     write(file, changed("configuration", ["one"]))
-    assert refusal(lambda: load_recipe(str(file))) == f"{file}: configuration 1: label and source are needed"
+    assert refusal(lambda: load_recipe(str(file))) == f"{file}: configuration 1 needs a label and a source"
 
 
 def test_a_sampler_of_enqueued_configurations_needs_some(file: Path) -> None:

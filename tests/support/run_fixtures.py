@@ -11,7 +11,7 @@ import numpy as np
 from bloodtune.run.checkpoints import Checkpoint
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import COMPLETE, EpochRecord, TrialRecord
-from bloodtune.run.repair import mend
+from bloodtune.run.repair import repair
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.tuning.recorder import RunRecorder
@@ -130,7 +130,7 @@ class DrivenSearcher(QueueSearcher):
     """A searcher with the run, the recipe and the queue's trials that a test looks at."""
 
     def __init__(self, recipe: Recipe, run: RunDirectory, *, budget: int, seed: int) -> None:
-        records = mend(run)
+        records = repair(run)
         self.run, self.recipe = run, recipe
         self.sampler = StudySampler(recipe, seed)
         recorder = RunRecorder(run, recipe, records)

@@ -117,7 +117,7 @@ def fake_provenance(synthetic: bool = False, class_names: tuple[str, ...] = CLAS
         "wall_seconds": 1260.0,
         "budget": 20,
         "max_epochs": MAX_EPOCHS,
-        "recipe": "search/default.toml",
+        "recipe": "All four families; TPE proposes",
         "workers": 2,
     }
 

@@ -9,6 +9,8 @@ TRAIN = """
 import sys, torch
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.optimizers import build_optimizer
+from bloodtune.training.process import prepare_process
+prepare_process("cpu")
 network = torch.nn.Linear(3, 2)
 values = {"family": "cnn", "width": 4, "learning_rate": 0.1, "batch_size": 4}
 for optimizer in ({"optimizer": "adam"}, {"optimizer": "sgd", "momentum": 0.9, "nesterov": False}):
@@ -23,7 +25,7 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
-def test_an_optimiser_does_not_import_the_compiler() -> None:
+def test_an_optimiser_of_a_worker_does_not_import_the_compiler() -> None:
     loaded = run(TRAIN + "print('torch._dynamo.symbolic_convert' in sys.modules, 'sympy' in sys.modules)")
     assert loaded.split() == ["False", "False"]
 

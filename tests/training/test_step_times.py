@@ -49,7 +49,7 @@ def test_real_steps_take_time_in_every_precision(cache: Path) -> None:
 def test_a_hopeless_precision_is_dropped_for_all_families(clock: list[str]) -> None:
     found = measure_steps(make_splits(), CONFIGURATIONS[:2])
     assert found == {family: {"float32": 0.01, PLAIN: 0.02} for family in ("mlnn", "cnn")}
-    assert clock.count("bfloat16") == 1 + step_times.FEW_STEPS, "a few steps on few images of the first family"
+    assert clock.count("bfloat16") == 1 + step_times.DROP_STEPS, "a few steps on few images of the first family"
 
 
 @pytest.mark.usefixtures("cache")

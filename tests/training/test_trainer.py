@@ -338,7 +338,7 @@ def test_the_mean_over_the_dihedral_group_is_the_same_for_a_turned_picture(split
 
 def test_statistics_of_batch_norm_are_those_of_the_weights_that_are_validated(splits: DeviceSplits) -> None:
     configuration = make_configuration("lightweight", **SGD | {"learning_rate": 0.1}, batch_size=64)
-    training = Training(configuration, splits, max_epochs=1, seed=0, settle_norms=True)
+    training = Training(configuration, splits, max_epochs=1, seed=0, recompute_norms=True)
     training.run_epoch()
     norm = next(layer for layer in training.network.modules() if isinstance(layer, nn.BatchNorm2d))
     norm.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].float()))
@@ -355,7 +355,7 @@ def test_statistics_are_left_to_an_average_of_weights_and_to_those_who_do_not_as
     splits: DeviceSplits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "update_bn", lambda *_: pytest.fail("taken anew"))
-    Training(make_configuration("lightweight", ema=0.1), splits, max_epochs=1, seed=0, settle_norms=True).run_epoch()
+    Training(make_configuration("lightweight", ema=0.1), splits, max_epochs=1, seed=0, recompute_norms=True).run_epoch()
     train(make_configuration("lightweight"), splits, 1)
 
 
@@ -366,8 +366,8 @@ def test_statistics_are_left_to_an_average_of_weights_and_to_those_who_do_not_as
 def test_one_core_has_one_thread_keeps_the_memory_it_frees_and_no_denormal_numbers() -> None:
     code = (
         "import resource, torch\n"
-        "from bloodtune.training.process import use_one_core\n"
-        "use_one_core()\n"
+        "from bloodtune.training.process import prepare_process\n"
+        "prepare_process('cpu')\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    [torch.zeros(2**22) for _ in range(8)]\n"

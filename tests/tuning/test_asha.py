@@ -47,14 +47,14 @@ def test_a_pruned_trial_gets_its_reason_again_after_a_retry() -> None:
     rule = CappedHalving(ASHA)
     for number, value in enumerate((0.5, 0.6, 0.7)):
         assert rule.decide(number, 1, value) == (False, "")
-    expected = (True, "epoch 1: 0.4000 is number 4 of 4, the best 2 go on")
+    expected = (True, "epoch 1: 0.4000 is number 4 of 4, top 2 promoted")
     assert rule.decide(3, 1, 0.4) == expected
     assert rule.decide(3, 1, 0.9) == expected
 
 
 def test_the_cap_is_a_reason_of_its_own() -> None:
     rule = CappedHalving(ASHA, {1: {number: (0.9 + number / 100, True) for number in range(5)}})
-    assert rule.decide(5, 1, 0.93) == (True, "epoch 1: 0.9300 does not beat the best, 0.9400, and 40% have gone on")
+    assert rule.decide(5, 1, 0.93) == (True, "epoch 1: 0.9300 is not above the best, 0.9400, and 40% were promoted")
 
 
 def test_a_trial_pruned_in_an_earlier_start_is_pruned_again() -> None:

@@ -31,7 +31,7 @@ def test_trials_share_a_gpu_while_each_doubling_pays(rates: dict[int, float], tr
 
 def test_a_calibration_reads_as_one_line() -> None:
     line = str(Calibration({1: 21_000.4, 2: 39_000.0}, 2))
-    assert line == "1, 2 trainings side by side on a GPU: 21,000, 39,000 images/s; 2 share one"
+    assert line == "1, 2 trainings side by side on a GPU: 21,000, 39,000 images/s; 2 per GPU"
 
 
 def test_what_is_measured_is_the_largest_of_each_family() -> None:

@@ -91,7 +91,7 @@ def test_a_search_outlives_a_renamed_statistic(caplog: pytest.LogCaptureFixture)
     ray_patches._log_once.cache_clear()
     renamed = SimpleNamespace(run_metadata=SimpleNamespace(), config={"checkpoint": b"state"}, evaluated_params={})
     for _ in range(2):
-        ray_patches.forget_results(renamed)
+        ray_patches.free_results(renamed)
     assert len(caplog.records) == 1
     assert "results of finished trials stay in memory" in caplog.text
     assert renamed.config == {}

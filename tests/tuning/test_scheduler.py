@@ -35,7 +35,7 @@ def test_the_rule_decides_and_the_queue_learns_why(scheduler: RuleScheduler, liv
         for number, value in enumerate(values)
     ]
     assert answers == ["CONTINUE", "STOP", "CONTINUE"]
-    assert [one.stopped for one in live.values()] == ["", "epoch 1: 0.4000 is number 2 of 2, the best 1 go on", ""]
+    assert [one.stopped for one in live.values()] == ["", "epoch 1: 0.4000 is number 2 of 2, top 1 promoted", ""]
 
 
 def test_a_report_without_a_score_is_not_decided_on(scheduler: RuleScheduler) -> None:

@@ -141,10 +141,10 @@ def test_a_trial_whose_processes_keep_dying_is_failed(tmp_path: Path) -> None:
 def test_a_trial_that_hung_is_failed_at_once(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path)
     searcher.suggest("a")
-    searcher.queue.live[0].overdue = "an epoch took longer than 60 s, the limit"
+    searcher.queue.live[0].overdue = "an epoch took longer than --epoch-limit, 60 s"
     searcher.on_trial_complete("a", None, error=True)
     (record,) = searcher.run.trials()
-    assert (record.state, record.message) == (FAILED, "an epoch took longer than 60 s, the limit")
+    assert (record.state, record.message) == (FAILED, "an epoch took longer than --epoch-limit, 60 s")
 
 
 def test_suggest_is_not_finished_while_a_process_may_die(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_worker_of_a_trial_that_reports_no_more_is_killed_once(clock: Clock,
         dog.on_step_end(2, trials)
         clock.now += 2
     assert killed == ["actor a"]
-    assert live["a"].overdue == "an epoch took longer than 60 s, the limit"
+    assert live["a"].overdue == "an epoch took longer than --epoch-limit, 60 s"
     assert live["b"].overdue == ""
 
 

@@ -101,7 +101,7 @@ def test_an_exception_ends_the_trial_with_its_message_in_one_line(
     [
         (
             "CUDA out of memory. Tried",
-            "RuntimeError: CUDA out of memory. Tried; a larger --gpus-per-trial leaves",
+            "RuntimeError: CUDA out of memory. Tried; a larger --gpus-per-trial gives",
             True,
         ),
         ("CUDA error: an illegal\nmemory access", "RuntimeError: CUDA error: an illegal memory access", False),
@@ -121,7 +121,7 @@ def test_an_error_on_a_gpu_is_told_and_ends_the_process_with_the_next_trial(
     if lives:
         assert worker.reset_config(config())
     else:
-        with pytest.raises(RuntimeError, match="ended this process"):
+        with pytest.raises(RuntimeError, match="this process ends"):
             worker.reset_config(config())
 
 

@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent
 
 
 def render(template: str, folder: Path = FOLDER, **context: Any) -> str:
-    """Render a template in ``folder``; it may include the templates of this package."""
+    """Render a template in ``folder``, which may include the templates of this package."""
     environment = Environment(
         loader=FileSystemLoader([folder, FOLDER]),
         autoescape=select_autoescape(["html.j2"]),

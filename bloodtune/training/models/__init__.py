@@ -73,7 +73,7 @@ def check_own_families(configurations: Iterable[Configuration], *, channels: int
             ) from None
         found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         if found != expected:
-            raise InputError(f"family = {family!r}: its network makes {found} of images {shape}, expected {expected}")
+            raise InputError(f"family = {family!r}: its network maps images {shape} to {found}, expected {expected}")
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise InputError(f"family = {family!r}: its network has no parameters to train")
 
@@ -84,7 +84,7 @@ def _build_body(configuration: Configuration, **sizes: int) -> nn.Module:
     arguments = {name: value for name, value in shape.items() if value is not None}
     if configuration.dropout:
         arguments["dropout"] = configuration.dropout
-    # What every configuration has is passed where it is taken: not each network depends on the images' size.
+    # Sizes and dropout go only to functions that take them: not every network depends on the image size.
     common = sizes | {"dropout": configuration.dropout}
     arguments |= {name: value for name, value in common.items() if takes(function, name)}
     if is_own(configuration.family):

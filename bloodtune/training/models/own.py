@@ -59,15 +59,15 @@ def call_own(family: str, function: Callable[..., Any], arguments: Mapping[str, 
 
 
 def source_digest(family: str) -> str:
-    """Return a digest of the module of the user's network; an empty string for a family of the table.
+    """Return a digest of the module of the user's network; an empty string for a built-in family.
 
-    A retraining that was kept is valid for this source alone. Other modules that the module imports do not count.
+    A cached retraining is valid for this source only. The digest leaves out the modules that it imports.
     """
     if not is_own(family):
         return ""
     try:
         spec = importlib.util.find_spec(family.partition(":")[0])
-    except Exception:  # of a package around the module; it is raised again where a network is built
+    except Exception:  # from importing a parent package; building a network raises it again
         return ""
     is_file = bool(spec and spec.origin and Path(spec.origin).is_file())
     return hashlib.sha256(Path(str(spec.origin)).read_bytes()).hexdigest() if spec and is_file else ""
@@ -76,7 +76,7 @@ def source_digest(family: str) -> str:
 def sources_to_send(families: Iterable[str]) -> list[str]:
     """Return the files and folders of the user's networks that are not installed, such as a module beside the recipe.
 
-    Other hosts cannot import such a module; Ray's ``py_modules`` takes these paths there.
+    Other hosts cannot import such a module; Ray's ``py_modules`` sends it to them.
     """
     installed = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")]
     found = []

@@ -202,7 +202,7 @@ def test_training_loss_draws_the_mean_as_far_as_all_seeds_ran() -> None:
 def test_figures_say_which_configurations_are_the_same_trainings() -> None:
     first, second = (one for one in TESTED if one.contender.label in ("MLNN config 1", "MLNN config 3"))
     shared = dataclasses.replace(second.contender, retrainings=first.contender.retrainings)
-    sentence = "The same function, trained once: MLNN config 1 and MLNN config 3."
+    sentence = "Mathematically the same and trained once: MLNN config 1 and MLNN config 3."
     assert sentence in training_loss("MLNN", [first.contender, shared], MARK).note
     assert sentence not in training_loss("MLNN", [first.contender, second.contender], MARK).note
 

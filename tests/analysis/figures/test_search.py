@@ -47,7 +47,7 @@ def test_best_so_far_does_not_count_a_failed_trial_and_shows_those_below_the_axi
 
     np.testing.assert_array_equal(lines_of(drawn, "search")[0].get_ydata(), [0.9, 0.9, 0.9])
     assert len(lines_of(drawn, "below")[0].get_xdata()) == 1
-    assert "triangles the 1 whose score is below the axis" in drawn.note
+    assert "triangles the trials below the axis (1)" in drawn.note
     assert not lines_of(drawn, "published"), "a label alone does not make it one of the papers'"
 
 
@@ -102,4 +102,4 @@ def test_importance_sorts_its_bars_from_zero() -> None:
 def test_importance_of_nothing_says_so() -> None:
     drawn = importance({}, MARK)
 
-    assert "nothing to tell apart" in [text.get_text() for text in drawn_texts(drawn.figure)]
+    assert "too few trials, or no variation" in [text.get_text() for text in drawn_texts(drawn.figure)]

@@ -69,7 +69,12 @@ def test_report_states_what_a_reader_must_know(page: str) -> None:
 def test_report_gives_the_chosen_model(page: str) -> None:
     result = section(page, "Result")
     assert "**search #12** (residual network, 489,000 parameters), the best of 11 configurations" in result
-    assert "The best published configuration, trained and judged in the same way, is lightweight CNN" in result
+    assert "The best published configuration, trained and chosen in the same way, is lightweight CNN" in result
+
+
+def test_report_gives_the_recipes_description_as_a_description(page: str) -> None:
+    assert "Its recipe is described as “All four families; TPE proposes”." in section(page, "Search")
+    assert page.count("All four families") == 1
 
 
 def test_report_says_that_it_is_a_quick_look(tmp_path: Path) -> None:
@@ -93,7 +98,7 @@ def test_a_paper_of_few_epochs_is_no_quick_look(tmp_path: Path) -> None:
 
 def test_report_says_what_was_trained_for_longer_than_the_search_does(tmp_path: Path) -> None:
     material = make_material(tmp_path)
-    sentence = "search #12, 54 epochs: the best found one once more, over more epochs than the search affords."
+    sentence = "search #12, 54 epochs is the best found configuration, retrained for longer than in the search."
     assert sentence not in report(material)
     one = next(one for one in material.summary.tested if one.contender.label == "search #12")
     longer = dataclasses.replace(one.contender, label="search #12, 54 epochs", search_val_macro_f1=None)

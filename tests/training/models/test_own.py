@@ -59,7 +59,7 @@ def test_the_network_sees_normalized_images() -> None:
         ("small", {}, "small(channels=3, classes=8, dropout=0.0) failed: TypeError: small() missing 1 required "),
         ("fixed", {"width": 8}, "fixed(width=8, channels=3, classes=8) failed: TypeError: fixed() got an unexpected "),
         ("fixed", {"dropout": 0.2}, "fixed(dropout=0.2, channels=3, classes=8) failed: TypeError: fixed() got an "),
-        ("ten_classes", {}, "its network makes (2, 10) of images (2, 3, 12, 12), expected (2, 8)"),
+        ("ten_classes", {}, "its network maps images (2, 3, 12, 12) to (2, 10), expected (2, 8)"),
         ("grey", {}, "its network does not take images (2, 3, 12, 12): RuntimeError: "),
         ("Untrained", {}, "its network has no parameters to train"),
     ],

@@ -1,0 +1,145 @@
+"""Durable writes: what is on disk at each moment, and what remains after a failure."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bloodtune.files import append, check_writable, keep_damaged_copy, replace
+from error_fixtures import refusal
+
+
+def fail(*_: object) -> Any:
+    raise OSError(28, "No space left on device")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+# Replacement
+
+
+def test_replace_writes_a_new_file_and_nothing_else(tmp_path: Path) -> None:
+    replace(tmp_path / "best.json", b"\x00\xffnew")
+    assert names(tmp_path) == ["best.json"]
+    assert (tmp_path / "best.json").read_bytes() == b"\x00\xffnew"
+
+
+def test_replace_leaves_nothing_of_a_longer_file(tmp_path: Path) -> None:
+    file = tmp_path / "best.json"
+    file.write_bytes(b"a much longer content")
+    replace(file, b"new")
+    assert file.read_bytes() == b"new"
+
+
+def test_the_new_content_is_synced_before_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "best.json"
+    file.write_bytes(b"old")
+    seen: list[tuple[bytes, bytes]] = []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append((file.read_bytes(), (tmp_path / ".best.json").read_bytes())))
+    replace(file, b"new")
+    assert seen == [(b"old", b"new")]
+
+
+def test_a_replacement_that_fails_keeps_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "best.json"
+    file.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left on device"):
+        replace(file, b"new")
+    assert names(tmp_path) == ["best.json"]
+    assert file.read_bytes() == b"old"
+
+
+def test_replace_overwrites_what_a_crash_left(tmp_path: Path) -> None:
+    (tmp_path / ".best.json").write_bytes(b"a part of an earlier, longer content")
+    replace(tmp_path / "best.json", b"new")
+    assert names(tmp_path) == ["best.json"]
+    assert (tmp_path / "best.json").read_bytes() == b"new"
+
+
+def test_replace_creates_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        replace(tmp_path / "none" / "best.json", b"new")
+    assert names(tmp_path) == []
+
+
+# Appending
+
+
+def test_append_creates_a_file_and_keeps_what_it_has(tmp_path: Path) -> None:
+    file = tmp_path / "curves.csv"
+    append(file, "größer\n")
+    append(file, "b\r\n")
+    assert file.read_bytes() == "größer\nb\r\n".encode()
+
+
+def test_appended_text_is_in_the_file_when_it_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "curves.csv"
+    append(file, "first\n")
+    seen: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append(file.read_text()))
+    append(file, "second\n")
+    assert seen == ["first\nsecond\n"]
+
+
+def test_append_escapes_what_is_no_character(tmp_path: Path) -> None:
+    file = tmp_path / "proposals.jsonl"
+    append(file, "caf\udce9\n")
+    assert file.read_bytes() == b"caf\\udce9\n"
+
+
+# Access
+
+
+def test_check_writable_takes_a_folder_that_exists(tmp_path: Path) -> None:
+    check_writable(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_check_writable_refuses_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "runs"
+    file.touch()
+    assert refusal(lambda: check_writable(file)) == f"{file} cannot be written: {file} is not a writable folder"
+
+
+def test_check_writable_names_the_nearest_folder_without_access(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path) == tmp_path and mode == os.W_OK))
+    place = tmp_path / "a" / "b"
+    assert refusal(lambda: check_writable(place)) == f"{place} cannot be written: {tmp_path} is not a writable folder"
+    (tmp_path / "a").mkdir()
+    check_writable(place)
+
+
+def test_check_writable_takes_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_writable(Path("runs/one"))
+    Path("runs").touch()
+    assert refusal(lambda: check_writable(Path("runs/one"))) == (
+        f"runs/one cannot be written: {tmp_path / 'runs'} is not a writable folder"
+    )
+
+
+# Damaged files
+
+
+def test_a_damaged_copy_has_the_bytes_of_the_file_which_stays(tmp_path: Path) -> None:
+    file = tmp_path / "trials.csv"
+    file.write_bytes(b"\xff\x00\n")
+    copy = keep_damaged_copy(file)
+    assert copy == tmp_path / "trials.csv.damaged"
+    assert copy.read_bytes() == file.read_bytes() == b"\xff\x00\n"
+
+
+def test_the_next_damaged_copy_takes_the_first_free_number(tmp_path: Path) -> None:
+    file = tmp_path / "trials.csv"
+    for name in ("trials.csv", "trials.csv.damaged", "trials.csv.damaged-3"):
+        (tmp_path / name).touch()
+    assert keep_damaged_copy(file).name == "trials.csv.damaged-2"
+    assert keep_damaged_copy(file).name == "trials.csv.damaged-4"

@@ -1,0 +1,200 @@
+"""One retraining with played epochs: when it ends, and which weights it keeps; without Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bloodtune.run.records import EpochRecord
+from bloodtune.training.models import build_network
+from bloodtune.training.numerics import Numerics
+from bloodtune.training.splits import DeviceSplits
+from bloodtune.training.trainer import DivergedError
+from bloodtune.tuning import retraining_workers
+from bloodtune.tuning.retraining_cache import Trained, TrainingJob
+from bloodtune.tuning.retraining_workers import PATIENCE, Scorer, Trainer, Workers
+from engine_fixtures import make_configuration, make_split
+
+NAMES = ("small", "middle", "large")
+FALLING = ("one_cycle", "cosine")
+
+
+class PlayedTraining:
+    """Stands in for ``Training``: each epoch has the next validation macro-F1, and None diverges.
+
+    The bias of the classifier becomes the number of the epoch, so that weights can be told apart.
+    """
+
+    scores: tuple[float | None, ...] = ()
+    asked: dict[str, Any]
+
+    def __init__(self, configuration: Any, splits: DeviceSplits, **options: Any) -> None:
+        type(self).asked = options
+        torch.manual_seed(0)
+        size, classes = splits.train_images.shape[1], len(splits.class_counts)
+        self.network = build_network(
+            configuration, size=size, classes=classes, mean=splits.mean, deviation=splits.deviation
+        )
+        self.parameters, self._epoch = 1234, 0
+
+    def run_epoch(self) -> EpochRecord:
+        score = self.scores[self._epoch]
+        self._epoch += 1
+        if score is None:
+            raise DivergedError(f"training loss is nan in epoch {self._epoch}")
+        nn.init.constant_(self.network[1][-1].bias, self._epoch)  # type: ignore[index]
+        return EpochRecord(self._epoch, 1.0, 1.0, score, score, 0.5)
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    """Return a trainer in this process, whose settings stay as they are."""
+    monkeypatch.setattr(retraining_workers, "prepare_process", lambda device: None)
+    monkeypatch.setattr(retraining_workers, "Training", PlayedTraining)
+    return Trainer(Workers(1, 0.0, Numerics("bfloat16")), make_split(12), make_split(6), NAMES)
+
+
+def train(
+    trainer: Trainer, *scores: float | None, schedule: str = "constant", epochs: int = 100, seed: int = 7
+) -> Trained:
+    """Train with these scores, one an epoch; an epoch beyond them is an IndexError."""
+    PlayedTraining.scores = scores
+    configuration = make_configuration("mlnn", schedule=schedule)
+    return trainer.train(TrainingJob(configuration, epochs, seed, Path("nowhere")))
+
+
+def epoch_of_weights(trained: Trained) -> float:
+    """Return the number of the epoch whose weights were kept."""
+    assert trained.classifier is not None
+    (bias,) = set(trained.classifier.network[1][-1].bias.tolist())  # type: ignore[index]
+    return float(bias)
+
+
+# Patience
+
+
+def test_patience_is_ten_epochs() -> None:
+    assert PATIENCE == 10
+
+
+def test_a_constant_rate_ends_ten_epochs_after_the_best_one(trainer: Trainer) -> None:
+    trained = train(trainer, 0.1, 0.2, 0.9, *[0.8] * 97)
+    assert [epoch.epoch for epoch in trained.epochs] == list(range(1, 14))
+    assert (trained.result["epochs"], trained.result["best_epoch"]) == (13, 3)
+
+
+def test_a_constant_rate_that_never_improves_ends_after_its_eleventh_epoch(trainer: Trainer) -> None:
+    assert len(train(trainer, *[0.0] * 100).epochs) == 11
+
+
+def test_an_equal_score_is_no_better_one(trainer: Trainer) -> None:
+    trained = train(trainer, *[0.5] * 100)
+    assert (len(trained.epochs), trained.result["best_epoch"], epoch_of_weights(trained)) == (11, 1, 1)
+
+
+@pytest.mark.parametrize(("better_at", "epochs"), [(11, 21), (12, 11)])
+def test_a_better_score_counts_up_to_the_tenth_epoch_after_the_best(
+    trainer: Trainer, better_at: int, epochs: int
+) -> None:
+    scores = [0.5] * 100
+    scores[better_at - 1] = 0.6
+    assert len(train(trainer, *scores).epochs) == epochs
+
+
+def test_each_better_score_starts_the_wait_anew(trainer: Trainer) -> None:
+    rising = [score / 100 for score in range(1, 41)]
+    assert len(train(trainer, *rising, *[0.0] * 60).epochs) == 50
+
+
+@pytest.mark.parametrize("schedule", FALLING)
+def test_a_falling_rate_runs_to_its_end(trainer: Trainer, schedule: str) -> None:
+    trained = train(trainer, 0.9, *[0.1] * 39, schedule=schedule, epochs=40)
+    assert (len(trained.epochs), trained.result["best_epoch"]) == (40, 1)
+
+
+@pytest.mark.parametrize("schedule", ["constant", *FALLING])
+def test_no_training_is_longer_than_asked_for(trainer: Trainer, schedule: str) -> None:
+    trained = train(trainer, 0.1, 0.2, 0.3, 0.4, schedule=schedule, epochs=4)
+    assert (trained.result["epochs"], trained.result["best_epoch"]) == (4, 4)
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("schedule", ["constant", *FALLING])
+def test_the_weights_of_the_best_epoch_are_kept(trainer: Trainer, schedule: str) -> None:
+    trained = train(trainer, 0.2, 0.8, 0.5, 0.8, 0.7, schedule=schedule, epochs=5)
+    assert (trained.result["best_epoch"], epoch_of_weights(trained)) == (2, 2)
+
+
+def test_a_result_has_the_numbers_that_the_cache_keeps(trainer: Trainer) -> None:
+    trained = train(trainer, 0.2, 0.8, epochs=2)
+    assert set(trained.result) == {
+        *("epochs", "best_epoch", "val_macro_f1", "val_accuracy", "train_seconds", "parameters")
+    }
+    assert trained.result["parameters"] == 1234
+    assert trained.result["train_seconds"] >= 0
+
+
+def test_the_scores_of_a_result_are_those_of_the_classifier_on_the_validation_split(trainer: Trainer) -> None:
+    trained, val = train(trainer, 0.2, 0.8, epochs=2), make_split(6)
+    assert trained.classifier is not None
+    right = trained.classifier.predict(val.images).argmax(1) == val.labels
+    assert trained.result["val_accuracy"] == pytest.approx(right.mean())
+    assert trained.result["val_accuracy"] not in (0.2, 0.8), "not those of the epoch"
+
+
+def test_the_classifier_knows_what_it_was_trained_on(trainer: Trainer) -> None:
+    classifier = train(trainer, 0.2, epochs=1).classifier
+    assert classifier is not None
+    found = (classifier.class_names, classifier.size, classifier.channels, classifier.precision)
+    assert found == (NAMES, 12, 3, "bfloat16")
+
+
+def test_a_training_has_the_seed_and_the_epochs_of_its_job(trainer: Trainer) -> None:
+    train(trainer, 0.2, 0.3, 0.4, epochs=3, seed=99)
+    assert PlayedTraining.asked == {
+        "max_epochs": 3,
+        "seed": 99,
+        "numerics": Numerics("bfloat16"),
+        "recompute_norms": True,
+    }
+
+
+# Divergence
+
+
+def test_a_training_that_diverges_later_keeps_its_best_epoch(trainer: Trainer) -> None:
+    trained = train(trainer, 0.3, 0.6, 0.5, None)
+    assert (trained.result["epochs"], trained.result["best_epoch"]) == (3, 2)
+    assert "failure" not in trained.result
+    assert epoch_of_weights(trained) == 2
+
+
+def test_a_training_that_diverges_at_once_has_no_model(trainer: Trainer) -> None:
+    trained = train(trainer, None)
+    assert trained.result == {"failure": "training loss is nan in epoch 1"}
+    assert (trained.epochs, trained.classifier) == ([], None)
+
+
+# Workers
+
+
+def test_workers_with_a_share_of_a_gpu_train_on_it() -> None:
+    assert (Workers(2, 0.0).device, Workers(2, 0.25).device) == ("cpu", "cuda")
+
+
+def test_a_scorer_returns_the_probabilities_of_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retraining_workers, "prepare_process", lambda device: None)
+    images = np.arange(5, dtype=np.uint8)
+    classifier: Any = SimpleNamespace(network=nn.Linear(1, 1), predict=lambda images: images / 10)
+    folder, probabilities = Scorer(Workers(1, 0.0), images).score(Path("seed-1"), classifier)
+    assert folder == Path("seed-1")
+    np.testing.assert_allclose(probabilities, [0, 0.1, 0.2, 0.3, 0.4])
+    assert next(classifier.network.parameters()).device == torch.device("cpu")
