@@ -16,7 +16,8 @@ class InputError(ValueError):
 
 def describe(error: BaseException) -> str:
     """Return the type and the message of any error in one line."""
-    return one_line(f"{type(error).__name__}: {error}")
+    name, message = type(error).__name__, one_line(error)
+    return name if message == name else f"{name}: {message}"
 
 
 def one_line(text: object) -> str:

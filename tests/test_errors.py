@@ -17,6 +17,7 @@ def test_an_input_error_is_a_value_error() -> None:
         (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
         (KeyError("width"), "KeyError: 'width'"),
         (InputError("budget = 0"), "InputError: budget = 0"),
+        (MemoryError(), "MemoryError"),
     ],
 )
 def test_describe_puts_type_and_message_in_one_line(error: Exception, line: str) -> None:

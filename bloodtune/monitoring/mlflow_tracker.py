@@ -27,6 +27,8 @@ class MlflowTracker:
         filters = f"tags.`bloodtune.run` = '{run.name}' and tags.`bloodtune.trial` = 'all'"
         found = self._client.search_runs([self._experiment], filters)
         self._search = found[0] if found else self._create(tags | {"bloodtune.trial": "all"})
+        if found:
+            self._client.update_run(self._search.info.run_id, status="RUNNING")
         self._trials: dict[int, Any] = {}
 
     def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:

@@ -228,4 +228,6 @@ def parse_epoch(line: str) -> tuple[int, EpochRecord]:
 def _parse(types: tuple[type, ...], cell: str) -> Any:
     if cell == "" and type(None) in types:
         return None
+    if types[0] is bool and cell not in ("True", "False"):
+        raise ValueError(f"{cell!r}: expected True or False")
     return cell == "True" if types[0] is bool else types[0](cell)

@@ -235,6 +235,8 @@ def _share_gpus(request: _Request, resources: dict[str, float], numerics: Numeri
 def _place(options: SearchOptions) -> tuple[str, ...]:
     # The flags that a resumed search needs again.
     asked = {name: getattr(options, name) for name in ("workers", "gpus_per_trial", "address", "storage")}
+    times = {"epoch_limit": EPOCH_LIMIT, "checkpoint_every": CHECKPOINT_EVERY}
+    asked |= {name: f"{getattr(options, name):g}" for name, usual in times.items() if getattr(options, name) != usual}
     given = [(f"--{name.replace('_', '-')}", str(value)) for name, value in asked.items() if value is not None]
     given += [("--track", name) for name in options.track]
     return tuple(itertools.chain.from_iterable(given))

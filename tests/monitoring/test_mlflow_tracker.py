@@ -176,7 +176,7 @@ def test_a_resumed_search_continues_its_run_and_those_of_interrupted_trials(serv
     first.close()
     MlflowTracker(RunDirectory.open(run.path)).epochs(proposal(0), make_epochs(2)[1:])
     assert len(server.runs) == 2
-    assert server.of("0").info.status == "RUNNING"
+    assert (server.of("all").info.status, server.of("0").info.status) == ("RUNNING", "RUNNING")
     assert {metric.step for metric in server.of("0").metrics} == {1, 2}
     assert len(server.of("0").params) == len(make_configuration("cnn").to_mapping()), "they are logged once"
 

@@ -154,7 +154,9 @@ def test_the_key_is_that_of_the_server(netrc: Path, monkeypatch: pytest.MonkeyPa
     assert has_wandb_key()
 
 
-@pytest.mark.parametrize("content", ["machine", "no such word\n", "macdef"])
-def test_a_damaged_file_of_passwords_has_no_key(netrc: Path, content: str) -> None:
-    netrc.write_text(content)
+@pytest.mark.parametrize(
+    "content", [b"machine", b"no such word\n", b"macdef", b"machine a login m\xfcller password x\n"]
+)
+def test_a_damaged_file_of_passwords_has_no_key(netrc: Path, content: bytes) -> None:
+    netrc.write_bytes(content)
     assert not has_wandb_key()

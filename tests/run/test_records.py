@@ -144,11 +144,17 @@ def test_true_and_false_come_back(nesterov: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [lambda cells: cells[:-1], lambda cells: [*cells, "1"], lambda cells: ["x", *cells[1:]]]
+    "change",
+    [
+        lambda cells: cells[:-1],
+        lambda cells: [*cells, "1"],
+        lambda cells: ["x", *cells[1:]],
+        lambda cells: ["Fals" if cell is False else cell for cell in cells],
+    ],
 )
 def test_a_line_that_is_no_trial_is_refused(change: Callable[[list[object]], list[object]]) -> None:
     cells = change(list(make_record().to_row().values()))
-    with pytest.raises(ValueError, match=r"zip\(\) argument|invalid literal"):
+    with pytest.raises(ValueError, match=r"zip\(\) argument|invalid literal|expected True or False"):
         parse_trial(to_csv(cells).rstrip("\n"))
 
 

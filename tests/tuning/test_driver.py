@@ -61,6 +61,11 @@ def test_a_share_of_no_gpu_is_given_again_too() -> None:
     assert driver._place(SearchOptions(gpus_per_trial=0.0)) == ("--gpus-per-trial", "0.0")
 
 
+def test_limits_of_time_per_trial_are_given_again_in_seconds() -> None:
+    expected = ("--epoch-limit", "7200", "--checkpoint-every", "0.5")
+    assert driver._place(SearchOptions(epoch_limit=7200.0, checkpoint_every=0.5)) == expected
+
+
 def test_the_flags_that_say_what_to_search_are_not_given_again() -> None:
     options = SearchOptions(recipe="cnn", budget=3, seed=4, max_epochs=5, name="night", profile=True, out="there")
     assert driver._place(options) == ()
