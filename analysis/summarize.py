@@ -26,24 +26,24 @@ from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe
 from bloodtune.training.models.own import sources_to_send
 from bloodtune.training.numerics import Numerics, supported_precisions
 from bloodtune.tuning.contender import Contender
-from bloodtune.tuning.host_timing import HostTimer
 from bloodtune.tuning.plan import fitting_trials
+from bloodtune.tuning.precision_choice import HostTimer
 from bloodtune.tuning.ray_cluster import connect, resolve_address
 from bloodtune.tuning.retraining import CACHE, retrain, score_test_split
 from bloodtune.tuning.retraining_cache import Candidate
 from bloodtune.tuning.retraining_workers import Workers
-from contenders import FOUND, PUBLISHED, is_published, trial_label
-from figures.collection import all_figures
+from contender_labels import FOUND, PUBLISHED, is_published, trial_label
+from figures.all_figures import all_figures
 from figures.style import save_figure
+from model_choice import Choices, best_of, choose
 from model_files import write_models
 from published import load_papers
-from report.material import Material
+from report.composition import REPORT, compose, write_report
+from report.contents import Material
 from report.page import PAGE, write_page
-from report.text import REPORT, compose, write_report
 from scores import measure
-from selection import Choices, best_of, choose
 from summary import SearchRecords, Summary
-from tables.collection import all_tables, write_tables
+from tables.all_tables import all_tables, write_tables
 
 # The first paper gives no number of epochs. None of its networks improves after 40.
 PUBLISHED_EPOCHS = 40

@@ -13,10 +13,10 @@ from bloodtune.data.npz import Split
 from bloodtune.run.directory import PROVENANCE, RunDirectory
 from bloodtune.run.records import TrialRecord
 from bloodtune.tuning.contender import Contender, TestedContender
-from captions import data_mark, data_sentence, is_blood
-from contenders import PUBLISHED
+from contender_labels import PUBLISHED
+from display_names import data_mark, data_sentence, is_blood
+from model_choice import Choices
 from scores import Measured
-from selection import Choices
 
 
 @dataclass(frozen=True, eq=False)

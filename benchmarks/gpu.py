@@ -20,17 +20,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import speedrun
-from bench import make_parser, print_figures
 from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
 from bloodtune.run.directory import PROVENANCE, RunDirectory
 from bloodtune.run.records import best_record
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe_file import load_recipe
+from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import Numerics, describe_times
-from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.trainer import Training
 from bloodtune.tuning.gpu_sharing import MOST, activations, heaviest, measure
 from bloodtune.tuning.ray_cluster import LOCAL, connect
+from common import make_parser, print_figures
 from training import configurations, make_network, measure_numerics
 
 BATCH_SIZES = (64, 128, 256, 512)

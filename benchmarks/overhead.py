@@ -20,7 +20,6 @@ from unittest import mock
 
 import numpy as np
 
-from bench import make_parser, print_figures
 from bloodtune.command_line import positive
 from bloodtune.data.dataset import SYNTHETIC, Dataset, load_dataset
 from bloodtune.run.directory import RunDirectory
@@ -28,13 +27,14 @@ from bloodtune.run.records import EpochRecord
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.recipe import Asha, Recipe
 from bloodtune.space.recipe_file import load_recipe
-from bloodtune.tuning import execution, worker
+from bloodtune.tuning import plan_execution, worker
 from bloodtune.tuning.plan import Plan
 from bloodtune.tuning.ray_cluster import LOCAL, connect
 from bloodtune.tuning.recorder import RunRecorder
 from bloodtune.tuning.sampler import StudySampler
-from bloodtune.tuning.searcher import QueueSearcher
 from bloodtune.tuning.trial_queue import TrialQueue
+from bloodtune.tuning.tune_searcher import QueueSearcher
+from common import make_parser, print_figures
 
 REPORTS = 3
 
@@ -80,11 +80,11 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
 
         started = time.perf_counter()
         with (
-            mock.patch.object(execution, "WarmWorker", EmptyWorker),
+            mock.patch.object(plan_execution, "WarmWorker", EmptyWorker),
             mock.patch.object(QueueSearcher, "on_trial_complete", complete_and_weigh),
             contextlib.redirect_stderr(io.StringIO()),
         ):
-            code = execution.run_plan(plan, run, record)
+            code = plan_execution.run_plan(plan, run, record)
         seconds = time.perf_counter() - started
     if code or len(run.trials()) != trials:
         sys.exit(f"only {len(run.trials())} of {trials} empty trials ran")

@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from bench import make_parser, print_figures
 from bloodtune.command_line import positive
 from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.inference.classifier import Classifier
@@ -26,6 +25,7 @@ from bloodtune.inference.photographs import find_photographs
 from bloodtune.inference.predictor import Deployment, Predictor
 from bloodtune.inference.predictor import Image as Place
 from bloodtune.training.models import build_network
+from common import make_parser, print_figures
 from training import configurations
 
 DRAWN = 256

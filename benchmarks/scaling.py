@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from bench import make_parser, print_figures
 from bloodtune.command_line import positive
 from bloodtune.data.dataset import load_dataset
+from common import make_parser, print_figures
 from throughput import run_ours
 
 EPOCHS = 6

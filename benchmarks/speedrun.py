@@ -15,15 +15,15 @@ from statistics import mean, stdev
 import numpy as np
 import torch
 
-from bench import make_parser, print_figures
 from bloodtune.command_line import positive
 from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
 from bloodtune.data.npz import Split
+from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.prediction import predict
 from bloodtune.training.process import prepare_process
-from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.trainer import Training
+from common import make_parser, print_figures
 from training import configurations, measure_numerics
 
 # The residual network of the default recipe at its smaller width, with settings for few epochs: no shifts and no

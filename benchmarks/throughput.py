@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from bench import make_parser, print_figures
 from bloodtune.command_line import positive
 from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.run.directory import PROVENANCE, RunDirectory
 from bloodtune.space.recipe_file import load_recipe
+from common import make_parser, print_figures
 
 FOLDER = Path(__file__).resolve().parent
 RECIPE = FOLDER / "throughput.toml"

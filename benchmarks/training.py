@@ -18,21 +18,21 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import make_parser, print_figures
 from bloodtune.command_line import positive
 from bloodtune.data.dataset import load_dataset
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe_file import BOOK, load_enqueued
 from bloodtune.training.augmentation import draw_batch
+from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.losses import build_loss
-from bloodtune.training.models import build_network, layers
+from bloodtune.training.models import build_network, cpu_layers
 from bloodtune.training.numerics import PLAIN as PLAIN_LAYERS
 from bloodtune.training.numerics import Numerics, StepTimes, choose_numerics, describe_times
 from bloodtune.training.optimizers import WeightAverage, build_optimizer
 from bloodtune.training.process import prepare_process
-from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.step_times import describe_chip, measure_steps
 from bloodtune.training.trainer import Training
+from common import make_parser, print_figures
 
 RESIDUAL = {
     **{"family": "residual", "width": 32, "loss": "label_smoothing", "label_smoothing": 0.1, "batch_size": 128},
@@ -237,15 +237,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _use_plain_layers(network: nn.Module, family: str, choices: Choices) -> None:
     if not choices.own_layers:
-        _replace(network, layers.Dropout, lambda layer: nn.Dropout(layer.p))
-        _replace(network, layers.Flatten, lambda layer: nn.Flatten())
-        _replace(network, layers.Convolution, _plain_convolution)
-        _replace(network, layers.MeanPool, lambda layer: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+        _replace(network, cpu_layers.Dropout, lambda layer: nn.Dropout(layer.p))
+        _replace(network, cpu_layers.Flatten, lambda layer: nn.Flatten())
+        _replace(network, cpu_layers.Convolution, _plain_convolution)
+        _replace(network, cpu_layers.MeanPool, lambda layer: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     if not (choices.own_pooling and choices.pool_before_relu):
         pair = (nn.MaxPool2d(2), nn.ReLU()) if choices.pool_before_relu else (nn.ReLU(), nn.MaxPool2d(2))
         # The residual network pools values that are rectified already.
         layers_of = pair if family != "residual" else (nn.MaxPool2d(2),)
-        _replace(network, layers.MaxPoolReLU, lambda layer: nn.Sequential(*layers_of))
+        _replace(network, cpu_layers.MaxPoolReLU, lambda layer: nn.Sequential(*layers_of))
 
 
 def _replace(network: nn.Module, kind: type[nn.Module], build: Callable[[Any], nn.Module]) -> None:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bloodtune.training.metrics import accuracy
 from bloodtune.tuning.contender import Contender, TestedContender
-from contenders import shared_trainings
+from contender_labels import shared_trainings
 from figures.style import (
     BLACK,
     BLUE,

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bloodtune.tuning.contender import Contender
-from contenders import shared_trainings
+from contender_labels import shared_trainings
 from figures.style import (
     BLACK,
     BLUE,

@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, TrialRecord
-from captions import FAMILY_NAMES
-from contenders import is_published
+from contender_labels import is_published
+from display_names import FAMILY_NAMES
 from figures.hover import hover_titles
 from figures.style import (
     BLACK,

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bloodtune.inference.templates import render
 from bloodtune.monitoring.live_view import clock
-from captions import FAMILY_NAMES
+from display_names import FAMILY_NAMES
 from figures.style import to_svg
 from report.blocks import Block, Bullets, FigureBlock, Inline, Paragraph, Report, Section, Strong, TableBlock
 from summary import Summary

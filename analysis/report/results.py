@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from captions import FAMILY_NAMES
-from contenders import FOUND
+from contender_labels import FOUND
+from display_names import FAMILY_NAMES
 from report.blocks import Block, Inline, Strong, TableBlock, paragraph
-from report.material import Material, figures_of, points, seeds_text, tables_of, value_text
-from tables.cells import percent
+from report.contents import Material, figures_of, points, seeds_text, tables_of, value_text
 from tables.files import Panel
+from tables.number_format import percent
 from tables.search import search_costs, search_gains
 
 _PROTOCOL = (

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bloodtune.training.metrics import per_class
 from bloodtune.tuning.contender import TestedContender
-from captions import FAMILY_NAMES
+from display_names import FAMILY_NAMES
 from published import load_papers
 from scores import predicted_matrix
 from summary import Summary

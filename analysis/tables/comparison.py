@@ -12,8 +12,8 @@ from bloodtune.tuning.contender import TestedContender
 from scores import Interval
 from significance import accuracy_difference, holm, mcnemar
 from summary import Summary
-from tables.cells import p_value, percent
 from tables.files import Panel, Table
+from tables.number_format import p_value, percent
 
 _COLUMNS = ["first", "second", "accuracy_difference", "difference_low", "difference_high", "b", "c", "p"]
 

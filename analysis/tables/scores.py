@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from bloodtune.tuning.contender import TestedContender
-from contenders import shared_trainings
+from contender_labels import shared_trainings
 from published import PublishedResult, load_papers
 from scores import METRICS, Measured
 from summary import Summary
-from tables.cells import NOTHING, decimals_of, mean_and_sd, percent, two_decimals
 from tables.files import Panel, Table
+from tables.number_format import NOTHING, decimals_of, mean_and_sd, percent, two_decimals
 
 TITLES = {
     "weighted_f1": "Weighted F1",

@@ -7,10 +7,10 @@ import pandas as pd
 
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, best_record
 from bloodtune.tuning.contender import Contender
-from contenders import FOUND, is_published, trial_label
+from contender_labels import FOUND, is_published, trial_label
 from summary import SearchRecords, Summary
-from tables.cells import NOTHING
 from tables.files import Panel, Table
+from tables.number_format import NOTHING
 
 _NOTE = (
     "Scores are macro-F1 in %, on validation except in the last row. Epochs of full training: trials times the maximum "

@@ -25,7 +25,7 @@ from bloodtune.inference.classifier import CARD, Classifier
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable, is_blood
 from bloodtune.inference.photographs import find_photographs, read_tile, tile_picture
 from bloodtune.training.augmentation import dihedral_views
-from bloodtune.training.models.layers import lay_out
+from bloodtune.training.models.cpu_layers import lay_out
 
 _CHUNK = 64  # photographs per batch and thread: enough for the network's full speed at little memory
 

@@ -23,8 +23,8 @@ import torch
 from bloodtune import __version__
 from bloodtune.files import replace
 from bloodtune.space.configuration import Configuration
+from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import AUTO, PLAIN, Numerics, StepTimes, supported_precisions
-from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.trainer import Training
 
 # Images per timed step on a CPU. 16 give the ratios of 128 within a few per cent. An MLNN needs more: the update of its

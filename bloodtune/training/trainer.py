@@ -17,14 +17,14 @@ from bloodtune.space.configuration import Configuration
 from bloodtune.training import metrics
 from bloodtune.training.augmentation import draw_batch, validation_views
 from bloodtune.training.cuda_graphs import Recorder
+from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.losses import build_loss
 from bloodtune.training.models import build_network
-from bloodtune.training.models.layers import lay_out
+from bloodtune.training.models.cpu_layers import lay_out
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.optimizers import WeightAverage, build_optimizer, schedule_factor
 from bloodtune.training.phase_timer import Stopwatch
 from bloodtune.training.prediction import predict
-from bloodtune.training.splits import DeviceSplits
 
 # Training batches over which batch norm's statistics are recomputed after an epoch (docs/experiments.md).
 NORM_BATCHES = 16

@@ -37,7 +37,7 @@ from bloodtune.tuning.resume import open_resumed, warm_start
 
 if TYPE_CHECKING:
     from bloodtune.run.mirror import Storage
-    from bloodtune.tuning.host_timing import HostTimer
+    from bloodtune.tuning.precision_choice import HostTimer
 
 
 def run_search(
@@ -125,7 +125,7 @@ def search(options: SearchOptions, *, dry_run: bool = False) -> tuple[int, RunDi
             held.enter_context(run.lock())
         if request.storage:
             held.enter_context(request.storage.mirror(run.path, print_lines))
-        from bloodtune.tuning.execution import run_plan
+        from bloodtune.tuning.plan_execution import run_plan
 
         return run_plan(plan, run, record, examined), run
 
@@ -167,12 +167,12 @@ def _check_own_families(recipe: Recipe, dataset: Dataset) -> list[str]:
 
 def _make_plan(request: _Request, resources: dict[str, float], dry_run: bool) -> Plan:
     from bloodtune.tuning.gpu_sharing import heaviest
-    from bloodtune.tuning.host_timing import choose_threads
+    from bloodtune.tuning.precision_choice import choose_threads
 
     options = request.options
     share = choose_gpu_share(options.gpus_per_trial, resources, is_local=request.is_local)
     timer = _start_timer(request, "cuda" if share else "cpu")
-    import bloodtune.tuning.execution  # noqa: F401, takes a second, while the hosts measure
+    import bloodtune.tuning.plan_execution  # noqa: F401, takes a second, while the hosts measure
 
     numerics, reasons = _numerics(request.before, timer)
     if resources.get("GPU") and options.gpus_per_trial is None and not dry_run:
@@ -202,7 +202,7 @@ def _make_plan(request: _Request, resources: dict[str, float], dry_run: bool) ->
 def _start_timer(request: _Request, device: str) -> HostTimer | None:
     # None if the run is resumed and has its numerics on record.
     from bloodtune.tuning.gpu_sharing import heaviest
-    from bloodtune.tuning.host_timing import HostTimer
+    from bloodtune.tuning.precision_choice import HostTimer
 
     known = Numerics.from_mapping(request.before)
     if known is None:

@@ -21,7 +21,7 @@ from bloodtune.training.numerics import FLOAT32, Numerics
 if TYPE_CHECKING:
     from bloodtune.data.dataset import Dataset
     from bloodtune.data.npz import Split
-    from bloodtune.training.splits import DeviceSplits
+    from bloodtune.training.device_splits import DeviceSplits
 
 SECONDS = 1.0  # per measurement
 MOST = 16  # trials per GPU
@@ -161,8 +161,8 @@ class _Probe:
 
     def prepare(self, candidates: Sequence[Configuration]) -> None:
         """Put the data on the device, and train the candidate with the largest activations for an epoch."""
+        from bloodtune.training.device_splits import DeviceSplits
         from bloodtune.training.process import prepare_process
-        from bloodtune.training.splits import DeviceSplits
         from bloodtune.training.trainer import Training
 
         prepare_process(self._device)

@@ -33,7 +33,7 @@ RESULT, CURVE, PROBABILITIES = "result.json", "curve.csv", "test_probabilities.n
 # Beside its configuration, this code decides a training: a change to it invalidates the cache.
 _TRAINING_CODE = (
     "training/trainer.py",
-    "training/splits.py",
+    "training/device_splits.py",
     "training/prediction.py",
     "training/process.py",
     "training/cuda_graphs.py",

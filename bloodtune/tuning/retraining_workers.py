@@ -16,9 +16,9 @@ from bloodtune.data.npz import Split
 from bloodtune.inference.classifier import Classifier
 from bloodtune.run.records import EpochRecord
 from bloodtune.training import metrics
+from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.process import prepare_process
-from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.trainer import DivergedError, Training
 from bloodtune.tuning.retraining_cache import Trained, TrainingJob
 

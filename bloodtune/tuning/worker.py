@@ -55,8 +55,8 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             # Imported here so that the driver, which reads this module too, never loads torch.
             import torch
 
+            from bloodtune.training.device_splits import DeviceSplits
             from bloodtune.training.process import prepare_process
-            from bloodtune.training.splits import DeviceSplits
 
             prepare_process(device)
             self._splits = DeviceSplits.load(train, val, device)

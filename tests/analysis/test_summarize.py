@@ -15,7 +15,7 @@ from bloodtune.run.directory import RunDirectory
 from bloodtune.run.provenance import describe_data
 from bloodtune.run.records import COMPLETE
 from bloodtune.space.recipe_file import load_recipe
-from contenders import FOUND
+from contender_labels import FOUND
 from run_fixtures import make_searcher, report, write_data
 from summary import SearchRecords
 from summary_fixtures import fake_contenders, fake_run

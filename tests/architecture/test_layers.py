@@ -159,7 +159,7 @@ def test_the_reader_of_imports_sees_all_kinds(tmp_path: Path) -> None:
     assert packages(file) == {"ray", "bloodtune", "torch", "os"}
     assert {"bloodtune.run.records", "bloodtune.data.npz", "ray.tune"} <= set(imports(file))
     assert private_names(file) == {"torch._C", "ray._private"}
-    driven = {"bloodtune.run.repair", "bloodtune.tuning.execution", "bloodtune.tuning.plan"}
+    driven = {"bloodtune.run.repair", "bloodtune.tuning.plan_execution", "bloodtune.tuning.plan"}
     assert own_imports("bloodtune.tuning.driver") >= driven
 
 
@@ -222,7 +222,7 @@ def test_the_package_knows_nothing_of_the_analysis() -> None:
         ("bloodtune.space.recipe_file", {"torch", "numpy", "ray", "optuna", "pandas"}),
         ("bloodtune.tuning.ray_cluster", {"torch", "torchvision", "optuna", "ray"}),
         ("bloodtune.tuning.ray_patches", {"torch", "torchvision", "optuna", "ray"}),
-        ("bloodtune.tuning.searcher", {"torch", "torchvision"}),
+        ("bloodtune.tuning.tune_searcher", {"torch", "torchvision"}),
         ("bloodtune.tuning.worker", {"torch", "torchvision", "optuna"}),
         ("bloodtune.training.trainer", {"ray", "optuna", "torchvision", "sklearn"}),
     ],

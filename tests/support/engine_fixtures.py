@@ -8,7 +8,7 @@ import numpy as np
 
 from bloodtune.data.npz import Split
 from bloodtune.space.configuration import Configuration
-from bloodtune.training.splits import DeviceSplits
+from bloodtune.training.device_splits import DeviceSplits
 
 SIZE = 12
 

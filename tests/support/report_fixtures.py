@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from bloodtune.run.directory import PROVENANCE
 from figures.search import best_so_far, learning_curves
 from figures.style import CaptionedFigure
+from report.composition import compose
+from report.contents import Material
 from report.markdown import to_markdown
-from report.material import Material
 from report.page import PAGE, write_page
-from report.text import compose
 from summary_fixtures import fake_contenders, fake_provenance, fake_run, make_summary
-from tables.collection import all_tables
+from tables.all_tables import all_tables
 
 FIGURES = {
     "first_samples": "The first ten * images.",

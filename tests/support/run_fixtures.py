@@ -16,8 +16,8 @@ from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.tuning.recorder import RunRecorder
 from bloodtune.tuning.sampler import StudySampler
-from bloodtune.tuning.searcher import QueueSearcher
 from bloodtune.tuning.trial_queue import TrialQueue
+from bloodtune.tuning.tune_searcher import QueueSearcher
 from engine_fixtures import SGD, make_configuration
 
 SIZE = 12

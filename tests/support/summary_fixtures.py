@@ -16,10 +16,10 @@ from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposa
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe_file import BOOK, load_enqueued
 from bloodtune.tuning.contender import Contender, Retraining, TestedContender
-from contenders import FOUND, PUBLISHED
+from contender_labels import FOUND, PUBLISHED
+from model_choice import choose
 from published import load_papers
 from scores import measure
-from selection import choose
 from summary import SearchRecords, Summary
 
 CLASS_NAMES = class_names(OFFICIAL)

@@ -12,8 +12,8 @@ import torch
 
 from bloodtune.training import cuda_graphs
 from bloodtune.training.cuda_graphs import WARM_CALLS, Recorder
+from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.phase_timer import Stopwatch
-from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.trainer import Training
 from engine_fixtures import make_configuration, make_split
 

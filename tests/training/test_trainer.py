@@ -21,8 +21,8 @@ from bloodtune.space.configuration import LOSSES, SCHEDULES, Configuration
 from bloodtune.space.families import FAMILIES
 from bloodtune.training import trainer as module
 from bloodtune.training.augmentation import prediction_views
+from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.prediction import VALIDATION_BATCH, predict
-from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.trainer import DivergedError, Training
 from engine_fixtures import SGD, make_configuration, make_split, make_splits
 

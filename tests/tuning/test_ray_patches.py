@@ -17,7 +17,7 @@ from ray.tune.registry import register_trainable
 
 from bloodtune.tuning import ray_patches
 from bloodtune.tuning.ray_patches import PLAIN_RAY, START, TUNE, Patch, _find, actor_of, applied, daemon_settings
-from bloodtune.tuning.result_cleaner import ResultCleaner
+from bloodtune.tuning.result_memory import ResultCleaner
 from bloodtune.tuning.worker import WarmWorker
 
 ALL = (*START, *TUNE)

@@ -13,7 +13,7 @@ from bloodtune.tuning.contender import Contender
 from bloodtune.tuning.retraining import retrain
 from bloodtune.tuning.retraining_cache import Candidate, Trained, TrainingJob
 from bloodtune.tuning.retraining_workers import Workers
-from contenders import FOUND, PUBLISHED
+from contender_labels import FOUND, PUBLISHED
 from engine_fixtures import SGD, make_configuration
 from run_fixtures import make_epochs, write_data
 

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from bloodtune.run.records import EpochRecord
+from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.models import build_network
 from bloodtune.training.numerics import Numerics
-from bloodtune.training.splits import DeviceSplits
 from bloodtune.training.trainer import DivergedError
 from bloodtune.tuning import retraining_workers
 from bloodtune.tuning.retraining_cache import Trained, TrainingJob

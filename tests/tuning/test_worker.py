@@ -14,7 +14,7 @@ from bloodtune.run.checkpoints import Checkpoint
 from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe import Asha
-from bloodtune.training.splits import DeviceSplits
+from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.trainer import Training
 from bloodtune.tuning import worker as trainable
 from bloodtune.tuning.worker import WarmWorker

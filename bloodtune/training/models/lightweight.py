@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from bloodtune.training.models.layers import Convolution, Dropout, Flatten, MaxPoolReLU
+from bloodtune.training.models.cpu_layers import Convolution, Dropout, Flatten, MaxPoolReLU
 
 # Two poolings reduce 28 pixels to 7. Larger images are averaged to the same grid, so that the head keeps its size.
 GRID = 7

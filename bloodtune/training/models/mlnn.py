@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from bloodtune.training.models.layers import Dropout, Flatten
+from bloodtune.training.models.cpu_layers import Dropout, Flatten
 
 
 def mlnn(

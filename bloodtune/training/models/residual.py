@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bloodtune.training.models.layers import Convolution, Dropout, MaxPoolReLU, MeanPool
+from bloodtune.training.models.cpu_layers import Convolution, Dropout, MaxPoolReLU, MeanPool
 
 
 class ResidualBlock(nn.Module):

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from bloodtune.run.directory import RunDirectory
-from captions import data_mark
+from display_names import data_mark
 from figure_fixtures import drawn_texts, lines_of
 from figures.classification import confusion_matrices, first_samples, predictions, training_loss
 from figures.scores import precision_and_f1, side_by_side

@@ -9,7 +9,7 @@ import numpy as np
 
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import FAILED, PRUNED, EpochRecord
-from captions import data_mark
+from display_names import data_mark
 from figure_fixtures import drawn_texts, lines_of
 from figures.search import best_so_far, importance, learning_curves
 from summary import SearchRecords

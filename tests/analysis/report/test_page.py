@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from report.material import Material
-from report.text import compose
+from report.composition import compose
+from report.contents import Material
 from report_fixtures import write
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}

@@ -13,14 +13,13 @@ import pytest
 
 from bloodtune.run.records import COMPLETE, FAILED
 from bloodtune.tuning.contender import TestedContender
-from captions import data_sentence, is_blood
-from contenders import FOUND
+from contender_labels import FOUND
+from display_names import data_sentence, is_blood
+from model_choice import choose
 from scores import Interval
-from selection import choose
 from summary import SearchRecords
 from summary_fixtures import CLASS_NAMES, fake_contenders, fake_provenance, fake_run, make_summary
-from tables.cells import decimals_of, p_value, percent
-from tables.collection import all_tables, write_tables
+from tables.all_tables import all_tables, write_tables
 from tables.comparison import comparison_table
 from tables.files import (
     SCRIPTSIZE_CHARACTERS,
@@ -33,6 +32,7 @@ from tables.files import (
     to_markdown,
     write_table,
 )
+from tables.number_format import decimals_of, p_value, percent
 from tables.search import search_costs, search_gains
 
 NAMES = [

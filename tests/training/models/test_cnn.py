@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bloodtune.training.models.cnn import cnn
-from bloodtune.training.models.layers import MaxPoolReLU
+from bloodtune.training.models.cpu_layers import MaxPoolReLU
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -10,7 +10,7 @@ from torch import nn
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.families import FAMILIES
 from bloodtune.training.models import Normalization, build_network
-from bloodtune.training.models.layers import Convolution, Dropout, Flatten, MeanPool
+from bloodtune.training.models.cpu_layers import Convolution, Dropout, Flatten, MeanPool
 from bloodtune.training.models.residual import ResidualBlock
 from engine_fixtures import make_configuration
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bloodtune.training.models.layers import Dropout
+from bloodtune.training.models.cpu_layers import Dropout
 from bloodtune.training.models.residual import ResidualBlock, residual
 
 

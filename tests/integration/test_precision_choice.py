@@ -11,8 +11,8 @@ import pytest
 from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.training.numerics import FLOAT32
-from bloodtune.tuning import host_timing
-from bloodtune.tuning.host_timing import HostTimer, choose_threads
+from bloodtune.tuning import precision_choice
+from bloodtune.tuning.precision_choice import HostTimer, choose_threads
 from bloodtune.tuning.ray_cluster import LOCAL, connect
 from data_fixtures import make_arrays, save
 from engine_fixtures import make_configuration
@@ -36,7 +36,7 @@ def test_the_hosts_steps_decide_and_are_said(dataset: Dataset) -> None:
 
 
 def test_a_precision_that_was_asked_for_costs_no_measurement(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_timing, "_measure", None)
+    monkeypatch.setattr(precision_choice, "_measure", None)
     assert HostTimer(dataset, CONFIGURATIONS, device="cpu", asked="bfloat16").result().reason == "as asked for"
 
 
@@ -53,7 +53,7 @@ def test_a_host_that_cannot_train_is_one_line(
     def fail(*arguments: Any) -> None:
         raise error
 
-    monkeypatch.setattr(host_timing, "_measure", fail)
+    monkeypatch.setattr(precision_choice, "_measure", fail)
     timer = HostTimer(dataset, CONFIGURATIONS, device="cpu")
     with pytest.raises(InputError, match=message):
         timer.result()
@@ -63,9 +63,9 @@ def test_two_threads_are_timed_against_one_where_cores_have_two(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Two CPUs that are no threads of one core play them.
-    monkeypatch.setattr(host_timing, "shared_cores", lambda cpus: [[0, 1]])
-    monkeypatch.setattr(host_timing, "_usable_cpus", lambda: {0, 1})
-    monkeypatch.setattr(host_timing, "THREAD_SECONDS", 0.05)
+    monkeypatch.setattr(precision_choice, "shared_cores", lambda cpus: [[0, 1]])
+    monkeypatch.setattr(precision_choice, "_usable_cpus", lambda: {0, 1})
+    monkeypatch.setattr(precision_choice, "THREAD_SECONDS", 0.05)
     workers, reason = choose_threads(dataset, CONFIGURATIONS, FLOAT32, fitting=2)
     assert (workers, reason.partition(":")[0]) in [(2, "one per thread"), (1, "one per core")]
     assert choose_threads(dataset, CONFIGURATIONS, FLOAT32, fitting=1) == (1, ""), "as many cores as CPUs that Ray has"
@@ -74,5 +74,5 @@ def test_two_threads_are_timed_against_one_where_cores_have_two(
 def test_without_shared_cores_each_cpu_gets_a_worker(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host_timing, "_CPUS", tmp_path)  # a system that does not say
+    monkeypatch.setattr(precision_choice, "_CPUS", tmp_path)  # a system that does not say
     assert choose_threads(dataset, CONFIGURATIONS, FLOAT32, fitting=2) == (2, "")

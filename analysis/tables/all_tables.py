@@ -10,8 +10,8 @@ import numpy as np
 from summary import Summary
 from tables.classes import confused_pairs_table, per_class_table
 from tables.comparison import comparison_table
-from tables.configurations import configuration_tables
 from tables.files import Table, write_table
+from tables.published_configurations import configuration_tables
 from tables.scores import f1_table
 from tables.search import search_table
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bloodtune.data.npz import Split
-from bloodtune.training.splits import DeviceSplits
+from bloodtune.training.device_splits import DeviceSplits
 
 
 def split_of(pixels: list[list[int]], labels: list[int]) -> Split:

@@ -1,7 +1,7 @@
 """Rank agreement of early and final validation scores, the evidence for the first rung.
 
-python -m bloodtune.search --recipe benchmarks/rungs.toml --budget 20 --seed 7 --name rungs --data FILE
-python benchmarks/rungs.py runs/rungs
+python -m bloodtune.search --recipe benchmarks/rank_agreement.toml --budget 20 --seed 7 --name rungs --data FILE
+python benchmarks/rank_agreement.py runs/rungs
 """
 
 from __future__ import annotations

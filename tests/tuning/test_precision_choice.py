@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bloodtune.tuning.host_timing import decide_threads, one_per_family, shared_cores
+from bloodtune.tuning.precision_choice import decide_threads, one_per_family, shared_cores
 from engine_fixtures import make_configuration
 
 

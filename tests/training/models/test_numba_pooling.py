@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from bloodtune.training.models import kernels
-from bloodtune.training.models.layers import MaxPoolReLU
+from bloodtune.training.models import numba_pooling
+from bloodtune.training.models.cpu_layers import MaxPoolReLU
 
 
 def draw(
@@ -45,7 +45,7 @@ def test_what_the_loops_do_not_take_is_pooled_by_pytorch(monkeypatch: pytest.Mon
     def refuse(*arrays: object) -> None:
         raise AssertionError("called")
 
-    monkeypatch.setattr(kernels, "pool_rectified", refuse)
+    monkeypatch.setattr(numba_pooling, "pool_rectified", refuse)
     for images in (draw(2, 4, 6, 6).double(), draw(2, 4, 6, 6, memory_format=torch.contiguous_format)):
         ours, theirs = pool_both(images)
         assert torch.equal(ours, theirs)
@@ -85,4 +85,4 @@ def test_where_no_folder_takes_the_compiled_code_it_is_compiled_anew(monkeypatch
         return compile_really(*arguments, **options)
 
     monkeypatch.setattr(numba, "njit", njit)
-    assert kernels._compile(lambda a, b: a + b)(2, 3) == 5
+    assert numba_pooling._compile(lambda a, b: a + b)(2, 3) == 5

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bloodtune.tuning.contender import Contender
-from contenders import is_published, shared_trainings, trial_label
+from contender_labels import is_published, shared_trainings, trial_label
 from summary_fixtures import fake_contenders, published_configurations
 
 CONTENDER = fake_contenders(images=20)[0][0].contender

@@ -78,7 +78,7 @@ class MaxPoolReLU(nn.Module):
 class _PoolRectified(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, images: torch.Tensor) -> torch.Tensor:
-        from bloodtune.training.models.kernels import pool_rectified
+        from bloodtune.training.models.numba_pooling import pool_rectified
 
         count, channels, height, width = context.shape = images.shape
         shape = (count, channels, height // 2, width // 2)
@@ -90,7 +90,7 @@ class _PoolRectified(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
-        from bloodtune.training.models.kernels import spread
+        from bloodtune.training.models.numba_pooling import spread
 
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         of_images = torch.empty(context.shape, dtype=gradient.dtype, memory_format=torch.channels_last)

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from bloodtune.tuning.contender import Contender
-from contenders import FOUND, PUBLISHED
+from contender_labels import FOUND, PUBLISHED
 from engine_fixtures import make_configuration
-from selection import Choices, best_of, choose
+from model_choice import Choices, best_of, choose
 from summary_fixtures import fake_contenders
 
 THREE_SEEDS = fake_contenders(images=20)[0][0].contender

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bloodtune.tuning.profiler import PARTS, Profiler
+from bloodtune.tuning.phase_profile import PARTS, Profiler
 
 
 def test_the_parts_of_all_reports_add_up_to_the_workers_time() -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 from bloodtune.tuning.contender import Contender
 from published import ConfigurationTable, load_papers
 from summary import Summary
-from tables.cells import NOTHING
 from tables.files import Panel, Table
+from tables.number_format import NOTHING
 
 
 def configuration_tables(summary: Summary) -> list[Table]:

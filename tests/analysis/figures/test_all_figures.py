@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from figures.collection import roles_of
-from selection import Choices
+from figures.all_figures import roles_of
+from model_choice import Choices
 
 PUBLISHED = {"mlnn": "MLNN config 3", "cnn": "CNN config 2"}
 CHOICES = Choices("search #12", "search #12", {}, PUBLISHED)

@@ -1,4 +1,4 @@
-"""analysis/report/text.py: what the page says, and that it stands with little."""
+"""analysis/report/composition.py: what the page says, and that it stands with little."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from report.material import Material
-from report.text import compose, write_report
+from report.composition import compose, write_report
+from report.contents import Material
 from report_fixtures import make_material, report
 
 

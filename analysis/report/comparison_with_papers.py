@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from captions import FAMILY_NAMES
+from display_names import FAMILY_NAMES
 from published import load_papers
 from report.blocks import Block, Bullets, paragraph
-from report.material import Material, figures_of, points, tables_of
+from report.contents import Material, figures_of, points, tables_of
 
 _SAME_LOSS = (
     "Cross-entropy on logits (CrossEntropy) and negative log-likelihood on log-softmax (NLLLoss) are the same "

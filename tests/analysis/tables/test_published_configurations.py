@@ -12,8 +12,8 @@ import pytest
 from bloodtune.tuning.contender import Contender
 from published import load_papers
 from summary_fixtures import fake_contenders
-from tables.configurations import configuration_tables
 from tables.files import Table
+from tables.published_configurations import configuration_tables
 
 CONTENDERS = {one.contender.label: one.contender for one in fake_contenders(images=20)[0]}
 

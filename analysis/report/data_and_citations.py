@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from captions import official_name
+from display_names import official_name
 from published import load_papers
 from report.blocks import Block, Bullets, Paragraph, Strong, TableBlock, paragraph
-from report.material import Material, figures_of, value_text
+from report.contents import Material, figures_of, value_text
 from tables.files import Panel
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from captions import FAMILY_NAMES
+from display_names import FAMILY_NAMES
 from figures.calibration import calibration_figure
 from figures.classification import confusion_matrices, first_samples, predictions, training_loss
 from figures.importance import rung_importance
@@ -10,8 +10,8 @@ from figures.parallel_coordinates import parallel_coordinates
 from figures.scores import precision_and_f1, side_by_side
 from figures.search import best_so_far, importance, learning_curves
 from figures.style import CaptionedFigure
+from model_choice import Choices
 from published import load_papers
-from selection import Choices
 from summary import Summary
 
 

@@ -166,8 +166,8 @@ def _first_images(split: Split) -> Split:
 def _measure(
     train: Split, val: Split, configurations: Sequence[Configuration], device: str, asked: str
 ) -> tuple[str, StepTimes]:
+    from bloodtune.training.device_splits import DeviceSplits
     from bloodtune.training.process import prepare_process
-    from bloodtune.training.splits import DeviceSplits
     from bloodtune.training.step_times import describe_chip, measure_steps
 
     prepare_process(device)
@@ -179,8 +179,8 @@ def _measure(
 def _train_pinned(
     train: Split, val: Split, configuration: Configuration, numerics: Numerics, cpu: int, seconds: float
 ) -> float:
+    from bloodtune.training.device_splits import DeviceSplits
     from bloodtune.training.process import prepare_process
-    from bloodtune.training.splits import DeviceSplits
     from bloodtune.training.step_times import make_step
 
     prepare_process("cpu")

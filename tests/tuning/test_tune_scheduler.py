@@ -9,7 +9,7 @@ import pytest
 
 from bloodtune.space.recipe import Asha
 from bloodtune.tuning.asha import CappedHalving
-from bloodtune.tuning.scheduler import RuleScheduler
+from bloodtune.tuning.tune_scheduler import RuleScheduler
 
 ASHA = Asha(max_epochs=27, first_rung=1, reduction_factor=3)
 

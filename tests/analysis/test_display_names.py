@@ -8,7 +8,7 @@ import medmnist
 import pytest
 
 from bloodtune.space.families import FAMILIES
-from captions import FAMILY_NAMES, data_mark, data_sentence, is_blood, official_name
+from display_names import FAMILY_NAMES, data_mark, data_sentence, is_blood, official_name
 from summary_fixtures import CLASS_NAMES, fake_provenance
 
 

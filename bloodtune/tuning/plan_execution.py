@@ -18,18 +18,18 @@ from bloodtune.run.directory import PROFILE, RunDirectory
 from bloodtune.run.records import best_record
 from bloodtune.run.repair import RunRecords, repair
 from bloodtune.tuning.asha import CappedHalving
+from bloodtune.tuning.phase_profile import Profiler
 from bloodtune.tuning.plan import Plan
-from bloodtune.tuning.profiler import Profiler
 from bloodtune.tuning.progress import Progress
 from bloodtune.tuning.ray_patches import TUNE, applied
 from bloodtune.tuning.recorder import RunRecorder, TrackerRecorder
-from bloodtune.tuning.result_cleaner import ResultCleaner
+from bloodtune.tuning.result_memory import ResultCleaner
 from bloodtune.tuning.resume import next_command
 from bloodtune.tuning.sampler import StudySampler
-from bloodtune.tuning.scheduler import RuleScheduler
-from bloodtune.tuning.searcher import QueueSearcher
 from bloodtune.tuning.stopper import Interrupt
 from bloodtune.tuning.trial_queue import TrialQueue
+from bloodtune.tuning.tune_scheduler import RuleScheduler
+from bloodtune.tuning.tune_searcher import QueueSearcher
 from bloodtune.tuning.watchdog import Watchdog
 from bloodtune.tuning.worker import WarmWorker
 

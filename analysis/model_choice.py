@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bloodtune.tuning.contender import Contender
-from contenders import FOUND, PUBLISHED
+from contender_labels import FOUND, PUBLISHED
 
 
 @dataclass(frozen=True)
