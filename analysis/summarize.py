@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bloodtune import command_line as flags
 from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
+from bloodtune.data.preparation import Preparation
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable
 from bloodtune.run.directory import LATEST, PROVENANCE, RECIPE, RunDirectory, load_run, point_latest
@@ -105,7 +106,7 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
             or ``control`` is not a random search on the same data.
     """
     search = SearchRecords.read(run)
-    dataset = _load_data(search)
+    dataset = _load_data(search, run)
     recipe = load_recipe(str(run.path / RECIPE))
     found, published = _found(search, recipe, settings), _published(search, settings)
     if control is not None:
@@ -121,7 +122,7 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
             raise InputError(f"run {run.name}: every retraining diverged in its first epoch")
         choices = choose(contenders)
         _write_choices(folder, settings, contenders, choices)
-        test = load_test_split(dataset.source, dataset.md5)
+        test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
         with _bar("test split") as advance:
             tested = score_test_split(contenders, test.images, workers=workers, advance=advance)
     generator = np.random.default_rng(0)
@@ -139,14 +140,14 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
     _write(summary, dataset, folder, generator)
 
 
-def _load_data(search: SearchRecords) -> Dataset:
+def _load_data(search: SearchRecords, run: RunDirectory) -> Dataset:
     known = search.provenance.get("data")
     if not known:
         raise InputError(f"run {search.name}: {PROVENANCE} does not name the data of the search")
-    dataset = load_dataset(known["source"])
+    dataset = load_dataset(known["source"], Preparation.recorded(known, run.path))
     if dataset.md5 != known["md5"]:
-        searched = f"the search used a file with MD5 {known['md5']}"
-        raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but {searched}; restore that file")
+        searched = f"the search used data with MD5 {known['md5']}"
+        raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but {searched}; restore that data")
     return dataset
 
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from bloodtune.command_line import positive
 from bloodtune.data.dataset import Dataset, load_dataset
+from bloodtune.data.photographs import find_photographs
 from bloodtune.inference.classifier import Classifier
-from bloodtune.inference.photographs import find_photographs
 from bloodtune.inference.predictor import Deployment, Predictor
 from bloodtune.inference.predictor import Image as Place
 from bloodtune.training.models import build_network

@@ -1,4 +1,4 @@
-"""Console command ``bloodtune``: search, summarize, predict and serve as its subcommands."""
+"""Console command ``bloodtune``: search, summarize, data, predict and serve as its subcommands."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bloodtune.errors import unknown_name
 COMMANDS = {
     "search": ("bloodtune.search", "search for the best classifier within a number of trials"),
     "summarize": ("summarize", "retrain the best models of a search; write tables, figures and the report"),
+    "data": ("bloodtune.data.__main__", "show what a folder of photographs or an .npz file holds"),
     "predict": ("bloodtune.predict", "count the cells in photographs"),
     "serve": ("bloodtune.serve", "count the cells in photographs on a local web page"),
 }

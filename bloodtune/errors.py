@@ -1,4 +1,4 @@
-"""Error messages: InputError for unusable input, any error in one line, nearest allowed name."""
+"""Error messages: InputError for unusable input, any error in one line, nearest name, counts."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def describe(error: BaseException) -> str:
 def one_line(text: object) -> str:
     """Return text or an error's message in one line; the type's name if that is empty."""
     return " ".join(str(text).split()) or type(text).__name__
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 image``, ``1,200 images``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def unknown_name(kind: str, name: str, allowed: Collection[str]) -> str:

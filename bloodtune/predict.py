@@ -143,7 +143,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH", help="a photograph, a folder (with its subfolders), or an .npz file")
     add("--model", default=BEST_MODEL, metavar="DIR", help=f"folder of a trained model (default: {BEST_MODEL})")
-    add("--crop", type=flags.positive, metavar="N", help="take the middle N x N pixels of each photograph")
+    add(
+        "--crop",
+        type=flags.positive,
+        metavar="N",
+        help="take the middle N x N pixels of each photograph (default: as in training)",
+    )
     add(
         "--threshold",
         type=flags.share,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bloodtune.data.audit import Audit, small_split_note
 from display_names import official_name
 from published import load_papers
 from report.blocks import Block, Bullets, Paragraph, Strong, TableBlock, paragraph
@@ -25,8 +26,11 @@ def data_section(material: Material) -> list[Block]:
     blocks: list[Block] = [*_validity(data, material.summary.is_blood)]
     blocks.append(TableBlock((Panel("Images of each class and split", frame),)))
     if data.get("audit"):
-        copies = [_audit_clause(name, count) for name, count in data["audit"].items()]
-        blocks.append(paragraph(f"Leakage audit, exact copies of images: {'; '.join(copies)}."))
+        audit = ". ".join(_capital(sentence) for sentence in Audit.from_mapping(data["audit"]).sentences())
+        blocks.append(paragraph(f"Leakage audit of the three splits. {audit}."))
+    said = [*data.get("notes", ()), small_split_note(counts["val"]) if counts.get("val") else ""]
+    if any(said):
+        blocks.append(Bullets(tuple(f"{_capital(sentence)}." for sentence in said if sentence)))
     if material.summary.is_blood:
         blocks += _misprinted_sizes()
     return blocks + figures_of(material, "data")
@@ -65,9 +69,8 @@ def _validity(data: Mapping[str, Any], compares: bool) -> list[Paragraph]:
     return []
 
 
-def _audit_clause(name: str, count: int) -> str:
-    first, _, second = name.partition("_")
-    return f"{count:,} of {second} also in {first}" if second else f"{count:,} within {first}"
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def provenance_section(material: Material) -> list[Block]:

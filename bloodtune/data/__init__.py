@@ -1,1 +1,1 @@
-"""Image data sets: lookup, download, checks and loading."""
+"""Image data sets: lookup, download, folders of photographs, splits, audit and loading."""

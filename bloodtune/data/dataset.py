@@ -1,17 +1,31 @@
-"""Data set of a search: lookup, loading without the test split, audit for duplicate images."""
+"""Data set of a search: lookup, loading without the test split, audit."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from bloodtune.data import medmnist
-from bloodtune.data.npz import SPLITS, Split, check_shape, count_classes, open_archive, read_split
+from bloodtune.data.audit import Audit, audit, small_split_note
+from bloodtune.data.contents import Contents
+from bloodtune.data.npz import (
+    SPLITS,
+    Split,
+    check_shape,
+    count_classes,
+    open_archive,
+    read_class_names,
+    read_groups,
+    read_split,
+)
+from bloodtune.data.preparation import Preparation
 from bloodtune.data.synthetic import load_standin
+from bloodtune.data.table import Row
 from bloodtune.errors import InputError
 
 SYNTHETIC = "synthetic"
@@ -23,11 +37,11 @@ _log = logging.getLogger(__name__)
 class Dataset:
     """The images of the training and validation split, and image counts of all three splits.
 
-    ``title`` is the file's name without suffix or "synthetic", ``source`` its absolute path or "synthetic".
-    ``fell_back`` is true if no data set was named and the official file was unavailable. ``split_sizes`` and
-    ``class_counts`` (in the order of ``class_names``) have the keys train, val and test. ``audit`` counts exact
-    duplicates: ``train`` counts images that equal an earlier training image, ``train_test`` the test images that are
-    also training images.
+    ``title`` is the name of the folder, or of the file without suffix, or "synthetic"; ``source`` its absolute path or
+    "synthetic". ``fell_back`` is true if no data set was named and the official file was unavailable. ``split_sizes``
+    and ``class_counts`` (in the order of ``class_names``) have the keys train, val and test. ``notes`` are sentences
+    for the user on what was found. ``rows`` are the photographs of a folder, with their splits. ``groups`` has the
+    names of the images' groups for each split, (N,), or is empty.
     """
 
     title: str
@@ -40,44 +54,61 @@ class Dataset:
     val: Split
     split_sizes: dict[str, int]
     class_counts: dict[str, tuple[int, ...]]
-    audit: dict[str, int]
+    audit: Audit
+    preparation: Preparation = field(default_factory=Preparation)
+    notes: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def image_bytes(self) -> int:
         """Size in bytes of the training and validation images."""
         return self.train.images.nbytes + self.val.images.nbytes
 
+    def findings(self) -> list[str]:
+        """Return lines on what was found, on the audit, and on a small validation split."""
+        note = small_split_note(self.class_counts["val"])
+        return [*self.notes, f"audit: {'; '.join(self.audit.sentences())}", *([note] if note else [])]
 
-def load_dataset(asked: str | None = None, *, cluster: bool = False) -> Dataset:
-    """Find, check and load a data set (0.8 s for the 17,092 images of BloodMNIST at 28 pixels).
 
-    ``asked`` is the path of an ``.npz`` file, a MedMNIST name such as ``bloodmnist_64``, or ``synthetic``. If it is
-    None, the environment variable ``BLOODTUNE_DATA`` applies, or else the official BloodMNIST file. If the official
-    file is unavailable, the built-in synthetic data set is loaded, but not on a cluster.
+def load_dataset(asked: str | None = None, preparation: Preparation | None = None, *, cluster: bool = False) -> Dataset:
+    """Find, check and load a data set (one second for the 17,092 images of BloodMNIST at 28 pixels).
+
+    ``asked`` is the path of an ``.npz`` file or of a folder of photographs, a MedMNIST name such as ``bloodmnist_64``,
+    or ``synthetic``. If it is None, the environment variable ``BLOODTUNE_DATA`` applies, or else the official
+    BloodMNIST file. If the official file is unavailable, the built-in synthetic data set is loaded, but not on a
+    cluster.
 
     Raises:
         InputError: the name is unknown, the file is unavailable, or its content is not allowed.
     """
+    preparation = preparation or Preparation()
     variable = os.environ.get(ENVIRONMENT)
     if asked is not None or not variable:
         source, fell_back = _find(asked, cluster)
-        return _load(source, fell_back)
+        return _load(source, fell_back, preparation)
     try:
-        return _load(*_find(variable, cluster))
+        return _load(*_find(variable, cluster), preparation)
     except InputError as error:
         raise InputError(f"{ENVIRONMENT}: {error}") from None
 
 
-def load_test_split(dataset_source: str, md5: str) -> Split:
+def load_test_split(dataset_source: str, md5: str, preparation: Preparation | None = None) -> Split:
     """Load the test split of a finished search. Only the analysis may call this.
 
     Raises:
-        InputError: the file at ``dataset_source`` is not the one with this MD5, or cannot be read.
+        InputError: the file or folder at ``dataset_source`` is not the one with this MD5, or cannot be read.
     """
     path = _path(dataset_source)
-    found = medmnist.file_md5(path)
+    if os.path.isdir(path):
+        contents = _read_folder(path, preparation or Preparation())
+        found, test = contents.md5, contents.splits["test"]
+    else:
+        found = medmnist.file_md5(path)
     if found != md5:
-        raise InputError(f"{path} has MD5 {found}, but the search ran on a file with MD5 {md5}; restore that file")
+        raise InputError(f"{path} has MD5 {found}, but the search ran on data with MD5 {md5}; restore that file")
+    if os.path.isdir(path):
+        return test
     with open_archive(path) as archive:
         return read_split(archive, "test", path)
 
@@ -95,7 +126,9 @@ def _find(asked: str | None, cluster: bool) -> tuple[str, bool]:
     if asked == SYNTHETIC:
         return SYNTHETIC, False
     path = os.path.abspath(os.path.expanduser(asked))
-    if asked.endswith(".npz") or os.path.isfile(path) or os.sep in asked:
+    if asked.endswith(".npz") or os.path.isfile(path) or os.sep in asked or asked in (os.curdir, os.pardir):
+        return path, False
+    if asked and os.path.isdir(path) and asked.lower().removesuffix("_28") not in medmnist.published_names():
         return path, False
     return str(medmnist.fetch(medmnist.check_name(asked))), False
 
@@ -104,49 +137,66 @@ def _path(source: str) -> Path:
     return load_standin() if source == SYNTHETIC else Path(source)
 
 
-def _load(source: str, fell_back: bool) -> Dataset:
-    """Read and check all three splits; keep only the counts of the test split."""
+def _load(source: str, fell_back: bool, preparation: Preparation) -> Dataset:
+    """Read, check and audit all three splits; keep only the counts of the test split."""
     path = _path(source)
-    md5 = medmnist.file_md5(path)
-    kept: dict[str, Split] = {}
-    counts: dict[str, tuple[int, ...]] = {}
-    digests: dict[str, list[bytes]] = {}
-    with open_archive(path) as archive:
-        for name in SPLITS:
-            split = read_split(archive, name, path)
-            check_shape(split, kept.get("train", split), f"{path}: {name}_images")
-            counts[name] = count_classes(split, len(counts.get("train", ())), f"{path}: {name}_labels")
-            digests[name] = _digest_images(split)
-            if name != "test":
-                kept[name] = split
-    sizes = {name: sum(counts[name]) for name in SPLITS}
-    height, channels = kept["train"].images.shape[2:]
-    names = medmnist.match_class_names(height, channels, len(counts["train"]), sizes)
+    if os.path.isdir(path):
+        contents = _read_folder(path, preparation)
+    else:
+        preparation.check_no_folder(source)
+        contents = _read_npz(path)
+    counts = _count(path, contents.splits)
+    names = contents.class_names or _class_names(source, contents.splits, counts)
+    if preparation.drop_copies:
+        contents = contents.without_copies()
+        counts = _count(path, contents.splits)
     return Dataset(
-        title=SYNTHETIC if source == SYNTHETIC else path.stem,
+        title=SYNTHETIC if source == SYNTHETIC else path.name if contents.rows else path.stem,
         source=source,
-        md5=md5,
+        md5=contents.md5,
         synthetic=source == SYNTHETIC,
         fell_back=fell_back,
-        class_names=medmnist.class_names(medmnist.OFFICIAL) if source == SYNTHETIC else names,
-        train=kept["train"],
-        val=kept["val"],
-        split_sizes=sizes,
+        class_names=names,
+        train=contents.splits["train"],
+        val=contents.splits["val"],
+        split_sizes={name: sum(counts[name]) for name in SPLITS},
         class_counts=counts,
-        audit=_audit(digests),
+        audit=audit(contents.splits, contents.groups),
+        preparation=preparation,
+        notes=contents.notes,
+        rows=contents.rows,
+        groups=contents.groups,
     )
 
 
-def _digest_images(split: Split) -> list[bytes]:
-    return [hashlib.blake2b(image, digest_size=16).digest() for image in split.images]
+def _count(path: Path, splits: Mapping[str, Split]) -> dict[str, tuple[int, ...]]:
+    counts: dict[str, tuple[int, ...]] = {}
+    for name in SPLITS:
+        counts[name] = count_classes(splits[name], len(counts.get("train", ())), f"{path}: {name}_labels")
+    return counts
 
 
-def _audit(digests: dict[str, list[bytes]]) -> dict[str, int]:
-    """Count duplicates within each split and, for each pair of splits, images of the second that are in the first."""
-    distinct = {name: set(digests[name]) for name in SPLITS}
-    within = {name: len(digests[name]) - len(distinct[name]) for name in SPLITS}
-    across = {
-        f"{first}_{second}": sum(digest in distinct[first] for digest in digests[second])
-        for first, second in itertools.combinations(SPLITS, 2)
-    }
-    return within | across
+def _class_names(source: str, splits: Mapping[str, Split], counts: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+    if source == SYNTHETIC:
+        return medmnist.class_names(medmnist.OFFICIAL)
+    size, channels = splits["train"].images.shape[2:]
+    sizes = {name: sum(counts[name]) for name in SPLITS}
+    return medmnist.match_class_names(size, channels, len(counts["train"]), sizes)
+
+
+def _read_folder(path: Path, preparation: Preparation) -> Contents:
+    from bloodtune.data.folder import load_folder  # with scipy, which other data do not need
+
+    return load_folder(path, preparation)
+
+
+def _read_npz(path: Path) -> Contents:
+    md5 = medmnist.file_md5(path)
+    splits: dict[str, Split] = {}
+    with open_archive(path) as archive:
+        for name in SPLITS:
+            splits[name] = read_split(archive, name, path)
+            check_shape(splits[name], splits["train"], f"{path}: {name}_images")
+        groups = read_groups(archive, {name: len(splits[name].labels) for name in SPLITS}, path)
+        class_names = read_class_names(archive, int(splits["train"].labels.max()) + 1, path)
+    return Contents(md5, splits, class_names, groups)

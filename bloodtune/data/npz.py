@@ -6,7 +6,7 @@ import contextlib
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,3 +169,43 @@ def count_classes(split: Split, classes: int, where: str) -> tuple[int, ...]:
         missing = next(i for i, label in enumerate((*present, -1)) if label != i)
         raise InputError(f"{where} has no image of class {missing}; allowed: each of the classes 0 to {classes - 1}")
     return tuple(counts.tolist())
+
+
+def read_class_names(archive: NpzFile, classes: int, path: Path) -> tuple[str, ...] | None:
+    """Return the array ``class_names`` as text, or None if the file has no such array.
+
+    Raises:
+        InputError: the array does not have a distinct name for each of the ``classes`` classes.
+    """
+    if "class_names" not in archive.files:
+        return None
+    array = _read_array(archive, "class_names", path)
+    names = tuple(str(name).strip() for name in array.reshape(-1).tolist())
+    if array.dtype.kind not in "UT" or len(names) != classes or len(set(names)) != classes or not all(names):
+        given = f"{array.dtype} {one_line(', '.join(names[:12]))!r}"
+        raise InputError(f"{path}: class_names is {given}; allowed: {classes} distinct names, one per class")
+    return names
+
+
+def read_groups(archive: NpzFile, sizes: Mapping[str, int], path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the arrays ``{split}_groups`` as text (N,) by split, or an empty dictionary if the file has none.
+
+    Raises:
+        InputError: an array is missing, or is not one text or integer per image; ``sizes`` are the images per split.
+    """
+    present = [f"{split}_groups" for split in sizes if f"{split}_groups" in archive.files]
+    if not present:
+        return {}
+    groups = {}
+    for split, images in sizes.items():
+        name = f"{split}_groups"
+        if name not in present:
+            raise InputError(
+                f"{path} has {', '.join(present)} and lacks {name}; allowed: groups of all splits, or none"
+            )
+        array = _read_array(archive, name, path)
+        if array.dtype.kind not in "UTiu" or array.size != images:
+            given = f"{array.dtype} of shape {array.shape}"
+            raise InputError(f"{path}: {name} is {given}; allowed: {images} texts or integers, one per image")
+        groups[split] = array.reshape(-1).astype(str)
+    return groups

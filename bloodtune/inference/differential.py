@@ -11,11 +11,27 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bloodtune.errors import plural
+
 BEST_MODEL = "results/latest/models/best"
 
 # In the order of a laboratory report. Erythroblasts are counted per 100 leukocytes, platelets separately.
 LEUKOCYTES = ("neutrophil", "immature granulocyte", "eosinophil", "basophil", "lymphocyte", "monocyte")
 ERYTHROBLAST, PLATELET = "erythroblast", "platelet"
+# Other names of these cells, in lower case, without hyphens and plural s. Folders of Acevedo et al. and of PBC sets
+# use many of them.
+_OTHER_NAMES = {
+    "neutrophil": "neut|neu|ne|bne|sne|band|band neutrophil|segmented neutrophil|neutrophil band|neutrophil segmented|"
+    "neutrophil granulocyte|stab|seg",
+    "immature granulocyte": "ig|ima|myelocyte|metamyelocyte|promyelocyte|my|mmy|pmy",
+    "eosinophil": "eos|eo|eosinophil granulocyte",
+    "basophil": "baso|bas|ba|basophil granulocyte",
+    "lymphocyte": "lymph|lym|ly",
+    "monocyte": "mono|mon|mo",
+    ERYTHROBLAST: "erb|ery|eb|nrbc|normoblast|nucleated red blood cell",
+    PLATELET: "plt|pl|plat|thrombocyte",
+}
+_KINDS = {name: kind for kind, names in _OTHER_NAMES.items() for name in (kind, *names.split("|"))}
 
 OF_LEUKOCYTES, PER_100, APART, OF_IMAGES = "% of leukocytes", "per 100 leukocytes", "counted apart", "% of images"
 
@@ -88,8 +104,8 @@ class Tally:
     def summary(self, threshold: float) -> str:
         """Return the numbers of images, unsure images and unreadable files in one line."""
         unsure = f"{self.unsure.total():,} of them unsure (below {threshold:.2f})"
-        counted = f"{_plural(self.images, 'image')} counted, {unsure}"
-        return f"{counted}; {_plural(self.unreadable, 'file')} could not be read" if self.unreadable else counted
+        counted = f"{plural(self.images, 'image')} counted, {unsure}"
+        return f"{counted}; {plural(self.unreadable, 'file')} could not be read" if self.unreadable else counted
 
 
 @dataclass(frozen=True)
@@ -114,21 +130,36 @@ class Row:
 def differential(counts: Mapping[str, int], class_names: Sequence[str]) -> list[Row]:
     """Return the rows of a differential count. For classes other than blood cells, shares are of all images.
 
-    Shares have Wilson's interval (1927). The interval per 100 leukocytes is Wilson's interval of the erythroblasts'
-    share in erythroblasts and leukocytes, converted to odds.
+    Rows have the model's own class names, in the order of a laboratory report. Shares have Wilson's interval (1927).
+    The interval per 100 leukocytes is Wilson's interval of the erythroblasts' share in erythroblasts and leukocytes,
+    converted to odds.
     """
     if not is_blood(class_names):
         total = sum(counts.get(name, 0) for name in class_names)
         return [_share(name, counts.get(name, 0), total, OF_IMAGES) for name in class_names]
-    leukocytes = sum(counts.get(name, 0) for name in LEUKOCYTES)
-    rows = [_share(name, counts.get(name, 0), leukocytes, OF_LEUKOCYTES) for name in LEUKOCYTES]
-    erythroblasts = counts.get(ERYTHROBLAST, 0)
-    return [*rows, _per_100(erythroblasts, leukocytes), Row(PLATELET, counts.get(PLATELET, 0), APART)]
+    kinds = {name: blood_cell(name) for name in class_names}
+    leukocytes = sum(counts.get(name, 0) for name, kind in kinds.items() if kind in LEUKOCYTES)
+    rows = []
+    for wanted in (*LEUKOCYTES, ERYTHROBLAST, PLATELET):
+        for name in (name for name, kind in kinds.items() if kind == wanted):
+            found = counts.get(name, 0)
+            if wanted in LEUKOCYTES:
+                rows.append(_share(name, found, leukocytes, OF_LEUKOCYTES))
+            else:
+                rows.append(_per_100(name, found, leukocytes) if wanted == ERYTHROBLAST else Row(name, found, APART))
+    return rows
 
 
 def is_blood(class_names: Sequence[str]) -> bool:
-    """Return whether these are the eight classes of a differential count, in any order."""
-    return set(class_names) == {*LEUKOCYTES, ERYTHROBLAST, PLATELET}
+    """Return whether all classes are cells of a differential count and two or more are leukocytes, in any order."""
+    kinds = [blood_cell(name) for name in class_names]
+    return None not in kinds and sum(kind in LEUKOCYTES for kind in kinds) > 1
+
+
+def blood_cell(name: str) -> str | None:
+    """Return the cell of a differential count that a class name means, such as ``Neutrophils`` or ``ig``, or None."""
+    plain = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+    return _KINDS.get(plain) or _KINDS.get(plain.removesuffix("s"))
 
 
 def wilson(successes: int, total: int) -> tuple[float, float]:
@@ -139,10 +170,6 @@ def wilson(successes: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def _share(label: str, images: int, total: int, unit: str) -> Row:
     if total == 0:
         return Row(label, images, unit)
@@ -150,8 +177,8 @@ def _share(label: str, images: int, total: int, unit: str) -> Row:
     return Row(label, images, unit, 100 * images / total, 100 * low, 100 * high)
 
 
-def _per_100(erythroblasts: int, leukocytes: int) -> Row:
+def _per_100(label: str, erythroblasts: int, leukocytes: int) -> Row:
     if leukocytes == 0:
-        return Row(ERYTHROBLAST, erythroblasts, PER_100)
+        return Row(label, erythroblasts, PER_100)
     low, high = (100 * bound / (1 - bound) for bound in wilson(erythroblasts, erythroblasts + leukocytes))
-    return Row(ERYTHROBLAST, erythroblasts, PER_100, 100 * erythroblasts / leukocytes, low, high)
+    return Row(label, erythroblasts, PER_100, 100 * erythroblasts / leukocytes, low, high)

@@ -19,11 +19,12 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from bloodtune.data import medmnist
 from bloodtune.data.npz import load_images
+from bloodtune.data.photographs import find_photographs, read_tile, tile_picture
 from bloodtune.errors import InputError
 from bloodtune.inference.classifier import CARD, Classifier
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable, is_blood
-from bloodtune.inference.photographs import find_photographs, read_tile, tile_picture
 from bloodtune.training.augmentation import dihedral_views
 from bloodtune.training.models.cpu_layers import lay_out
 
@@ -108,17 +109,31 @@ class Predictor:
 
     @property
     def blood(self) -> bool:
-        """Whether the model's classes are the eight classes of a differential count."""
+        """Whether the model's classes are cells of a differential count."""
         return is_blood(self.class_names)
+
+    @property
+    def crop(self) -> int | None:
+        """The crop with which the training images were read, in pixels; None for the rule of ``read_tile``."""
+        crop = (self.card["data"].get("preparation") or {}).get("crop")
+        return crop if isinstance(crop, int) else None
+
+    @property
+    def bloodmnist(self) -> bool:
+        """Whether the model was trained on BloodMNIST's images, as its classes and the sizes of its splits say."""
+        sizes = self.card["data"].get("split_sizes")
+        official = medmnist.medmnist_info()[medmnist.OFFICIAL]["n_samples"]
+        return self.class_names == medmnist.class_names(medmnist.OFFICIAL) and sizes == official
 
     def predict(
         self, images: Iterable[Image], *, crop: int | None = None, preview: int = 0, workers: int | None = None
     ) -> Iterator[Prediction | Unreadable]:
         """Yield the predictions of images in order. A few hundred images are in memory at a time.
 
-        ``find`` yields such images. ``crop`` and ``preview`` are arguments of ``photographs.read_tile``; ``workers`` is
-        the number of threads (default: one per core).
+        ``find`` yields such images. ``crop`` and ``preview`` are arguments of ``photographs.read_tile``; the default of
+        ``crop`` is that of the training images. ``workers`` is the number of threads (default: one per core).
         """
+        crop = self.crop if crop is None else crop
         workers = workers or len(os.sched_getaffinity(0))
         rest, waiting = iter(images), deque[Future[list[Prediction | Unreadable]]]()
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:

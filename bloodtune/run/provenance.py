@@ -23,9 +23,14 @@ PACKAGES = ("ray", "torch", "optuna", "medmnist", "numpy", "pandas", "scikit-lea
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
-    """Return all fields of a data set except its images."""
+    """Return all fields of a data set except those with one entry per image."""
     fields = (field.name for field in dataclasses.fields(dataset))
-    return {name: getattr(dataset, name) for name in fields if name not in ("train", "val")}
+    described = {name: getattr(dataset, name) for name in fields if name not in ("train", "val", "rows", "groups")}
+    return described | {
+        "audit": dataclasses.asdict(dataset.audit),
+        "preparation": dataset.preparation.to_mapping(),
+        "notes": list(dataset.notes),
+    }
 
 
 def describe_software() -> dict[str, Any]:

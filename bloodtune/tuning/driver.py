@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloodtune.command_line import print_lines
-from bloodtune.data.dataset import SYNTHETIC, Dataset, load_dataset
+from bloodtune.data.dataset import SYNTHETIC, Dataset
+from bloodtune.data.partition import write_splits
+from bloodtune.data.preparation import SPLITS_FILE
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable
 from bloodtune.monitoring.trackers import check_trackers
@@ -34,6 +36,7 @@ from bloodtune.tuning.options import (
 from bloodtune.tuning.plan import Plan, choose_gpu_share, choose_workers
 from bloodtune.tuning.ray_cluster import LOCAL, connect, resolve_address
 from bloodtune.tuning.resume import open_resumed, warm_start
+from bloodtune.tuning.search_data import load_data
 
 if TYPE_CHECKING:
     from bloodtune.run.mirror import Storage
@@ -45,6 +48,11 @@ def run_search(
     recipe: str | None = None,
     budget: int | None = None,
     data: str | Path | None = None,
+    size: int | None = None,
+    crop: int | None = None,
+    without: str | Sequence[str] = (),
+    skip_unreadable: bool = False,
+    drop_copies: bool = False,
     warm_start: str | None = None,
     max_epochs: int | None = None,
     time_budget: float | None = None,
@@ -70,9 +78,8 @@ def run_search(
     Raises:
         InputError: an argument has a value that cannot be used; the message names it.
     """
-    options = locals()
-    options |= {"data": None if data is None else str(data), "out": str(out)}
-    options["track"] = (track,) if isinstance(track, str) else tuple(track)
+    options = locals() | {"data": None if data is None else str(data), "out": str(out)}
+    options |= {name: (v,) if isinstance(v, str) else tuple(v) for name, v in (("track", track), ("without", without))}
     _, run = search(SearchOptions(**options))
     assert run is not None, "only a dry run has no run directory"
     return run
@@ -120,7 +127,7 @@ def search(options: SearchOptions, *, dry_run: bool = False) -> tuple[int, RunDi
             print(plan)
             return 0, None
         record = plan.describe_start(resources)
-        run = request.resumed or RunDirectory.create(Path(options.out), request.name, request.recipe.text, record)
+        run = request.resumed or _create_run(request, record)
         if not request.resumed:
             held.enter_context(run.lock())
         if request.storage:
@@ -143,7 +150,7 @@ def _read_request(options: SearchOptions) -> _Request:
     budget = _budget(options.budget, before, recipe)
     check_writable(resumed.path if resumed else out)
     address = resolve_address(options.address)
-    dataset = _load_data(options.data, before, address)
+    dataset = load_data(options, before, resumed, address != LOCAL)
     name = resumed.name if resumed else _name(options.name, out, dataset)
     if not resumed:
         check_name(out, name)
@@ -267,16 +274,11 @@ def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe) -> int:
     return budget
 
 
-def _load_data(asked: str | None, before: dict[str, Any], address: str) -> Dataset:
-    known = before.get("data")
-    source = known["source"] if known and asked is None else asked
-    dataset = load_dataset(source, cluster=address != LOCAL)
-    if known and dataset.md5 != known["md5"]:
-        raise InputError(
-            f"the run belongs to other data: {known['source']} (MD5 {known['md5']}), "
-            f"not {dataset.source} (MD5 {dataset.md5})"
-        )
-    return dataset
+def _create_run(request: _Request, record: dict[str, Any]) -> RunDirectory:
+    run = RunDirectory.create(Path(request.options.out), request.name, request.recipe.text, record)
+    if request.dataset.rows:
+        write_splits(run.path / SPLITS_FILE, request.dataset.rows)
+    return run
 
 
 def _name(asked: str | None, out: Path, dataset: Dataset) -> str:

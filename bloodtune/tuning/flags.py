@@ -20,7 +20,7 @@ def search_parser() -> argparse.ArgumentParser:
         epilog="examples:\n"
         "  python -m bloodtune.search --budget 64                        the default search\n"
         "  python -m bloodtune.search --recipe mlnn --time-budget 30m    one family, half an hour\n"
-        "  python -m bloodtune.search --data my.npz --dry-run            print the plan only\n"
+        "  python -m bloodtune.search --data my_cells --dry-run          print the plan only\n"
         "  python -m bloodtune.search --resume latest                    continue where it stopped\n\n"
         "exit codes:\n"
         "  0    finished, or time budget used up\n"
@@ -42,8 +42,11 @@ def search_parser() -> argparse.ArgumentParser:
 
 def read_options(arguments: argparse.Namespace) -> SearchOptions:
     """Return the options that parsed arguments give."""
-    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(SearchOptions)}
-    return SearchOptions(**given | {"track": tuple(given["track"] or ())})
+    given: dict[str, Any] = {}
+    for field in dataclasses.fields(SearchOptions):
+        value = getattr(arguments, field.name)
+        given[field.name] = tuple(value or ()) if isinstance(field.default, tuple) else value
+    return SearchOptions(**given)
 
 
 def _group(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bloodtune import command_line as flags
+from bloodtune.data.preparation import SIZE
 from bloodtune.errors import InputError
 from bloodtune.monitoring.trackers import TRACKERS
 from bloodtune.run.directory import RUNS
@@ -21,7 +22,7 @@ WARM_START = 5  # configurations of another run that are tried first, at most
 EPOCH_LIMIT = 1800.0
 CHECKPOINT_EVERY = 30.0
 
-WHAT, WHERE, FILES = "what to search", "where to run", "the run directory"
+WHAT, DATA, WHERE, FILES = "what to search", "the images", "where to run", "the run directory"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ COUNT = Kind(flags.positive, _is_whole(1), "whole numbers from 1", "N")
 SEED = Kind(flags.seed, _is_whole(0), "whole numbers from 0", "N")
 TIME = Kind(flags.duration, _is_number(sys.float_info.min, math.inf), "seconds above 0", "TIME")
 SHARE = Kind(flags.share, _is_number(0.0, 1.0), "numbers from 0 to 1", "X")
+CLASSES = Kind(
+    str, lambda value: isinstance(value, tuple) and all(isinstance(name, str) for name in value), "class names", "CLASS"
+)
 SWITCH = Kind(bool, lambda value: isinstance(value, bool), "True and False")
 
 
@@ -87,8 +91,26 @@ class SearchOptions:
         None,
         WHAT,
         TEXT,
-        "an .npz file in MedMNIST's layout, a MedMNIST name such as bloodmnist_64, or synthetic "
-        "(default: $BLOODTUNE_DATA, else the official BloodMNIST file; for a resumed run its own)",
+        "a folder of photographs (docs/data.md), an .npz file in MedMNIST's layout, a MedMNIST name such as "
+        "bloodmnist_64, or synthetic (default: $BLOODTUNE_DATA, else the official BloodMNIST file; for a resumed run "
+        "its own)",
+    )
+    size: int | None = _option(None, DATA, COUNT, f"side in pixels of the images made of photographs (default: {SIZE})")
+    crop: int | None = _option(
+        None,
+        DATA,
+        COUNT,
+        "cut the middle N x N pixels from every photograph (default: 200 of smear crops of about 360 x 363)",
+    )
+    without: tuple[str, ...] = _option((), DATA, CLASSES, "leave out a class of the folder; may be repeated")
+    skip_unreadable: bool = _option(
+        False,
+        DATA,
+        SWITCH,
+        "leave out unreadable photographs, rows without a file and files without a row, even more than 1 %",
+    )
+    drop_copies: bool = _option(
+        False, DATA, SWITCH, "leave out training images that have a copy in another split, also turned or mirrored"
     )
     warm_start: str | None = _option(
         None,

@@ -96,6 +96,7 @@ class Plan:
         lines = [
             f"recipe    {recipe.description}",
             f"data      {self.dataset.title}: {sizes}",
+            *(f"          {sentence}" for sentence in self.dataset.findings()),
             f"budget    {self.budget} configurations, {min(len(recipe.enqueued), self.budget)} of them enqueued",
             f"sampler   {recipe.sampler}, seed {self.seed}",
             f"ASHA      at most {asha.max_epochs} epochs, rungs at {', '.join(map(str, asha.rungs)) or 'none'}",

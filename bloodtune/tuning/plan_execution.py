@@ -11,11 +11,12 @@ from ray import tune
 from ray.tune import Callback
 
 from bloodtune.command_line import INTERRUPTED, print_lines
+from bloodtune.data.audit import small_split_note, standard_error
 from bloodtune.monitoring.live_view import clock
 from bloodtune.monitoring.trackers import Trackers
 from bloodtune.run import provenance
 from bloodtune.run.directory import PROFILE, RunDirectory
-from bloodtune.run.records import best_record
+from bloodtune.run.records import TrialRecord, best_record
 from bloodtune.run.repair import RunRecords, repair
 from bloodtune.tuning.asha import CappedHalving
 from bloodtune.tuning.phase_profile import Profiler
@@ -80,7 +81,7 @@ def _banner(plan: Plan) -> str:
 def _print_start(plan: Plan, run: RunDirectory) -> None:
     first = f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plan.workers} workers"
     reasons = (f"{name} {value}{plan.reason(name)}" for name, value in plan.choices if plan.reason(name))
-    print_lines(_banner(plan), first, *reasons)
+    print_lines(_banner(plan), first, *plan.dataset.findings(), *reasons)
 
 
 def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, seconds: float) -> None:
@@ -88,11 +89,18 @@ def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, se
     print_lines(
         f"{reason}; interrupted trials run again on resume" if reason else "",
         f"{len(queue.finished)}/{plan.budget} trials in {clock(seconds)}",
-        f"best validation macro-F1 {best.best_val_macro_f1:.4f}, trial {best.trial}" if best else "no score",
+        f"best validation macro-F1 {_score(best, plan)}, trial {best.trial}" if best else "no score",
         _banner(plan),
         f"run directory: {run.path}",
         f"next: {next_command(run, plan, len(queue.finished))}",
     )
+
+
+def _score(best: TrialRecord, plan: Plan) -> str:
+    # With its standard error where the validation split is small.
+    score, counts = best.best_val_macro_f1 or 0.0, plan.dataset.class_counts["val"]
+    error = f" ± {standard_error(score, counts):.3f} (standard error)" if small_split_note(counts) else ""
+    return f"{score:.4f}{error}"
 
 
 def _tune(

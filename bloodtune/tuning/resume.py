@@ -19,6 +19,7 @@ from bloodtune.space.recipe_file import BOOK, load_recipe
 from bloodtune.training.numerics import AUTO
 from bloodtune.tuning.options import WARM_START, SearchOptions
 from bloodtune.tuning.plan import Plan
+from bloodtune.tuning.search_data import DATA_OPTIONS
 
 if TYPE_CHECKING:
     from bloodtune.run.mirror import Storage
@@ -39,8 +40,8 @@ def open_resumed(options: SearchOptions, out: Path, storage: Storage | None) -> 
     before = run.read_json(PROVENANCE)
     if not before:
         raise InputError(f"run {run.name} has no {PROVENANCE}, so its data and options are unknown: start a new search")
-    for flag in ("recipe", "name", "max_epochs", "warm_start"):
-        if getattr(options, flag) is not None:
+    for flag in ("recipe", "name", "max_epochs", "warm_start", *DATA_OPTIONS):
+        if getattr(options, flag) not in (None, False, ()):
             raise InputError(f"--{flag.replace('_', '-')} cannot be given with --resume: the run keeps its own")
     if options.seed not in (None, before["seed"]):
         raise InputError(f"--seed {options.seed}: run {run.name} has seed {before['seed']} and keeps it")

@@ -65,7 +65,7 @@ def test_a_run_without_a_score_is_refused(tmp_path: Path, capsys: pytest.Capture
 def test_data_that_changed_since_the_search_is_refused(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     known = json.loads((run.path / "provenance.json").read_text())
     Path(known["data"]["source"]).write_bytes(write_data(run.path, seed=5).read_bytes())
-    assert f"but the search used a file with MD5 {known['data']['md5']}; restore" in refusal(capsys, str(run.path))
+    assert f"but the search used data with MD5 {known['data']['md5']}; restore" in refusal(capsys, str(run.path))
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused(

@@ -12,6 +12,7 @@ import pytest
 
 from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
 from bloodtune.data.npz import Split
+from bloodtune.data.preparation import Preparation
 from bloodtune.errors import InputError
 from data_fixtures import BLOOD_CELLS, error_of, make_arrays, md5_of, save
 
@@ -80,6 +81,15 @@ def test_load_dataset_imports_neither_torch_nor_ray(tiny: Path) -> None:
     assert done.stdout == "[]\n"
 
 
+def test_an_archive_may_name_its_classes_and_groups(tmp_path: Path) -> None:
+    groups = {"train": np.arange(12) // 4, "val": np.arange(12) // 4 + 2, "test": np.array(["p"] * 11 + [""])}
+    arrays = make_arrays() | {f"{split}_groups": values for split, values in groups.items()}
+    data = load_dataset(str(save(tmp_path / "set.npz", arrays | {"class_names": np.array(["ig", "blast", "other"])})))
+    assert data.class_names == ("ig", "blast", "other")
+    assert data.audit.group_count == 6
+    assert data.audit.groups == {"train_val": 1, "train_test": 0, "val_test": 0}
+
+
 # Which data set it is.
 
 
@@ -122,11 +132,21 @@ def test_load_test_split_finds_the_standin(standin: Path) -> None:
 
 def test_load_test_split_refuses_another_file(tiny: Path) -> None:
     found = md5_of(tiny.read_bytes())
-    with pytest.raises(InputError, match=f"tiny.npz has MD5 {found}, but the search ran on a file with MD5 0123;"):
+    with pytest.raises(InputError, match=f"tiny.npz has MD5 {found}, but the search ran on data with MD5 0123;"):
         load_test_split(str(tiny), "0123")
 
 
 # The audit.
+
+
+def test_copies_are_dropped_from_training_where_asked(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    arrays["train_images"][5] = arrays["test_images"][0]
+    path = str(save(tmp_path / "set.npz", arrays))
+    kept = load_dataset(path, Preparation(drop_copies=True))
+    assert (kept.split_sizes["train"], kept.class_counts["train"]) == (11, (4, 4, 3))
+    assert kept.audit.copies["train_test"] == 0
+    assert kept.md5 == load_dataset(path).md5
 
 
 def test_audit_counts_copies_within_and_across_splits(tmp_path: Path) -> None:
@@ -136,7 +156,7 @@ def test_audit_counts_copies_within_and_across_splits(tmp_path: Path) -> None:
     val[3] = train[0]
     test[1] = test[2] = val[4]
     test[9] = train[8]
-    assert load_dataset(str(save(tmp_path / "set.npz", arrays))).audit == {
+    assert load_dataset(str(save(tmp_path / "set.npz", arrays))).audit.copies == {
         "train": 2,
         "val": 0,
         "test": 1,
@@ -152,10 +172,6 @@ def test_audit_counts_copies_within_and_across_splits(tmp_path: Path) -> None:
 def test_load_dataset_refuses_a_missing_file(tmp_path: Path) -> None:
     path = tmp_path / "missing.npz"
     assert error_of(path) == f"{path} cannot be read: No such file or directory; allowed: a MedMNIST .npz file"
-
-
-def test_load_dataset_refuses_a_folder(tmp_path: Path) -> None:
-    assert error_of(tmp_path) == f"{tmp_path} cannot be read: Is a directory; allowed: a MedMNIST .npz file"
 
 
 @pytest.mark.parametrize(
@@ -306,6 +322,29 @@ def test_load_dataset_refuses_an_array(tmp_path: Path, name: str, array: np.ndar
     assert message in found
 
 
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"class_names": np.array(["a", "b"])}, "class_names is <U1 'a, b'; allowed: 3 distinct names, one per class"),
+        ({"class_names": np.array(["a", "b", "b"])}, "allowed: 3 distinct names"),
+        ({"class_names": np.arange(3)}, "class_names is int64 '0, 1, 2'; allowed: 3 distinct names"),
+        ({"train_groups": np.arange(12)}, "has train_groups and lacks val_groups; allowed: groups of all splits"),
+        (
+            {f"{split}_groups": np.arange(11) for split in ("train", "val", "test")},
+            "train_groups is int64 of shape (11,); allowed: 12 texts or integers, one per image",
+        ),
+        (
+            {f"{split}_groups": np.zeros(12) for split in ("train", "val", "test")},
+            "train_groups is float64 of shape (12,); allowed",
+        ),
+    ],
+)
+def test_load_dataset_refuses_names_and_groups(
+    tmp_path: Path, arrays: dict[str, np.ndarray[Any, Any]], message: str
+) -> None:
+    assert message in error_of(save(tmp_path / "bad.npz", make_arrays() | arrays))
+
+
 # Real files.
 
 
@@ -316,7 +355,7 @@ def test_load_dataset_reads_grey_images_of_two_classes() -> None:
     assert data.train.images.shape == (546, 28, 28, 1)
     assert data.class_names == ("malignant", "normal, benign")
     assert data.split_sizes == {"train": 546, "val": 78, "test": 156}
-    assert data.audit["train_test"] == 1
+    assert data.audit.copies["train_test"] == 1
 
 
 @pytest.mark.realdata
@@ -326,4 +365,4 @@ def test_load_dataset_reads_the_rebuilt_bloodmnist() -> None:
     assert data.md5 == "73ef71665a038ead5c1b0df56e694ca8"
     assert data.class_names == BLOOD_CELLS
     assert data.class_counts["test"] == (244, 624, 311, 579, 243, 284, 666, 470)
-    assert sum(data.audit.values()) == 17
+    assert sum(data.audit.copies.values()) == 17

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bloodtune.inference.differential import Prediction, Row, Tally, Unreadable, differential
+from bloodtune.inference.differential import Prediction, Row, Tally, Unreadable, differential, is_blood
 from model_fixtures import BLOOD
 
 COUNTS = {"neutrophil": 60, "lymphocyte": 30, "monocyte": 6, "eosinophil": 3, "basophil": 1}
@@ -45,6 +45,36 @@ def test_other_classes_are_shares_of_all_images() -> None:
         ("malignant", 0, "% of images"),
         ("benign", 100, "% of images"),
     ]
+
+
+def test_usual_names_of_cells_give_a_differential_count_too() -> None:
+    names = ("platelet", "BNE", "SNE", "ig", "LYMPHOCYTES", "Mono", "ERB")
+    rows = differential({"BNE": 10, "SNE": 50, "ig": 4, "LYMPHOCYTES": 30, "Mono": 6, "ERB": 25, "platelet": 9}, names)
+    assert [(row.label, row.value, row.unit) for row in rows] == [
+        ("BNE", 10, "% of leukocytes"),
+        ("SNE", 50, "% of leukocytes"),
+        ("ig", 4, "% of leukocytes"),
+        ("LYMPHOCYTES", 30, "% of leukocytes"),
+        ("Mono", 6, "% of leukocytes"),
+        ("ERB", 25, "per 100 leukocytes"),
+        ("platelet", None, "counted apart"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (BLOOD, True),
+        (("neutrophil", "lymphocyte"), True),
+        (("Segmented neutrophils", "immature_granulocyte", "Nucleated Red-Blood Cells"), True),
+        (("basophil", "eosinophil", "erythroblast", "ig", "lymphocyte", "monocyte", "neutrophil", "platelet"), True),
+        (("neutrophil", "platelet"), False),  # shares of one kind of leukocyte say nothing
+        (("neutrophil", "lymphocyte", "blast"), False),
+        (("class 0", "class 1"), False),
+    ],
+)
+def test_classes_are_blood_if_all_are_cells_and_two_are_leukocytes(names: tuple[str, ...], expected: bool) -> None:
+    assert is_blood(names) == expected
 
 
 def test_a_tally_knows_what_is_unsure_and_what_could_not_be_read() -> None:

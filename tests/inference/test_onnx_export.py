@@ -43,6 +43,8 @@ def test_a_model_that_does_not_say_what_it_is_gets_no_card(tmp_path: Path) -> No
         ({}, ["97.50 %", "98.80 %", "11,959 training", "healthy donors", "not for diagnosis"], ["synthetic"]),
         ({"data": {"title": "s", "md5": "", "synthetic": True, "split_sizes": {"train": 1, "val": 1, "test": 1}}},
          ["synthetic images"], ["Acevedo"]),
+        ({"data": {"title": "mine", "md5": "", "split_sizes": {"train": 70, "val": 10, "test": 20}}},
+         ["single blood cells", "70 training"], ["Acevedo", "healthy donors"]),
         ({"class_names": ("benign", "malignant"), "data": None}, ["pictures in 2 classes"], ["blood", "neutrophils"]),
         ({"used_test": None, "data": None, "run": None}, ["Intended use"], ["## Scores", "## Data", "None"]),
     ],

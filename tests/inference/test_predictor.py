@@ -138,3 +138,21 @@ def test_a_model_without_a_threshold_needs_one(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "old", threshold=None)
     assert "has no threshold" in refusal(lambda: Predictor.load(folder))
     assert Predictor.load(folder, 0.7).threshold == 0.7
+
+
+def test_photographs_are_cropped_as_the_training_images_were(tmp_path: Path) -> None:
+    sizes = {"train": 70, "val": 10, "test": 20}
+    data = {"title": "cells", "md5": "", "split_sizes": sizes, "preparation": {"crop": 60}}
+    file = photograph(tmp_path / "cell.png", size=(120, 120))
+
+    def predict(model: Path, crop: int | None = None) -> Prediction | Unreadable:
+        predictor = Predictor.load(model)
+        return next(predictor.predict(predictor.find([file]), crop=crop))
+
+    cropped, plain = make_model(tmp_path / "cropped", data=data), make_model(tmp_path / "plain")
+    found, expected = predict(cropped), predict(plain, crop=60)
+    assert isinstance(found, Prediction) and isinstance(expected, Prediction)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    other = predict(cropped, crop=100)
+    assert isinstance(other, Prediction) and not np.array_equal(other.probabilities, found.probabilities)
+    assert isinstance(predict(plain), Unreadable)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bloodtune import __version__
+from bloodtune.data.audit import Audit
 from bloodtune.data.dataset import Dataset
 from bloodtune.run import provenance
 from engine_fixtures import make_split
@@ -30,7 +31,7 @@ def dataset() -> Dataset:
         val=make_split(6),
         split_sizes={"train": 12, "val": 6, "test": 6},
         class_counts={"train": (4, 4, 4), "val": (2, 2, 2), "test": (2, 2, 2)},
-        audit={"train": 1, "train_test": 0},
+        audit=Audit({"train": 1, "train_test": 0}),
     )
 
 
@@ -62,12 +63,12 @@ def commit(folder: Path) -> str:
 
 def test_data_is_described_without_its_images(dataset: Dataset) -> None:
     described = provenance.describe_data(dataset)
-    assert set(described) == {field.name for field in dataclasses.fields(Dataset)} - {"train", "val"}
+    assert set(described) == {field.name for field in dataclasses.fields(Dataset)} - {"train", "val", "rows", "groups"}
     read = json.loads(json.dumps(described))
     assert (read["title"], read["md5"], read["source"]) == ("tiny", "0" * 32, "/data/tiny.npz")
     assert read["class_counts"]["train"] == [4, 4, 4]
     assert read["split_sizes"] == dataset.split_sizes
-    assert read["audit"] == dataset.audit
+    assert Audit.from_mapping(read["audit"]) == dataset.audit
 
 
 def test_software_names_command_versions_and_commit(monkeypatch: pytest.MonkeyPatch) -> None:

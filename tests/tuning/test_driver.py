@@ -22,7 +22,6 @@ from bloodtune.space.recipe_file import load_recipe
 from bloodtune.training.numerics import Numerics
 from bloodtune.tuning import driver
 from bloodtune.tuning.options import DEFAULT_BUDGET, SearchOptions
-from bloodtune.tuning.ray_cluster import LOCAL
 from data_fixtures import make_arrays, save
 from error_fixtures import refusal
 from run_fixtures import make_epochs, make_record, write_recipe
@@ -115,41 +114,6 @@ def test_a_budget_may_not_be_below_the_trials_that_are_finished(tmp_path: Path, 
 
 def test_a_new_search_has_no_records_to_examine() -> None:
     assert driver._examine(SimpleNamespace(resumed=None, budget=1)) is None  # type: ignore[arg-type]
-
-
-# The data
-
-
-def test_a_new_search_takes_the_data_asked_for(cells: Path) -> None:
-    assert driver._load_data(str(cells), {}, LOCAL).source == str(cells)
-
-
-def test_a_resumed_search_finds_its_data_by_itself(cells: Path, dataset: Dataset) -> None:
-    before = {"data": {"source": str(cells), "md5": dataset.md5}}
-    assert driver._load_data(None, before, LOCAL).md5 == dataset.md5
-
-
-def test_a_resumed_search_takes_its_data_from_another_place(tmp_path: Path, cells: Path, dataset: Dataset) -> None:
-    moved = cells.rename(tmp_path / "moved.npz")
-    before = {"data": {"source": str(cells), "md5": dataset.md5}}
-    assert driver._load_data(str(moved), before, LOCAL).source == str(moved)
-
-
-def test_a_resumed_search_refuses_other_data(cells: Path, dataset: Dataset) -> None:
-    before = {"data": {"source": "/old/cells.npz", "md5": "0123"}}
-    assert refusal(lambda: driver._load_data(str(cells), before, LOCAL)) == (
-        f"the run belongs to other data: /old/cells.npz (MD5 0123), not {cells} (MD5 {dataset.md5})"
-    )
-
-
-@pytest.mark.parametrize(("address", "is_cluster"), [(LOCAL, False), ("10.0.0.1:6379", True)])
-def test_a_cluster_is_told_to_the_loader(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, address: str, is_cluster: bool
-) -> None:
-    asked: list[Any] = []
-    monkeypatch.setattr(driver, "load_dataset", lambda source, cluster: asked.append((source, cluster)) or dataset)
-    driver._load_data("bloodmnist", {}, address)
-    assert asked == [("bloodmnist", is_cluster)]
 
 
 # The name

@@ -48,7 +48,7 @@ def test_run_search_takes_every_option_with_its_type_and_default() -> None:
         name: field.default for name, field in FIELDS.items()
     }
     theirs, ours = typing.get_type_hints(run_search), typing.get_type_hints(SearchOptions)
-    for name in FIELDS.keys() - {"data", "out", "track"}:  # a path and a single tracker are taken too
+    for name in FIELDS.keys() - {"data", "out", "track", "without"}:  # a path, a single tracker or class are taken too
         assert theirs[name] == ours[name], name
 
 
@@ -61,18 +61,21 @@ def test_every_option_has_a_flag_that_reads_its_text() -> None:
         **{"recipe": "mlnn", "budget": "3", "data": "cells.npz", "warm-start": "a", "max-epochs": "5"},
         **{"time-budget": "30m", "epoch-limit": "90s", "seed": "4", "workers": "2", "gpus-per-trial": "0.5"},
         **{"precision": "float32", "address": "auto", "name": "b", "out": "there", "storage": "copy"},
-        **{"resume": "c", "checkpoint-every": "5s"},
+        **{"resume": "c", "checkpoint-every": "5s", "size": "64", "crop": "300", "without": "blast"},
     }
     words = [word for flag, text in given.items() for word in (f"--{flag}", text)]
-    options = read_options(search_parser().parse_args([*words, "--track", "mlflow", "--track", "wandb", "--profile"]))
+    switches = {"profile", "skip-unreadable", "drop-copies"}
+    words += ["--track", "mlflow", "--track", "wandb", *(f"--{name}" for name in switches)]
+    options = read_options(search_parser().parse_args(words))
     expected: dict[str, Any] = {
         **{"recipe": "mlnn", "budget": 3, "data": "cells.npz", "warm_start": "a", "max_epochs": 5},
         **{"time_budget": 1800.0, "epoch_limit": 90.0, "seed": 4, "workers": 2, "gpus_per_trial": 0.5},
         **{"precision": "float32", "address": "auto", "name": "b", "out": "there", "storage": "copy"},
         **{"resume": "c", "checkpoint_every": 5.0, "track": ("mlflow", "wandb"), "profile": True},
+        **{"size": 64, "crop": 300, "without": ("blast",), "skip_unreadable": True, "drop_copies": True},
     }
     assert options == SearchOptions(**expected)
-    assert set(given) | {"track", "profile"} == {name.replace("_", "-") for name in FIELDS}
+    assert set(given) | switches | {"track"} == {name.replace("_", "-") for name in FIELDS}
 
 
 def test_the_help_has_the_text_of_every_option() -> None:

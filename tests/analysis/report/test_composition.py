@@ -11,6 +11,7 @@ import pytest
 
 from report.composition import compose, write_report
 from report.contents import Material
+from report.markdown import to_markdown
 from report_fixtures import make_material, report
 
 
@@ -152,3 +153,29 @@ def test_write_report_writes_one_file(tmp_path: Path) -> None:
     file = write_report(compose(material), tmp_path / "results")
     assert file == tmp_path / "results" / "report.md"
     assert file.read_text(encoding="utf-8") == report(material)
+
+
+def test_report_says_what_was_found_in_a_folder_and_its_audit(tmp_path: Path) -> None:
+    material = make_material(tmp_path)
+    search = material.summary.search
+    copies = dict.fromkeys(("train", "val", "test", "train_val", "train_test", "val_test"), 0)
+    data = search.provenance["data"] | {
+        "audit": {
+            "copies": copies | {"train": 2},
+            "turned": copies | {"train_test": 1},
+            "conflicts": 4,
+            "group_count": 9,
+            "groups": {"train_val": 1, "train_test": 0, "val_test": 0},
+        },
+        "notes": ["20 photographs in 8 classes, by metadata.csv; splits as given"],
+        "class_counts": search.provenance["data"]["class_counts"] | {"val": [2] * 8},
+    }
+    search = dataclasses.replace(search, provenance=search.provenance | {"data": data})
+    said = section(to_markdown(compose(with_summary(material, search=search))), "Data")
+    for text in (
+        "Exact copies: 2 within train. Turned or mirrored copies: 1 of test also in train. Images with a copy that has "
+        "another label: 4. Groups: 9, 1 in train and val.",
+        "- 20 photographs in 8 classes, by metadata.csv; splits as given.",
+        "- The validation split has 16 images, 2 in its smallest class: a macro-F1 of 0.95 has a standard error",
+    ):
+        assert text in said

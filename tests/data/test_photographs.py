@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bloodtune.inference.photographs import find_photographs, read_tile, tile_picture
+from bloodtune.data.photographs import find_photographs, read_tile, tile_picture
 from error_fixtures import refusal
 from model_fixtures import draw_tiles, photograph
 from photograph_fixtures import bomb

@@ -1,0 +1,172 @@
+"""Data set of a folder: labelled photographs, listed, read, checked and divided into splits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from bloodtune.data.audit import identify
+from bloodtune.data.contents import Contents
+from bloodtune.data.listing import Listing, list_folder
+from bloodtune.data.npz import SPLITS, Split
+from bloodtune.data.partition import draw_splits, read_splits
+from bloodtune.data.preparation import Preparation
+from bloodtune.data.table import Row
+from bloodtune.data.tiles import Tiles, read_tiles
+from bloodtune.errors import InputError, plural, unknown_name
+
+_TOLERATED = 0.01  # share of files that may be left out without --skip-unreadable
+
+
+def load_folder(root: Path, preparation: Preparation) -> Contents:
+    """Load the photographs of a folder as three splits.
+
+    Splits that the folder does not give are drawn, or read from ``preparation.splits``.
+
+    Raises:
+        InputError: the folder, its table, its photographs or its splits cannot be used.
+    """
+    listing = _without(root, list_folder(root), preparation.without)
+    notes = [*listing.notes, *_left_out(root, listing, preparation)]
+    if len(listing.class_names) < 2:
+        one = listing.class_names[0] if listing.class_names else "none"
+        raise InputError(f"{root} has one class, {one!r} ({listing.layout}); allowed: two or more")
+    tiles = read_tiles(root, [row.file for row in listing.rows], size=preparation.side, crop=preparation.crop)
+    kept = np.flatnonzero([not reason for reason in tiles.reasons])
+    notes += [*_unreadable(root, listing, tiles, preparation), _sizes(tiles.sizes[kept])]
+    rows, images = [listing.rows[index] for index in kept], tiles.images[kept]
+    rows, how = _divide(root, rows, images, listing.class_names, preparation)
+    found = f"{plural(len(rows), 'photograph')} in {len(listing.class_names)} classes, by {listing.layout}; {how}"
+    index = {name: number for number, name in enumerate(listing.class_names)}
+    labels, given = np.array([index[row.label] for row in rows]), np.array([row.split for row in rows])
+    groups = np.array([row.group for row in rows])
+    contents = Contents(
+        md5=_md5(rows, [tiles.digests[at] for at in kept], preparation),
+        splits={name: Split(np.ascontiguousarray(images[given == name]), labels[given == name]) for name in SPLITS},
+        class_names=listing.class_names,
+        groups={name: groups[given == name] for name in SPLITS} if groups.any() else {},
+        rows=tuple(rows),
+        notes=(found, *notes),
+    )
+    contents.check_classes(str(root))
+    return contents
+
+
+def _without(root: Path, listing: Listing, names: Sequence[str]) -> Listing:
+    for name in names:
+        if name not in listing.class_names:
+            raise InputError(f"--without: {unknown_name('class', name, listing.class_names)} ({root})")
+    kept = tuple(row for row in listing.rows if row.label not in names)
+    if not names:
+        return listing
+    note = f"--without {', '.join(names)}: {plural(len(listing.rows) - len(kept), 'photograph')} left out"
+    class_names = tuple(name for name in listing.class_names if name not in names)
+    return replace(listing, class_names=class_names, rows=kept, notes=(*listing.notes, note))
+
+
+def _left_out(root: Path, listing: Listing, preparation: Preparation) -> list[str]:
+    """Return sentences on missing and unlabelled files; refuse too many of them."""
+    named = len(listing.rows) + len(listing.missing)
+    there = len(listing.rows) + len(listing.unlabelled)
+    home = "class folder" if listing.layout.startswith("folders") else f"row in {listing.layout}"
+    return [
+        *_count(root, listing.missing, named, f"rows of {listing.layout} without a file", preparation),
+        *_count(root, listing.unlabelled, there, f"photographs without a {home}", preparation),
+    ]
+
+
+def _unreadable(root: Path, listing: Listing, tiles: Tiles, preparation: Preparation) -> list[str]:
+    named = [f"{row.file} ({why})" for row, why in zip(listing.rows, tiles.reasons, strict=True) if why]
+    if len(named) == len(listing.rows):
+        raise InputError(f"{root}: no photograph of {len(named):,} can be used, such as {_text(named[0])}")
+    return _count(root, named, len(listing.rows), "photographs that cannot be used", preparation)
+
+
+def _sizes(sizes: np.ndarray) -> str:
+    found, counts = np.unique(sizes, axis=0, return_counts=True)
+    most, small, large = (" x ".join(map(str, size)) for size in (found[counts.argmax()], sizes.min(0), sizes.max(0)))
+    return f"photographs of {most} pixels" + (f" (most), from {small} to {large}" if len(found) > 1 else "")
+
+
+def _count(root: Path, named: Sequence[str], total: int, what: str, preparation: Preparation) -> list[str]:
+    if not named:
+        return []
+    rest = f" and {len(named) - 3:,} more" if len(named) > 3 else ""
+    text = f"{what}: {len(named):,} of {total:,}, {', '.join(map(_text, named[:3]))}{rest}"
+    if len(named) > _TOLERATED * total and not preparation.skip_unreadable:
+        raise InputError(f"{root}: {text}; allowed: up to 1 %, or --skip-unreadable to leave them out")
+    return [f"left out, {text}"]
+
+
+def _text(name: str) -> str:
+    return os.fsencode(name).decode(errors="backslashreplace")  # a file name may be invalid UTF-8
+
+
+def _divide(
+    root: Path, rows: list[Row], images: np.ndarray, names: Sequence[str], preparation: Preparation
+) -> tuple[list[Row], str]:
+    """Return the rows with a split each, and how they got it."""
+    given = {row.split for row in rows} - {""}
+    if given and "train" not in given:
+        raise InputError(f"{root} has the splits {', '.join(sorted(given))}; allowed: train too, or no splits at all")
+    drawn = [name for name in SPLITS[1:] if name not in given]
+    what = f"{' and '.join(drawn)} drawn from train" if given else "splits drawn 7:1:2"
+    apart = "no group and no copies in two" if any(row.group for row in rows) else "no copies in two"
+    how = f"{what} with seed {preparation.seed}, {apart}" if drawn else "splits as given"
+    if preparation.splits is not None:
+        return _recorded(root, rows, Path(preparation.splits)), how
+    return _drawn(root, rows, images, names, drawn, preparation.seed) if drawn else rows, how
+
+
+def _drawn(
+    root: Path, rows: list[Row], images: np.ndarray, names: Sequence[str], drawn: Sequence[str], seed: int
+) -> list[Row]:
+    at = [index for index, row in enumerate(rows) if row.split in ("", "train")]
+    index = {name: number for number, name in enumerate(names)}
+    labels = np.array([index[rows[place].label] for place in at])
+    groups = _join([rows[place].group for place in at], identify([images[at]])[1])
+    splits = draw_splits(labels, groups, names, drawn=drawn, seed=seed, where=str(root))
+    divided = list(rows)
+    for place, split in zip(at, splits.tolist(), strict=True):
+        divided[place] = replace(rows[place], split=split)
+    return divided
+
+
+def _recorded(root: Path, rows: Sequence[Row], file: Path) -> list[Row]:
+    splits = read_splits(file)
+    new = [row.file for row in rows if row.file not in splits]
+    gone = sorted(set(splits) - {row.file for row in rows})
+    if new or gone:
+        first = _text((new or gone)[0])
+        raise InputError(
+            f"{root} has changed since {file} was written: {plural(len(new), 'new photograph')}, {len(gone):,} gone, "
+            f"such as {first}; restore the folder"
+        )
+    return [replace(row, split=splits[row.file]) for row in rows]
+
+
+def _join(groups: Sequence[str], copies: np.ndarray) -> np.ndarray:
+    """Number the images (N,) so that those of one group, and those that are copies of each other, share a number.
+
+    ``copies`` has the same number for copies. An image without a group has only its copies beside it.
+    """
+    n = len(groups)
+    first = dict[str, int]()
+    same_group = np.array([first.setdefault(group, at) if group else at for at, group in enumerate(groups)])
+    edges = coo_array((np.ones(2 * n), (np.tile(np.arange(n), 2), np.concatenate([same_group, copies]))), (n, n))
+    return np.asarray(connected_components(edges, directed=False)[1])
+
+
+def _md5(rows: Sequence[Row], digests: Sequence[str], preparation: Preparation) -> str:
+    """Return an MD5 of everything that decides about the images and their splits, but not of the folder's place."""
+    content = [(row.file, row.label, row.split, row.group, digest) for row, digest in zip(rows, digests, strict=True)]
+    text = json.dumps([preparation.side, preparation.crop, sorted(content)])
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
