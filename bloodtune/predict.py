@@ -20,6 +20,7 @@ from rich.progress import Progress
 
 from bloodtune import command_line as flags
 from bloodtune.command_line import leave
+from bloodtune.data.photographs import left_out
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable
 from bloodtune.inference.differential import BEST_MODEL, Tally
@@ -81,7 +82,8 @@ def _predict(arguments: argparse.Namespace) -> int:
         raise InputError("--csv, --json and --html need different files")
     predictor = load_predictor(arguments.model, arguments.threshold)
     total = sum(1 for _ in predictor.find(arguments.paths))
-    tally, console = Tally(predictor.class_names), Console(stderr=True)
+    skipped = left_out(list(map(Path, arguments.paths)))
+    tally, console = Tally(predictor.class_names, skipped), Console(stderr=True)
     predictions = predictor.predict(
         predictor.find(arguments.paths),
         crop=arguments.crop,
@@ -136,8 +138,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = flags.OneLineParser(
         prog="python -m bloodtune.predict",
         description="Count blood cells: a class for each photograph, and the differential count. Takes JPEG,\n"
-        "PNG, TIFF and BMP files (smear crops of about 360 x 363 pixels, tiles of the model's\n"
-        "size, other sizes with --crop), folders of such files, and .npz files of images.\n"
+        "PNG, TIFF, BMP, WebP and GIF files (smear crops of about 360 x 363 pixels, tiles of the\n"
+        "model's size, other sizes with --crop), folders of them, and .npz files of images.\n"
         "Research software: not for diagnosis.",
     )
     add = parser.add_argument

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloodtune import command_line as flags
 from bloodtune.command_line import leave
+from bloodtune.data.photographs import suffixes
 from bloodtune.errors import InputError
 from bloodtune.inference.differential import BEST_MODEL, Unreadable, differential
 from bloodtune.inference.templates import render
@@ -74,7 +75,8 @@ def create_app(predictor: Predictor) -> Flask:
             "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; "
             f"script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
-        page = render("serve.html.j2", predictor=predictor, nonce=nonce, upload_bytes=UPLOAD_BYTES, note=FOR_RESEARCH)
+        texts: dict[str, Any] = {"note": FOR_RESEARCH, "suffixes": suffixes()}
+        page = render("serve.html.j2", predictor=predictor, nonce=nonce, upload_bytes=UPLOAD_BYTES, **texts)
         return page, {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
 
     @app.errorhandler(HTTPException)

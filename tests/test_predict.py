@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bloodtune.data.pictures import heic_readable
 from bloodtune.inference import writers
 from bloodtune.predict import main
-from model_fixtures import BLOOD, make_model, photograph
+from model_fixtures import BLOOD, draw_tiles, make_model, photograph
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -53,7 +54,7 @@ def test_a_folder_is_counted_on_the_screen(run: Run, smears: Path) -> None:
     assert (code, err) == (0, "")
     assert "Differential count" in out and "% of leukocytes" in out and "per 100 leukocytes" in out
     assert out.count("cell ") == 7
-    assert "text.jpg: not a JPEG, PNG, TIFF or BMP picture" in out
+    assert "text.jpg: not a JPEG, PNG, TIFF, BMP, WebP or GIF picture" in out
     assert "7 images counted" in out and "1 file could not be read" in " ".join(out.split())
     assert "not for diagnosis" in " ".join(out.split())
     assert max(map(len, out.replace("text.jpg", "\n").splitlines())) <= 80
@@ -75,7 +76,7 @@ def test_the_files_say_the_same(run: Run, smears: Path, tmp_path: Path) -> None:
     assert (code, err.count("written")) == (0, 3)
     assert sorted(os.listdir(tmp_path)) == sorted(file.name for file in files.values())
     content = json.loads(files["json"].read_text())
-    rows = list(csv.DictReader(files["csv"].open()))
+    rows = list(csv.DictReader(files["csv"].open(encoding="utf-8-sig")))
     assert [row["file"] for row in rows] == [image["file"] for image in content["images"]]
     for row, image in zip(rows, content["images"], strict=True):
         if image.get("error"):
@@ -152,3 +153,56 @@ def test_what_cannot_be_written_leaves_no_file_behind(
     code, _, err = run(smears, "--csv", tmp_path / "a.csv")
     assert (code, os.listdir(tmp_path)) == (1, [])
     assert "No space left on device" in err
+
+
+def test_every_page_of_a_file_is_counted_and_what_is_not_counted_is_said(run: Run, tmp_path: Path) -> None:
+    tiles = list(map(Image.fromarray, draw_tiles(3)))
+    folder = tmp_path / "smears"
+    folder.mkdir()
+    tiles[0].save(folder / "stack.tif", save_all=True, append_images=tiles[1:])
+    tiles[1].save(folder / "copy.png")
+    tiles[2].rotate(90).quantize().save(folder / "moving.gif", save_all=True, append_images=[tiles[2].quantize()])
+    for name in ("a.txt", "b.TXT", "c.mov"):
+        (folder / name).write_text("")
+    files = {kind: tmp_path / f"cells.{kind}" for kind in ("csv", "json", "html")}
+    code, out, _ = run(
+        folder, folder / "copy.png", *(word for kind, file in files.items() for word in (f"--{kind}", file))
+    )
+    assert code == 0
+    names = [Path(row["file"]).name for row in csv.DictReader(files["csv"].open(encoding="utf-8-sig"))]
+    assert names == ["copy.png", "moving.gif:frame 1 of 2", *(f"stack.tif:page {page}" for page in (1, 2, 3))]
+    counted = "5 images counted, "
+    said = "1 of them is a copy; 4 files left out: 2 .txt, 1 .mov, 1 given twice"
+    assert counted in " ".join(out.split()) and said in " ".join(out.split())
+    assert f"stack.tif:page 2: the same picture as {folder / 'copy.png'}; both are counted" in " ".join(out.split())
+    assert counted in files["html"].read_text() and said in files["html"].read_text()
+    content = json.loads(files["json"].read_text())
+    assert content["left_out"] == {".txt": 2, ".mov": 1, "given twice": 1}
+    assert [Path(copy["file"]).name for copy in content["copies"]] == ["stack.tif:page 2"]
+
+
+def test_excel_shows_umlauts_and_runs_no_formula(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("=1+1.jpg", "+a.jpg", "-a.jpg", "@SUM(A1).jpg", "ü.jpg")
+    for name in names:
+        photograph(tmp_path / name)
+    other = make_model(tmp_path / "other", class_names=("=HYPERLINK()", "zellen ü"))
+    monkeypatch.chdir(tmp_path)
+    assert (
+        run(*(Path(".") / name if name[0] != "-" else "./" + name for name in names), "--csv", "a.csv", model=other)[0]
+        == 0
+    )
+    content = (tmp_path / "a.csv").read_bytes()
+    assert content.startswith("\ufefffile,class,".encode())
+    header, *rows = csv.reader(content.decode("utf-8-sig").splitlines())
+    assert header[-2:] == ["'=HYPERLINK()", "zellen ü"]
+    assert sorted(row[0] for row in rows) == sorted(["'=1+1.jpg", "'+a.jpg", "'-a.jpg", "'@SUM(A1).jpg", "ü.jpg"])
+    assert all(row[1] in ("'=HYPERLINK()", "zellen ü") for row in rows)
+
+
+def test_the_way_to_read_heic_is_shown_whole(run: Run, tmp_path: Path) -> None:
+    photograph(tmp_path / "a.jpg")
+    (tmp_path / "b.heic").write_text("")
+    _, out, _ = run(tmp_path)
+    assert heic_readable() or "1 .heic (readable with the extra heic: pip install -e '.[heic]')" in " ".join(
+        out.split()
+    )

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from bloodtune.data.photographs import SUFFIXES
 from bloodtune.inference.predictor import Predictor
 from bloodtune.serve import UPLOAD_BYTES, create_app, main
-from model_fixtures import BLOOD, make_model, photograph
+from model_fixtures import BLOOD, draw_tiles, make_model, photograph
 from photograph_fixtures import bomb
 
 OWN = {"X-Bloodtune": "1"}
@@ -37,7 +39,7 @@ def test_photographs_are_predicted_and_what_is_none_is_said(client: Any, tmp_pat
     answer = upload(client, (photo, "a.jpg"), (io.BytesIO(b"hello"), "<b>.jpg"), (bomb(30_000, 30_000), "bomb.png"))
     one, text, large = answer.get_json()
     assert one["class"] in BLOOD and one["file"] == "a.jpg" and one["picture"]
-    assert text == {"file": "<b>.jpg", "error": "not a JPEG, PNG, TIFF or BMP picture"}
+    assert text == {"file": "<b>.jpg", "error": "not a JPEG, PNG, TIFF, BMP, WebP or GIF picture"}
     assert "too large" in large["error"]
 
 
@@ -49,6 +51,24 @@ def test_another_crop_can_be_asked_for(client: Any, tmp_path: Path) -> None:
     assert one["class"] in BLOOD
     for crop in ("-3", "1e3", "20.5", "0"):
         assert upload(client, (io.BytesIO(content), "a.png"), crop=crop).status_code == 400
+
+
+def test_each_page_is_predicted_and_copies_have_one_digest(client: Any) -> None:
+    tiles = list(map(Image.fromarray, draw_tiles(2)))
+    stack, copy = io.BytesIO(), io.BytesIO()
+    tiles[0].save(stack, "TIFF", save_all=True, append_images=tiles[1:])
+    tiles[1].save(copy, "PNG")
+    first, second, third = upload(
+        client, (io.BytesIO(stack.getvalue()), "a.tif"), (io.BytesIO(copy.getvalue()), "b.png")
+    ).get_json()
+    assert [one["file"] for one in (first, second, third)] == ["a.tif:page 1", "a.tif:page 2", "b.png"]
+    assert first["digest"] != second["digest"] == third["digest"]
+
+
+def test_the_page_takes_all_suffixes_and_writes_tables_for_excel(client: Any) -> None:
+    page = client.get("/").text
+    assert "".join(f",{suffix}" for suffix in SUFFIXES)[1:] in page
+    assert '"\\ufeff" + rows' in page and "[=+\\-@" in page
 
 
 def test_a_count_is_that_of_the_command_line(client: Any) -> None:

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import re
 import runpy
 import warnings
 from pathlib import Path
@@ -61,6 +62,12 @@ def check_name(name: str) -> str:
     base = plain.partition("_")[0]
     if reason := _unfit(base, medmnist_info().get(base, {})):
         raise InputError(f"data set {name!r} cannot be used: {reason}")
+    spelled = re.fullmatch(r"([a-z]+)[- ]?(\d+)", plain)  # bloodmnist224
+    sizes = [known for known in published_names() if spelled and known.partition("_")[0] == spelled[1]]
+    if spelled and sizes:
+        wanted = f"{spelled[1]}_{spelled[2]}".removesuffix(f"_{SIZES[0]}")
+        hint = f"did you mean {wanted!r}?" if wanted in sizes else f"allowed: {', '.join(sizes)}"
+        raise InputError(f"unknown data set {name!r}; {hint}")
     # Suggest names of the same form: 11 names have no size, 33 have one.
     allowed = [known for known in ("synthetic", *published_names()) if ("_" in known) == ("_" in name)]
     raise InputError(unknown_name("data set", name, allowed) + "; or give the path of an .npz file")

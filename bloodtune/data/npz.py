@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tokenize
 import zipfile
 import zlib
@@ -123,6 +124,9 @@ def _check_images(images: np.ndarray[Any, Any], where: str) -> None:
         nan = " with NaN" if images.dtype.kind == "f" and np.isnan(images).any() else ""
         raise InputError(f"{where} is {images.dtype}{nan}; allowed: uint8")
     grey, colour = images.ndim == 3, images.ndim == 4 and images.shape[3] in (1, 3)
+    if images.ndim == 4 and images.shape[1] in (1, 3) and not colour:
+        way_out = "allowed: channels last, as images.transpose(0, 2, 3, 1) gives"
+        raise InputError(f"{where} has shape {images.shape}, channels first; {way_out}")
     if not (grey or colour):
         volumes = images.ndim == 5 or (images.ndim == 4 and images.shape[3] > 4)
         kind = ", a 3-D set" if volumes else ""
@@ -136,6 +140,9 @@ def _check_images(images: np.ndarray[Any, Any], where: str) -> None:
 
 
 def _check_labels(labels: np.ndarray[Any, Any], where: str) -> None:
+    if _one_hot(labels):
+        way_out = "allowed: class numbers (N,), as labels.argmax(axis=1) gives"
+        raise InputError(f"{where} has shape {labels.shape}, one-hot labels; {way_out}")
     if labels.dtype.kind not in "iu":
         nan = " with NaN" if labels.dtype.kind == "f" and np.isnan(labels).any() else ""
         raise InputError(f"{where} is {labels.dtype}{nan}; allowed: integers")
@@ -145,6 +152,12 @@ def _check_labels(labels: np.ndarray[Any, Any], where: str) -> None:
         )
     if labels.ndim != 1 and (labels.ndim != 2 or labels.shape[1] != 1):
         raise InputError(f"{where} has shape {labels.shape}; allowed: (N,) or (N, 1)")
+
+
+def _one_hot(labels: np.ndarray[Any, Any]) -> bool:
+    if labels.ndim != 2 or labels.shape[1] < 2 or labels.dtype.kind not in "iufb" or not len(labels):
+        return False
+    return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all())
 
 
 def check_shape(split: Split, train: Split, where: str) -> None:
@@ -166,8 +179,12 @@ def count_classes(split: Split, classes: int, where: str) -> tuple[int, ...]:
     if classes < 2:
         raise InputError(f"{where} has one class; allowed: two or more")
     if len(present) < classes:
-        missing = next(i for i, label in enumerate((*present, -1)) if label != i)
-        raise InputError(f"{where} has no image of class {missing}; allowed: each of the classes 0 to {classes - 1}")
+        there = set(present.tolist())
+        missing = list(itertools.islice((label for label in range(classes) if label not in there), 3))
+        others = f" and {classes - len(there) - 1:,} more" if len(missing) > 1 else ""
+        allowed = f"allowed: each of the classes 0 to {classes - 1}"
+        way_out = "number the classes from 0" if missing == [0] else "move images there, or leave the class out"
+        raise InputError(f"{where} has no image of class {missing[0]}{others}; {allowed}; {way_out}")
     return tuple(counts.tolist())
 
 

@@ -4,51 +4,124 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from bloodtune.data.pictures import heic_readable, open_pages, to_srgb
 from bloodtune.errors import InputError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-MAX_PIXELS = 64_000_000  # per photograph; 192 MB in colour
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+HEIC = (".heic", ".heif")
+REPEATED, HIDDEN = "given twice", "hidden"  # reasons to leave out a file, beside its suffix
 
 # MedMNIST uses the middle 200 pixels of the smear crops of Acevedo et al. (2020), most of which have 360 x 363 pixels.
 _CROP = 200
 _SMEAR_CROP = range(340, 381)
 
-_FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
 _JPEG_QUALITY = 75
 _PREVIEW_QUALITY = 80
-_ORIENTATION = 0x0112  # the EXIF tag
+
+
+class Tile(NamedTuple):
+    """A picture for the network.
+
+    Attributes:
+        label: empty if the file has no other picture, or ``page 2``, or ``frame 1 of 12``.
+        pixels: uint8 (S, S, C).
+        preview: a larger picture of the same part as a JPEG file; empty unless requested.
+    """
+
+    label: str
+    pixels: np.ndarray
+    preview: bytes
 
 
 def find_photographs(paths: Sequence[Path]) -> Iterator[Path]:
     """Yield the files among ``paths``, and the photographs in and below the folders, sorted by name.
 
-    Hidden files and files with other suffixes are skipped in folders. A file among ``paths`` is always yielded.
+    Symbolic links are followed. A file that is reached twice is yielded once. Hidden files and files with other
+    suffixes are skipped in folders; ``left_out`` counts them. A file among ``paths`` needs no suffix.
 
     Raises:
         InputError: a path does not exist, or a folder contains no photograph.
     """
+    return (file for file, reason in _walk(paths) if not reason)
+
+
+def suffixes() -> tuple[str, ...]:
+    """Return the suffixes of the files that are read in folders, in lower case."""
+    return SUFFIXES + HEIC if heic_readable() else SUFFIXES
+
+
+def left_out(paths: Sequence[Path]) -> Counter[str]:
+    """Count the files that ``find_photographs`` skips, by their suffix, ``given twice`` or ``hidden``."""
+    return Counter(reason for _, reason in _walk(paths) if reason)
+
+
+def describe_left_out(files: Counter[str]) -> str:
+    """Return the files that were left out in one line: "7 files left out: 5 .heic, 2 .txt"."""
+    need = dict.fromkeys(HEIC, " (readable with the extra heic: pip install -e '.[heic]')")
+    total = files.total()
+    listed = ", ".join(f"{count:,} {reason}{need.get(reason, '')}" for reason, count in files.most_common())
+    return f"{total:,} {'file' if total == 1 else 'files'} left out: {listed}"
+
+
+def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield all files at and below ``paths``, each with the reason to leave it out or an empty string."""
+    seen: set[tuple[int, int]] = set()
     for path in paths:
         if not os.path.exists(path):
             raise InputError(f"{path}: no such file or folder")
         if not path.is_dir():
-            yield path
+            yield path, _repeated(path, seen)
             continue
         found = False
-        for folder, folders, names in os.walk(path, onerror=_raise):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                    found = True
-                    yield Path(folder, name)
+        for file in _below(path):
+            if file.name.startswith("."):
+                yield file, HIDDEN
+            elif not file.name.lower().endswith(suffixes()):
+                yield file, file.suffix.lower() or "without a suffix"
+            else:
+                found = True
+                yield file, _repeated(file, seen)
         if not found:
-            raise InputError(f"{path}: no photograph in this folder ({', '.join(SUFFIXES)})")
+            raise InputError(f"{path}: no photograph in this folder ({', '.join(suffixes())})")
+
+
+def _below(root: Path) -> Iterator[Path]:
+    """Yield the files in and below a folder, through symbolic links; each folder is entered once."""
+    entered = {_identity(root)}
+    for folder, folders, names in os.walk(root, onerror=_raise, followlinks=True):
+        # Links come last: a folder is then reached by its own name rather than by a link beside it.
+        folders.sort(key=lambda name: (os.path.islink(os.path.join(folder, name)), name))
+        for name in folders[:]:
+            identity = _identity(Path(folder, name))
+            if name.startswith(".") or identity in entered:
+                folders.remove(name)
+            entered.add(identity)
+        yield from (Path(folder, name) for name in sorted(names))
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _repeated(file: Path, seen: set[tuple[int, int]]) -> str:
+    """Return ``REPEATED`` if the file is in ``seen``, otherwise an empty string; add it."""
+    try:
+        identity = _identity(file)
+    except OSError:  # a link to nothing, which is said when it is read
+        return ""
+    if identity in seen:
+        return REPEATED
+    seen.add(identity)
+    return ""
 
 
 def _raise(error: OSError) -> None:
@@ -58,49 +131,44 @@ def _raise(error: OSError) -> None:
 def read_tile(
     source: Path | IO[bytes], *, size: int, channels: int, crop: int | None = None, preview: int = 0
 ) -> tuple[np.ndarray, bytes]:
-    """Read a photograph; return its tile for the network and a preview, a larger picture of the same part.
+    """Return tile and preview of a file with one picture; ``read_pages`` takes the same arguments.
+
+    Raises:
+        InputError: as ``read_pages``, or the file has several pages.
+    """
+    found = list(read_pages(source, size=size, channels=channels, crop=crop, preview=preview))
+    if len(found) > 1:
+        raise InputError(f"{len(found)} pages; allowed: one picture per file")
+    return found[0].pixels, found[0].preview
+
+
+def read_pages(
+    source: Path | IO[bytes], *, size: int, channels: int, crop: int | None = None, preview: int = 0
+) -> Iterator[Tile]:
+    """Read the pictures of a file: one, or each page of a TIFF file. Of an animation, the first frame is read.
 
     Args:
-        source: a JPEG, PNG, TIFF (first page) or BMP file.
+        source: a JPEG, PNG, TIFF, BMP, WebP or GIF file; HEIC with the extra ``heic``.
         size: side of the tile in pixels.
-        channels: channels of the tile, 3 for colour, 1 for grey.
+        channels: channels of the tile, 3 for sRGB, 1 for grey.
         crop: side of the square to cut from the middle of the photograph, in pixels. If it is None, a photograph of
             the tile's size is used whole, and a smear crop of about 360 x 363 pixels is cut to the middle 200.
         preview: longest side of the preview in pixels; 0 for no preview.
 
-    Returns:
-        The tile, uint8 (``size``, ``size``, ``channels``), and the preview as a JPEG file (empty if there is none).
-
     Raises:
         InputError: the file is not a photograph, is damaged or too large, or its size requires ``crop``.
     """
-    image = _load(source)
-    part = _to_8_bits(image.crop(_box(*image.size, size, crop)), channels)
-    return _tile(part, size), _preview(part, preview) if preview else b""
+    for label, picture in open_pages(source):
+        try:
+            part = to_srgb(picture.crop(_box(*picture.size, size, crop)), channels)
+        except InputError as error:
+            raise InputError(f"{label}: {error}" if label else str(error)) from None
+        yield Tile(label, _tile(part, size), _preview(part, preview) if preview else b"")
 
 
 def tile_picture(tile: np.ndarray) -> bytes:
     """Return a tile, uint8 (H, W, C), as a JPEG file."""
     return _jpeg(Image.fromarray(tile.squeeze()), _PREVIEW_QUALITY)
-
-
-def _load(source: Path | IO[bytes]) -> Image.Image:
-    try:
-        with Image.open(source, formats=_FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            image.load()
-            if image.getexif().get(_ORIENTATION, 1) != 1:
-                ImageOps.exif_transpose(image, in_place=True)
-            return image
-    except Image.DecompressionBombError:
-        raise InputError(f"too large; allowed: up to {MAX_PIXELS // 10**6} million pixels") from None
-    except UnidentifiedImageError:
-        raise InputError("not a JPEG, PNG, TIFF or BMP picture") from None
-    except Exception as error:  # Pillow raises many types of errors for damaged files
-        reason = (getattr(error, "strerror", None) or " ".join(str(error).split())) or type(error).__name__
-        raise InputError(f"cannot be read: {reason}") from None
 
 
 def _box(width: int, height: int, size: int, crop: int | None) -> tuple[int, int, int, int]:
@@ -118,21 +186,6 @@ def _box(width: int, height: int, size: int, crop: int | None) -> tuple[int, int
     # torchvision rounds half to even. For 363 pixels this decides where the crop starts.
     left, top = round((width - crop) / 2), round((height - crop) / 2)
     return (left, top, left + crop, top + crop)
-
-
-def _to_8_bits(image: Image.Image, channels: int) -> Image.Image:
-    """Return the picture with 8 bits per channel, without a palette, and with white for transparent parts."""
-    if image.mode.startswith("I;16"):
-        pixels = np.asarray(image)
-        if pixels.max() < 2**12:
-            raise InputError("a 16-bit picture that uses at most 12 bits; allowed: values over the full 16-bit range")
-        image = Image.fromarray((pixels >> 8).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        raise InputError(f"pixels of 32 bits (mode {image.mode}); allowed: 8 or 16 bits per channel")
-    elif image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image.convert("RGB" if channels == 3 else "L")
 
 
 def _tile(part: Image.Image, size: int) -> np.ndarray:

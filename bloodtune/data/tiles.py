@@ -25,7 +25,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bloodtune.data import photographs
+from bloodtune.data import bit_depth, photographs, pictures
 from bloodtune.data.photographs import read_tile
 from bloodtune.errors import InputError
 
@@ -58,7 +58,8 @@ def read_tiles(root: Path, files: Sequence[str], *, size: int, crop: int | None)
     ``size`` and ``crop`` are arguments of ``photographs.read_tile``. A bar on the terminal shows the progress.
     """
     digests = tuple(_in_threads(lambda file: _digest(root / file), files, "checking photographs"))
-    code = hashlib.sha256(Path(photographs.__file__).read_bytes()).hexdigest()
+    readers = (bit_depth, photographs, pictures)
+    code = hashlib.sha256(b"".join(Path(str(module.__file__)).read_bytes() for module in readers)).hexdigest()
     recipe = json.dumps([size, crop, PIL.__version__, code, digests])
     name = f"{hashlib.sha256(recipe.encode()).hexdigest()[:40]}.npz"
     cache = platformdirs.user_cache_path("bloodtune") / "tiles" / name

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bloodtune.data.photographs import describe_left_out
 from bloodtune.errors import plural
 
 BEST_MODEL = "results/latest/models/best"
@@ -46,6 +47,7 @@ class Prediction:
         second: the second most probable class.
         probabilities: float32 (K,), in the order of the model's class names.
         sure: whether the probability of ``label`` is at least the threshold.
+        digest: hexadecimal digest of the network's input; copies of a picture have the same.
         picture: the classified part of the photograph, as a JPEG file; empty unless requested.
     """
 
@@ -54,6 +56,7 @@ class Prediction:
     second: str
     probabilities: np.ndarray
     sure: bool
+    digest: str = ""
     picture: bytes = b""
 
     @property
@@ -77,12 +80,19 @@ class Unreadable:
 
 @dataclass
 class Tally:
-    """Running counts: images per class, unsure images per class, and unreadable files."""
+    """Running counts: images per class, unsure images per class, copies, unreadable files.
+
+    ``left_out`` counts the files of a folder that were not even read, by reason. ``copies`` has the sources of each
+    image that equals an earlier one, and of that one; both are counted.
+    """
 
     class_names: tuple[str, ...]
+    left_out: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     unsure: Counter[str] = field(default_factory=Counter)
     unreadable: int = 0
+    copies: list[tuple[str, str]] = field(default_factory=list)
+    _first: dict[str, str] = field(default_factory=dict)
 
     def add(self, result: Prediction | Unreadable) -> None:
         """Count one image or one unreadable file."""
@@ -91,6 +101,9 @@ class Tally:
             return
         self.counts[result.label] += 1
         self.unsure[result.label] += not result.sure
+        first = self._first.setdefault(result.digest, result.source) if result.digest else result.source
+        if first != result.source:
+            self.copies.append((result.source, first))
 
     @property
     def images(self) -> int:
@@ -102,10 +115,16 @@ class Tally:
         return differential(self.counts, self.class_names)
 
     def summary(self, threshold: float) -> str:
-        """Return the numbers of images, unsure images and unreadable files in one line."""
+        """Return the numbers of images, unsure images, copies, and files that are not counted, in one line."""
         unsure = f"{self.unsure.total():,} of them unsure (below {threshold:.2f})"
-        counted = f"{plural(self.images, 'image')} counted, {unsure}"
-        return f"{counted}; {plural(self.unreadable, 'file')} could not be read" if self.unreadable else counted
+        parts = [f"{plural(self.images, 'image')} counted, {unsure}"]
+        if self.copies:
+            parts.append(f"{len(self.copies):,} of them {'is a copy' if len(self.copies) == 1 else 'are copies'}")
+        if self.unreadable:
+            parts.append(f"{plural(self.unreadable, 'file')} could not be read")
+        if self.left_out:
+            parts.append(describe_left_out(self.left_out))
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 import json
 import math
@@ -21,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from bloodtune.data import medmnist
 from bloodtune.data.npz import load_images
-from bloodtune.data.photographs import find_photographs, read_tile, tile_picture
+from bloodtune.data.photographs import Tile, find_photographs, read_pages, tile_picture
 from bloodtune.errors import InputError
 from bloodtune.inference.classifier import CARD, Classifier
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable, is_blood
@@ -130,8 +131,9 @@ class Predictor:
     ) -> Iterator[Prediction | Unreadable]:
         """Yield the predictions of images in order. A few hundred images are in memory at a time.
 
-        ``find`` yields such images. ``crop`` and ``preview`` are arguments of ``photographs.read_tile``; the default of
-        ``crop`` is that of the training images. ``workers`` is the number of threads (default: one per core).
+        ``find`` yields such images. A file with several pages gives one prediction per page. ``crop`` and ``preview``
+        are arguments of ``photographs.read_pages``; the default of ``crop`` is that of the training images. ``workers``
+        is the number of threads (default: one per core).
         """
         crop = self.crop if crop is None else crop
         workers = workers or len(os.sched_getaffinity(0))
@@ -154,11 +156,8 @@ class Predictor:
             InputError: a path does not exist, a folder contains no photograph, or an ``.npz`` file contains no images
                 for this model.
         """
-        for path in map(Path, paths):
-            if path.suffix.lower() == ".npz" and os.path.isfile(path):
-                yield from self._rows(path)
-            else:
-                yield from (Image(_name(file), file) for file in find_photographs([path]))
+        for file in find_photographs(list(map(Path, paths))):
+            yield from self._rows(file) if file.suffix.lower() == ".npz" else [Image(_name(file), file)]
 
     def _rows(self, path: Path) -> Iterator[Image]:
         for array, images in load_images(path).items():
@@ -168,26 +167,28 @@ class Predictor:
             yield from (Image(f"{_name(path)}:{array}[{row}]", image) for row, image in enumerate(images))
 
     def _predict_chunk(self, chunk: Sequence[Image], crop: int | None, preview: int) -> list[Prediction | Unreadable]:
-        read = [self._read(image, crop, preview) for image in chunk]
-        tiles = [result[0] for result in read if not isinstance(result, Unreadable)]
+        read = [result for image in chunk for result in self._read(image, crop, preview)]
+        tiles = [result.pixels for result in read if isinstance(result, Tile)]
         probabilities = iter(self.network.predict(np.stack(tiles)) if tiles else ())
-        return [
-            result if isinstance(result, Unreadable) else self._prediction(image.name, next(probabilities), result[1])
-            for image, result in zip(chunk, read, strict=True)
-        ]
+        return [self._prediction(found, next(probabilities)) if isinstance(found, Tile) else found for found in read]
 
-    def _read(self, image: Image, crop: int | None, preview: int) -> tuple[np.ndarray, bytes] | Unreadable:
+    def _read(self, image: Image, crop: int | None, preview: int) -> list[Tile | Unreadable]:
+        """Return the tiles of an image, each labelled with its source, or the reason why there is none."""
         if isinstance(image.content, np.ndarray):
-            return image.content, tile_picture(image.content) if preview else b""
+            return [Tile(image.name, image.content, tile_picture(image.content) if preview else b"")]
+        options = {"size": self.size, "channels": self.channels, "preview": preview}
         try:
-            return read_tile(image.content, size=self.size, channels=self.channels, crop=crop, preview=preview)
+            tiles = list(read_pages(image.content, crop=crop, **options))
         except InputError as error:
-            return Unreadable(image.name, str(error))
+            return [Unreadable(image.name, str(error))]
+        return [tile._replace(label=f"{image.name}:{tile.label}" if tile.label else image.name) for tile in tiles]
 
-    def _prediction(self, name: str, probabilities: np.ndarray, picture: bytes) -> Prediction:
+    def _prediction(self, tile: Tile, probabilities: np.ndarray) -> Prediction:
         second, first = np.argsort(probabilities, kind="stable")[-2:]
         sure = float(probabilities[first]) >= self.threshold
-        return Prediction(name, self.class_names[first], self.class_names[second], probabilities, sure, picture)
+        digest = hashlib.blake2b(tile.pixels.tobytes(), digest_size=16).hexdigest()
+        labels = (self.class_names[first], self.class_names[second])
+        return Prediction(tile.label, *labels, probabilities, sure, digest, tile.preview)
 
 
 def classify(

@@ -55,15 +55,19 @@ class Screen:
             _print_images(console, "Images", self._images, tally.images)
         if self._unsure and tally.images > len(self._images):
             _print_images(console, unsure, self._unsure, tally.unsure.total())
+        for source, first in tally.copies[:SCREEN_IMAGES]:
+            console.print(Text(f"{source}: the same picture as {first}; both are counted", "yellow"), soft_wrap=True)
         for result in self._unreadable:
             console.print(Text(f"{result.source}: {result.reason}", "red"), soft_wrap=True)
         if tally.images:
             console.print(_count_table(tally))
-        console.print(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}", highlight=False)
+        console.print(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}", highlight=False, markup=False)
 
 
 class _File:
     """A file with a temporary name until it is complete."""
+
+    encoding = "utf-8"
 
     def __init__(self, file: Path, predictor: Predictor) -> None:
         self._file = file
@@ -71,7 +75,7 @@ class _File:
         self._temporary = file.with_name(f".{file.name}.part")
 
     def __enter__(self) -> Any:
-        self._stream = self._temporary.open("w", encoding="utf-8", newline="")
+        self._stream = self._temporary.open("w", encoding=self.encoding, newline="")
         try:
             self.begin()
         except BaseException:
@@ -97,23 +101,32 @@ class _File:
 
 
 class CsvFile(_File):
-    """A CSV file, one row per image: class, probability, second class, whether it is sure, all probabilities."""
+    """A CSV file, one row per image: class, probability, second class, whether it is sure, all probabilities.
+
+    The file starts with a byte order mark, so that Excel shows umlauts. Text that Excel would run as a formula has an
+    apostrophe before it.
+    """
+
+    encoding = "utf-8-sig"
 
     def begin(self) -> None:
         """Write the header."""
         self._writer = csv.writer(self._stream, lineterminator="\n")
         names = self._predictor.class_names
-        self._writer.writerow(["file", "class", "probability", "second", "second_probability", "sure", "error", *names])
+        self._writer.writerow(
+            ["file", "class", "probability", "second", "second_probability", "sure", "error", *map(_text, names)]
+        )
 
     def add(self, result: Prediction | Unreadable) -> None:
         """Write the row of an image."""
         if isinstance(result, Unreadable):
             blank = [""] * len(self._predictor.class_names)
-            self._writer.writerow([result.source, *[""] * 5, result.reason, *blank])
+            self._writer.writerow([_text(result.source), *[""] * 5, _text(result.reason), *blank])
             return
         numbers = [f"{value:.6f}" for value in result.probabilities]
-        best = [result.label, f"{result.probability:.6f}", result.second, f"{result.second_probability:.6f}"]
-        self._writer.writerow([result.source, *best, str(result.sure).lower(), "", *numbers])
+        first, second = _text(result.label), _text(result.second)
+        best = [first, f"{result.probability:.6f}", second, f"{result.second_probability:.6f}"]
+        self._writer.writerow([_text(result.source), *best, str(result.sure).lower(), "", *numbers])
 
     def finish(self, tally: Tally) -> None:
         """Do nothing: the file has no count."""
@@ -137,6 +150,10 @@ class JsonFile(_File):
         """Write the count."""
         rows = [{"class": row.pop("label"), **row} for row in map(dataclasses.asdict, tally.rows())]
         end = {"count": rows, "unsure": tally.unsure.total(), "unreadable": tally.unreadable}
+        end |= {
+            "copies": [{"file": file, "copy_of": first} for file, first in tally.copies],
+            "left_out": tally.left_out,
+        }
         self._stream.write("\n ],\n" + json.dumps(end, indent=1)[2:] + "\n")
 
 
@@ -176,6 +193,10 @@ class HtmlFile(_File):
         self._stream.write(page)
 
 
+def _text(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
 def as_mapping(result: Prediction | Unreadable, class_names: tuple[str, ...]) -> dict[str, Any]:
     """Return the prediction of an image as a JSON object."""
     if isinstance(result, Unreadable):
@@ -192,8 +213,9 @@ def as_mapping(result: Prediction | Unreadable, class_names: tuple[str, ...]) ->
 
 
 def with_picture(result: Prediction, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """Return ``as_mapping`` with the picture as a JPEG file in base64."""
-    return as_mapping(result, class_names) | {"picture": base64.b64encode(result.picture).decode()}
+    """Return ``as_mapping`` with the digest, and the picture as a JPEG file in base64."""
+    picture = base64.b64encode(result.picture).decode()
+    return as_mapping(result, class_names) | {"digest": result.digest, "picture": picture}
 
 
 def _print_images(console: Console, title: str, images: list[Prediction], total: int) -> None:

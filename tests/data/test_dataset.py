@@ -294,24 +294,37 @@ NOT_A_NUMBER = np.full((12, 8, 8, 3), np.nan, dtype=np.float32)
             np.zeros((12, 14), np.uint8),
             "has shape (12, 14), a multi-label set such as chestmnist",
         ),
+        *(
+            (
+                "train_labels",
+                np.eye(3)[np.arange(12) % 3].astype(kind),
+                "has shape (12, 3), one-hot labels; allowed: class numbers (N,), as labels.argmax(axis=1) gives",
+            )
+            for kind in ("uint8", "float32", "bool")
+        ),
+        (
+            "train_images",
+            np.zeros((12, 3, 8, 8), np.uint8),
+            "has shape (12, 3, 8, 8), channels first; allowed: channels last, as images.transpose(0, 2, 3, 1) gives",
+        ),
         ("train_labels", np.zeros((12, 1, 1), np.uint8), "has shape (12, 1, 1); allowed: (N,) or (N, 1)"),
         ("train_labels", np.arange(12) % 3 - 1, "train_labels has label -1; allowed: 0 and above"),
         (
             "train_labels",
             np.arange(12) % 3 + 1,
-            "train_labels has no image of class 0; allowed: each of the clas",
+            "train_labels has no image of class 0; allowed: each of the classes 0 to 3; number the classes from 0",
         ),
         (
             "train_labels",
             np.arange(12) * 10**15,
-            "train_labels has no image of class 1; allowed: each of the clas",
+            "train_labels has no image of class 1 and 10,999,999,999,999,988 more; allowed: each of the clas",
         ),
         ("train_labels", np.zeros(12, np.uint8), "train_labels has one class; allowed: two or more"),
         ("val_labels", np.arange(12) % 4, "val_labels has label 3; allowed: 0 to 2, as in train_labels"),
         (
             "val_labels",
             np.arange(12) % 2,
-            "val_labels has no image of class 2; allowed: each of the classes 0 to 2",
+            "val_labels has no image of class 2; allowed: each of the classes 0 to 2; move images there, or leave the",
         ),
     ],
 )

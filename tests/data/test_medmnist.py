@@ -79,6 +79,12 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("bloodmist_64", "unknown data set 'bloodmist_64'; did you mean 'bloodmnist_64'?"),
         ("sinthetic", "unknown data set 'sinthetic'; did you mean 'synthetic'?"),
+        ("bloodmnist224", "unknown data set 'bloodmnist224'; did you mean 'bloodmnist_224'?"),
+        ("BloodMNIST-28", "unknown data set 'BloodMNIST-28'; did you mean 'bloodmnist'?"),
+        (
+            "bloodmnist32",
+            "unknown data set 'bloodmnist32'; allowed: bloodmnist, bloodmnist_64, bloodmnist_128, bloodmnist_224",
+        ),
         ("qqqq", "unknown data set 'qqqq'; allowed: synthetic, pathmnist, dermamnist,"),
         ("", "unknown data set ''; allowed: synthetic"),
         ("chestmnist", "data set 'chestmnist' cannot be used: it is a multi-label set"),

@@ -149,15 +149,18 @@ def test_images_are_counted_class_by_class() -> None:
     assert count_classes(split_of(0, 1, 2, 0), 3, "a.npz: val_labels") == (2, 1, 1)
 
 
+WAY_OUT = "move images there, or leave the class out"
+
+
 @pytest.mark.parametrize(
     ("labels", "classes", "message"),
     [
         ((0, 1, -2), 0, "labels has label -2; allowed: 0 and above"),
         ((0, 1, 2), 2, "labels has label 2; allowed: 0 to 1, as in train_labels"),
         ((0, 0), 0, "labels has one class; allowed: two or more"),
-        ((0, 1, 4), 0, "labels has no image of class 2; allowed: each of the classes 0 to 4"),
-        ((1, 2), 3, "labels has no image of class 0; allowed: each of the classes 0 to 2"),
-        ((0, 1), 4, "labels has no image of class 2; allowed: each of the classes 0 to 3"),
+        ((0, 1, 4), 0, "labels has no image of class 2 and 1 more; allowed: each of the classes 0 to 4; " + WAY_OUT),
+        ((1, 2), 3, "labels has no image of class 0; allowed: each of the classes 0 to 2; number the classes from 0"),
+        ((0, 1), 4, "labels has no image of class 2 and 1 more; allowed: each of the classes 0 to 3; " + WAY_OUT),
     ],
 )
 def test_the_first_class_that_does_not_fit_is_named(labels: tuple[int, ...], classes: int, message: str) -> None:

@@ -28,7 +28,7 @@ def test_tiles_are_those_of_prediction_in_order(folder: Path) -> None:
     for number in (0, 1, 2, 4):
         expected, _ = read_tile(folder / NAMES[number], size=28, channels=3)
         np.testing.assert_array_equal(found.images[number], expected)
-    assert found.reasons == ("", "", "", "not a JPEG, PNG, TIFF or BMP picture", "")
+    assert found.reasons == ("", "", "", "not a JPEG, PNG, TIFF, BMP, WebP or GIF picture", "")
     assert found.sizes.tolist() == [[360, 363]] * 3 + [[0, 0], [360, 363]]
     assert not found.images[3].any()
 

@@ -1,13 +1,18 @@
 """A trained model in use: what it computes, and in which order it says it."""
 
 import io
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
+from torch import nn
 
+from bloodtune.data.photographs import read_tile
 from bloodtune.inference import predictor as inference
 from bloodtune.inference.differential import Prediction, Unreadable
 from bloodtune.inference.predictor import Deployment, Image, Predictor, classify
@@ -107,7 +112,7 @@ def test_arrays_of_another_size_or_kind_are_refused(predictor: Predictor, tmp_pa
 def test_a_file_that_is_no_photograph_is_one_line_among_the_others(predictor: Predictor, tmp_path: Path) -> None:
     images = [Image("text", io.BytesIO(b"hello")), Image("tile", draw_tiles(1)[0])]
     broken, whole = predictor.predict(images, preview=28)
-    assert broken == Unreadable("text", "not a JPEG, PNG, TIFF or BMP picture")
+    assert broken == Unreadable("text", "not a JPEG, PNG, TIFF, BMP, WebP or GIF picture")
     assert isinstance(whole, Prediction) and whole.picture
 
 
@@ -156,3 +161,33 @@ def test_photographs_are_cropped_as_the_training_images_were(tmp_path: Path) -> 
     other = predict(cropped, crop=100)
     assert isinstance(other, Prediction) and not np.array_equal(other.probabilities, found.probabilities)
     assert isinstance(predict(plain), Unreadable)
+
+
+def test_blue_green_red_gives_other_classes() -> None:
+    classifier, labels = make_classifier("mlnn", ("red", "blue")), np.arange(40) % 2
+    tiles = np.where(labels[:, None, None, None] == 0, (200, 30, 40), (40, 30, 200)) + draw_tiles(40) // 8
+    tiles = tiles.astype(np.uint8)
+    network = classifier.network.train()
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(network(torch.from_numpy(tiles).permute(0, 3, 1, 2)), torch.tensor(labels))
+        loss.backward()
+        optimizer.step()
+    deployment = Deployment(classifier)
+    assert (deployment.predict(tiles).argmax(1) == labels).all()
+    assert (deployment.predict(tiles[..., ::-1]).argmax(1) != labels).all()
+
+
+def test_the_recipe_in_the_docs_makes_our_tile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photograph(tmp_path / "cell.jpg")
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    (recipe,) = (block for block in page.split("```python\n") if "cv2.imread" in block.partition("```")[0])
+    # OpenCV is not installed: its two functions here do what they do there.
+    read = lambda name: np.asarray(PIL.Image.open(name))[..., ::-1]  # noqa: E731
+    cv2 = SimpleNamespace(imread=read, cvtColor=lambda image, _: image[..., ::-1].copy(), COLOR_BGR2RGB=4)
+    monkeypatch.setitem(sys.modules, "cv2", cv2)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(recipe.partition("```")[0], names)
+    np.testing.assert_array_equal(names["tiles"][0], read_tile(tmp_path / "cell.jpg", size=28, channels=3)[0])

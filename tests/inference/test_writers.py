@@ -34,7 +34,7 @@ def make_prediction(
     order = np.argsort(probabilities)[::-1]
     label, second = class_names[order[0]], class_names[order[1]]
     values = np.array(probabilities, dtype=np.float32)
-    return Prediction(source, label, second, values, bool(values.max() >= 0.75), picture)
+    return Prediction(source, label, second, values, bool(values.max() >= 0.75), source, picture)
 
 
 def tally_of(results: Sequence[Prediction | Unreadable], class_names: tuple[str, ...] = NAMES) -> Tally:
@@ -75,7 +75,7 @@ TEXT = Unreadable("c.jpg", 'not a "picture"')
 
 def test_a_csv_file_has_a_row_for_every_file(tmp_path: Path) -> None:
     assert write(CsvFile, tmp_path / "a.csv", [SURE, UNSURE, TEXT]) == (
-        "file,class,probability,second,second_probability,sure,error,benign,malignant\n"
+        "\ufefffile,class,probability,second,second_probability,sure,error,benign,malignant\n"
         '"cells/a, 1.jpg",malignant,0.875000,benign,0.125000,true,,0.125000,0.875000\n'
         "b.jpg,benign,0.625000,malignant,0.375000,false,,0.625000,0.375000\n"
         'c.jpg,,,,,,"not a ""picture""",,\n'
@@ -84,7 +84,7 @@ def test_a_csv_file_has_a_row_for_every_file(tmp_path: Path) -> None:
 
 def test_a_csv_file_without_images_has_its_header(tmp_path: Path) -> None:
     assert write(CsvFile, tmp_path / "a.csv", []).splitlines() == [
-        "file,class,probability,second,second_probability,sure,error,benign,malignant"
+        "\ufefffile,class,probability,second,second_probability,sure,error,benign,malignant"
     ]
 
 
@@ -93,7 +93,7 @@ def test_a_csv_file_without_images_has_its_header(tmp_path: Path) -> None:
 
 def test_a_json_file_has_the_model_the_images_and_the_count(tmp_path: Path) -> None:
     content = json.loads(write(JsonFile, tmp_path / "a.json", [SURE, UNSURE, TEXT]))
-    assert list(content) == ["model", "threshold", "images", "count", "unsure", "unreadable"]
+    assert list(content) == ["model", "threshold", "images", "count", "unsure", "unreadable", "copies", "left_out"]
     assert content["model"]["label"] == "search #7"
     assert content["images"] == [as_mapping(result, NAMES) for result in (SURE, UNSURE, TEXT)]
     assert [(row["class"], row["images"], row["value"], row["unit"]) for row in content["count"]] == [
@@ -126,7 +126,7 @@ def test_an_image_as_a_json_object_has_six_decimals() -> None:
 
 def test_a_picture_is_added_in_base64() -> None:
     image = make_prediction("a.jpg", 0.2, 0.8, picture=b"\xff\xd8\xff")
-    assert with_picture(image, NAMES) == as_mapping(image, NAMES) | {"picture": "/9j/"}
+    assert with_picture(image, NAMES) == as_mapping(image, NAMES) | {"digest": "a.jpg", "picture": "/9j/"}
 
 
 # Files that are not complete
