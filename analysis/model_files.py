@@ -7,18 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bloodtune.data.dataset import Dataset
 from bloodtune.data.npz import Split
 from bloodtune.files import replace
 from bloodtune.inference.classifier import CARD, WEIGHTS, Classifier
+from bloodtune.inference.confidence import keep_threshold, kept_scores
 from bloodtune.inference.predictor import Deployment
-from bloodtune.run.provenance import describe_data, git_commit
-from bloodtune.training import metrics
+from bloodtune.run.provenance import describe_data_for_card, git_commit
 from summary import Summary
-
-KEPT_ACCURACY = 0.99
 
 
 def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
@@ -27,7 +23,7 @@ def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
     The model of a configuration is the seed that is median on validation.
     """
     places = {**summary.choices.by_family, "best": summary.choices.best}
-    data = {name: value for name, value in describe_data(dataset).items() if name not in ("source", "fell_back")}
+    data = describe_data_for_card(dataset)
     for label in dict.fromkeys(places.values()):
         contender = summary.contenders[label]
         source = contender.retrainings[contender.median].model
@@ -49,30 +45,7 @@ def deployment_scores(classifier: Classifier, val: Split, test: Split) -> dict[s
     """
     deployment = Deployment(classifier)
     probabilities = {name: deployment.predict(split.images) for name, split in (("val", val), ("test", test))}
-    threshold = keep_threshold(probabilities["val"], val.labels, KEPT_ACCURACY)
-    found: dict[str, Any] = {"threshold": threshold}
-    for name, split in (("val", val), ("test", test)):
-        predicted = probabilities[name].argmax(axis=1)
-        kept = probabilities[name].max(axis=1) >= threshold
-        matrix = metrics.confusion_matrix(split.labels, predicted, len(classifier.class_names))
-        found[f"used_{name}"] = {
-            "accuracy": float(metrics.accuracy(matrix)),
-            "macro_f1": float(metrics.macro_f1(matrix)),
-            "kept": float(kept.mean()),
-            "kept_accuracy": float((predicted == split.labels)[kept].mean()) if kept.any() else None,
-        }
-    return found
-
-
-def keep_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy: float) -> float:
-    """Return the lowest threshold whose accepted images have at least this accuracy, else the float above 1.
-
-    An image is accepted if its largest probability reaches the threshold. Probabilities (N, K), labels (N,).
-    """
-    confidence = probabilities.max(axis=1)
-    order = np.argsort(-confidence, kind="stable")
-    right = np.cumsum((probabilities.argmax(axis=1) == labels)[order]) / np.arange(1, len(order) + 1)
-    # A threshold accepts all images of equal confidence, so only the last of them can set it.
-    is_last = np.append(np.diff(confidence[order]) < 0, True)
-    kept = np.flatnonzero((right >= accuracy) & is_last)
-    return float(confidence[order][kept[-1]]) if len(kept) else float(np.nextafter(np.float32(1), np.float32(2)))
+    truth = {"val": val.labels, "test": test.labels}
+    threshold = keep_threshold(probabilities["val"], val.labels)
+    scores = {name: kept_scores(probabilities[name], labels, threshold) for name, labels in truth.items()}
+    return {"threshold": threshold, "used_val": scores["val"], "used_test": scores["test"]}

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from bloodtune.training.metrics import accuracy, confusion_matrix, macro_f1, weighted_f1, weighted_precision
+from bloodtune.training.metrics import (
+    Interval,
+    accuracy,
+    confusion_matrix,
+    macro_f1,
+    percentile,
+    resample,
+    weighted_f1,
+    weighted_precision,
+)
 from bloodtune.tuning.contender import TestedContender
 
 MATRIX_METRICS = {
@@ -20,14 +28,6 @@ METRICS = (*MATRIX_METRICS, "auc")
 
 # Float64 cells per block of resamples. These 3 MB stay in the cache: 0.47 s per model, against 0.67 s with 4 million.
 _BLOCK_CELLS = 400_000
-
-
-class Interval(NamedTuple):
-    """An estimate with the bounds of its interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -101,20 +101,9 @@ def score_intervals(
 def matrix_intervals(
     matrix: np.ndarray, generator: np.random.Generator, resamples: int = 1000, level: float = 0.95
 ) -> dict[str, Interval]:
-    """Return the metrics of one confusion matrix (C, C) with percentile bootstrap intervals.
-
-    Drawing cells from a multinomial distribution equals drawing images with replacement.
-    """
-    cells = matrix.ravel()
-    drawn = generator.multinomial(cells.sum(), cells / cells.sum(), size=resamples)
-    resampled = matrix_scores(drawn.reshape(resamples, *matrix.shape))
+    """Return the metrics of one confusion matrix (C, C) with percentile bootstrap intervals."""
+    resampled = matrix_scores(resample(matrix, generator, resamples))
     return {name: percentile(float(value), resampled[name], level) for name, value in matrix_scores(matrix).items()}
-
-
-def percentile(value: float, resampled: np.ndarray, level: float) -> Interval:
-    """Return a value with the central interval that holds a share ``level`` of its resamples."""
-    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
 
 
 def _weighted_auc(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from scores import Interval, percentile
+from bloodtune.training.metrics import Interval, percentile
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bloodtune import command_line as flags
 from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
+from bloodtune.data.medmnist import published_name
 from bloodtune.data.preparation import Preparation
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable
 from bloodtune.run.directory import LATEST, PROVENANCE, RECIPE, RunDirectory, load_run, point_latest
 from bloodtune.run.provenance import git_commit
-from bloodtune.run.records import FAILED, best_record, best_records
-from bloodtune.space.recipe import Recipe
-from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe
+from bloodtune.space.recipe_file import load_recipe
 from bloodtune.training.models.own import sources_to_send
 from bloodtune.training.numerics import Numerics, supported_precisions
 from bloodtune.tuning.contender import Contender
@@ -33,12 +33,12 @@ from bloodtune.tuning.ray_cluster import connect, resolve_address
 from bloodtune.tuning.retraining import CACHE, retrain, score_test_split
 from bloodtune.tuning.retraining_cache import Candidate
 from bloodtune.tuning.retraining_workers import Workers
-from contender_labels import FOUND, PUBLISHED, is_published, trial_label
+from candidates import PUBLISHED_EPOCHS, Settings, retrained_found, retrained_longer, retrained_published
+from contender_labels import PUBLISHED
 from figures.all_figures import all_figures
 from figures.style import save_figure
-from model_choice import Choices, best_of, choose
+from model_choice import Choices, choose
 from model_files import write_models
-from published import load_papers
 from report.composition import REPORT, compose, write_report
 from report.contents import Material
 from report.page import PAGE, write_page
@@ -46,25 +46,9 @@ from scores import measure
 from summary import SearchRecords, Summary
 from tables.all_tables import all_tables, write_tables
 
-# The first paper gives no number of epochs. None of its networks improves after 40.
-PUBLISHED_EPOCHS = 40
 TOP, SEEDS, LONGER = 5, 3, 3
 QUICK_TOP, QUICK_SEEDS, QUICK_EPOCHS = 2, 1, 4
 _CONTINUE = "finished retrainings are kept: run the same command again to continue"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the retraining: the ``top`` best found and all published configurations, each with ``seeds`` seeds.
-
-    The best found configuration is retrained once more with ``longer`` times the epochs, unless ``longer`` is 1.
-    """
-
-    top: int
-    seeds: int
-    longer: int
-    epochs: int | None
-    workers: int | None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,18 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     quick = arguments.quick
     settings = Settings(
-        top=arguments.top or (QUICK_TOP if quick else TOP),
+        top=arguments.top or (1 if arguments.only_best else QUICK_TOP if quick else TOP),
         seeds=arguments.seeds or (QUICK_SEEDS if quick else SEEDS),
         longer=arguments.longer or (1 if quick or arguments.epochs else LONGER),
         epochs=arguments.epochs or (QUICK_EPOCHS if quick else None),
         workers=arguments.workers,
+        published=True if arguments.published else False if arguments.only_best else None,
     )
     try:
         run = load_run(arguments.run)
         control = load_run(arguments.control) if arguments.control else None
         # A quick summary never overwrites a full one.
         folder = Path(arguments.out) / (f"{run.name}-quick" if quick else run.name)
-        summarize(run, settings, folder, control)
+        summarize(run, settings, folder, control, arguments.data)
         point_latest(folder.parent, folder.name)
     except InputError as error:
         print(f"summarize: {error}", file=sys.stderr)
@@ -98,17 +83,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunDirectory | None = None) -> None:
-    """Retrain, choose, score the test split and write everything into ``folder``.
+def summarize(
+    run: RunDirectory, settings: Settings, folder: Path, control: RunDirectory | None = None, data: str | None = None
+) -> None:
+    """Retrain, choose, score the test split and write all into ``folder``; ``data`` is where the data is now.
 
     Raises:
-        InputError: the run has no trial with a score, its data is missing or changed, ``folder`` cannot be written,
-            or ``control`` is not a random search on the same data.
+        InputError: no trial has a score, the data is missing or changed, or ``folder`` or ``control`` cannot be used.
     """
     search = SearchRecords.read(run)
-    dataset = _load_data(search, run)
+    dataset = _load_data(search, run, data)
     recipe = load_recipe(str(run.path / RECIPE))
-    found, published = _found(search, recipe, settings), _published(search, settings)
+    published = retrained_published(search, settings, dataset.class_names)
+    found = retrained_found(search, recipe, settings, published)
     if control is not None:
         _check_control(control, dataset.md5)
     check_writable(folder)
@@ -118,8 +105,6 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
     ) as resources:
         workers = _workers(search, dataset, [*found, *published], settings.workers, resources)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
-        if not contenders:
-            raise InputError(f"run {run.name}: every retraining diverged in its first epoch")
         choices = choose(contenders)
         _write_choices(folder, settings, contenders, choices)
         test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
@@ -140,11 +125,19 @@ def summarize(run: RunDirectory, settings: Settings, folder: Path, control: RunD
     _write(summary, dataset, folder, generator)
 
 
-def _load_data(search: SearchRecords, run: RunDirectory) -> Dataset:
+def _load_data(search: SearchRecords, run: RunDirectory, asked: str | None) -> Dataset:
     known = search.provenance.get("data")
     if not known:
         raise InputError(f"run {search.name}: {PROVENANCE} does not name the data of the search")
-    dataset = load_dataset(known["source"], Preparation.recorded(known, run.path))
+    source = known["source"] if asked is None else asked
+    if asked is None and not (known["synthetic"] or os.path.exists(source)):
+        official = published_name(known["md5"])  # the run may come from another machine
+        if official is None:
+            raise InputError(
+                f"{source}, the data of the search, is not here; --data FILE names it (MD5 {known['md5']})"
+            )
+        source = official
+    dataset = load_dataset(source, Preparation.recorded(known, run.path))
     if dataset.md5 != known["md5"]:
         searched = f"the search used data with MD5 {known['md5']}"
         raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but {searched}; restore that data")
@@ -164,26 +157,6 @@ def _workers(
     return Workers(min(asked or fitting, fitting), gpus, numerics)
 
 
-def _published(search: SearchRecords, settings: Settings) -> list[Candidate]:
-    order = list(load_papers().results)  # of the papers; papers.toml has another order, made for ASHA
-    papers = sorted(load_enqueued(BOOK / "papers.toml"), key=lambda entry: order.index(entry.label))
-    searched = {trial.configuration: trial.best_val_macro_f1 for trial in search.trials if trial.state != FAILED}
-    candidates = []
-    for entry in papers:
-        epochs, score = settings.epochs or entry.epochs or PUBLISHED_EPOCHS, searched.get(entry.configuration)
-        candidates.append(Candidate(entry.label, PUBLISHED, entry.configuration, epochs, score))
-    return candidates
-
-
-def _found(search: SearchRecords, recipe: Recipe, settings: Settings) -> list[Candidate]:
-    if best_record(search.trials) is None:
-        raise InputError(f"run {search.name} has no trial with a score yet")
-    new = [trial for trial in search.trials if not is_published(trial.configuration)]
-    best = best_records(new, recipe.asha.rungs, settings.top)
-    epochs = settings.epochs or recipe.asha.max_epochs
-    return [Candidate(trial_label(t.trial), FOUND, t.configuration, epochs, t.best_val_macro_f1) for t in best]
-
-
 def _retrain(
     found: list[Candidate],
     published: list[Candidate],
@@ -195,25 +168,18 @@ def _retrain(
     labels = {candidate.label for candidate in [*found, *published]}
 
     def longer(done: Sequence[Contender]) -> list[Candidate]:
-        last = _longer(done, settings.longer)
+        last = retrained_longer(done, settings.longer)
         labels.update(candidate.label for candidate in last)
         return last
 
     with _bar("retraining") as advance:
         done = retrain(found, published, longer, dataset, cache, seeds=settings.seeds, workers=workers, advance=advance)
+    if not done:
+        raise InputError("every retraining diverged in its first epoch")
     if diverged := labels - {contender.label for contender in done}:
         names = ", ".join(sorted(diverged))
         print(f"left out, because a retraining diverged in its first epoch: {names}", file=sys.stderr)
     return sorted(done, key=lambda contender: contender.origin != PUBLISHED)
-
-
-def _longer(found: Sequence[Contender], factor: int) -> list[Candidate]:
-    # A search cannot afford this longer schedule for every trial.
-    if factor == 1 or not found:
-        return []
-    best = best_of(found)
-    epochs = factor * best.max_epochs
-    return [Candidate(f"{best.label}, {epochs} epochs", FOUND, best.configuration, epochs)]
 
 
 def _write_choices(folder: Path, settings: Settings, contenders: Sequence[Contender], choices: Choices) -> None:
@@ -266,8 +232,8 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
 def _parser() -> argparse.ArgumentParser:
     parser = flags.OneLineParser(
         prog="python analysis/summarize.py",
-        description="Retrain the best configurations of a run and the nine published configurations,\n"
-        "choose the best model on validation, score the test split once, and write tables,\n"
+        description="Retrain the best configurations of a run and, on BloodMNIST, the nine published\n"
+        "configurations, choose the best model on validation, score the test split once, and write tables,\n"
         "figures, models and a report. Finished retrainings are kept in the run directory:\n"
         "the same command again only rewrites the results.",
     )
@@ -291,6 +257,12 @@ def _parser() -> argparse.ArgumentParser:
         f"--seeds {QUICK_SEEDS} --epochs {QUICK_EPOCHS} --longer 1"
     )
     add("--quick", action="store_true", help=quick)
+    which = parser.add_mutually_exclusive_group()
+    only_best = "retrain the best found configuration alone: the default becomes --top 1, without published networks"
+    which.add_argument("--only-best", action="store_true", help=only_best)
+    published = "retrain the nine published networks too (default: only if the classes are those of BloodMNIST)"
+    which.add_argument("--published", action="store_true", help=published)
+    add("--data", metavar="FILE", help="the search's data on this machine, with the same MD5 (default: where it was)")
     add("--control", metavar="RUN", help="run of the recipe random, to compare with the search in table 7")
     add("--workers", type=positive, metavar="N", help="simultaneous trainings (default: one per core or GPU)")
     add("--out", default="results", metavar="DIR", help="folder for the results (default: results)")

@@ -1,4 +1,4 @@
-"""Console command ``bloodtune``: search, summarize, data, predict and serve as its subcommands."""
+"""Console command ``bloodtune``: search, summarize, data, predict, evaluate, serve."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ COMMANDS = {
     "summarize": ("summarize", "retrain the best models of a search; write tables, figures and the report"),
     "data": ("bloodtune.data.__main__", "show what a folder of photographs or an .npz file holds"),
     "predict": ("bloodtune.predict", "count the cells in photographs"),
+    "evaluate": ("bloodtune.evaluate", "score a model on labelled images"),
     "serve": ("bloodtune.serve", "count the cells in photographs on a local web page"),
 }
 

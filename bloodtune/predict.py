@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
 
 SYNTHETIC_MODEL = "this model was trained on SYNTHETIC data: its predictions of real cells mean nothing"
+UNTESTED_MODEL = "this model comes straight from a search: it was neither retrained nor tested; summarize does both"
+MODEL_HELP = f"folder of a trained model, or the run directory of a search (default: {BEST_MODEL})"
 _PREVIEW = 96  # pixels
 
 
@@ -55,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def load_predictor(folder: str, threshold: float | None = None, program: str = "predict") -> Predictor:
-    """Load a model; warn on stderr if it was trained on synthetic data.
+    """Load a model; warn on stderr if it was trained on synthetic data or never tested.
 
     Raises:
         InputError: ``folder`` holds no model, or the model cannot be used.
@@ -67,9 +69,12 @@ def load_predictor(folder: str, threshold: float | None = None, program: str = "
     try:
         predictor = Predictor.load(folder, threshold)
     except InputError as error:
-        raise InputError(f"{error}; `make summarize` writes models, --model DIR selects one") from None
+        hint = "a summary writes models, and --model runs/latest selects that of the newest search"
+        raise InputError(f"{error}; {hint}") from None
     if predictor.synthetic:
         _print(SYNTHETIC_MODEL, program)
+    if predictor.untested:
+        _print(UNTESTED_MODEL, program)
     return predictor
 
 
@@ -77,7 +82,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     if not arguments.paths:
         raise InputError("no photograph, folder or .npz file given; see --help")
     requested = {CsvFile: arguments.csv, JsonFile: arguments.json, HtmlFile: arguments.html}
-    files = {kind: _check_file(Path(file)) for kind, file in requested.items() if file is not None}
+    files = {kind: check_file(Path(file)) for kind, file in requested.items() if file is not None}
     if len({file.resolve() for file in files.values()}) < len(files):
         raise InputError("--csv, --json and --html need different files")
     predictor = load_predictor(arguments.model, arguments.threshold)
@@ -121,7 +126,12 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_file(file: Path) -> Path:
+def check_file(file: Path) -> Path:
+    """Return a file to write.
+
+    Raises:
+        InputError: it is a folder, or its folder does not exist or cannot be written.
+    """
     if os.path.isdir(file):
         raise InputError(f"{file} is a folder; expected a file")
     if not os.path.isdir(file.parent):
@@ -144,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH", help="a photograph, a folder (with its subfolders), or an .npz file")
-    add("--model", default=BEST_MODEL, metavar="DIR", help=f"folder of a trained model (default: {BEST_MODEL})")
+    add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
     add(
         "--crop",
         type=flags.positive,

@@ -18,7 +18,7 @@ from bloodtune.errors import InputError
 from bloodtune.inference.differential import BEST_MODEL, Unreadable, differential
 from bloodtune.inference.templates import render
 from bloodtune.inference.writers import FOR_RESEARCH, as_mapping, with_picture
-from bloodtune.predict import load_predictor
+from bloodtune.predict import MODEL_HELP, load_predictor
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         "is stored. Research software: not for diagnosis.",
     )
     add = parser.add_argument
-    add("--model", default=BEST_MODEL, metavar="DIR", help=f"folder of a trained model (default: {BEST_MODEL})")
+    add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
     add(
         "--threshold",
         type=flags.share,

@@ -133,7 +133,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run: Run, smears: Path, tmp_path:
     for folder, expected in ((tmp_path / "none", "no model in"), (tmp_path / "broken", "no model in")):
         code, _, err = run(smears, model=folder)
         assert (code, err.count("\n")) == (2, 1)
-        assert expected in err and "`make summarize` writes models" in err
+        assert expected in err and "a summary writes models, and --model runs/latest" in err
 
 
 def test_nothing_readable_is_exit_code_1(run: Run, tmp_path: Path) -> None:

@@ -2,51 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from bloodtune.inference.differential import wilson
+from bloodtune.inference.confidence import BINS, calibration_error, reliability
 from figures.style import BLUE, COLUMN, GREY, SMALL, TEXT, CaptionedFigure, finish, new_figure, percent
-
-BINS = 10
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Images of similar confidence: their number, mean confidence, and accuracy with its interval."""
-
-    images: int
-    confidence: float
-    accuracy: float
-    low: float
-    high: float
-
-
-def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
-    """Return the bins of equal width on [0, 1] that contain images; labels (N,), probabilities (N, K).
-
-    ``low`` and ``high`` are Wilson's 95 % interval of the accuracy.
-    """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    bins = []
-    for index in np.unique(place):
-        inside = place == index
-        low, high = wilson(int(right[inside].sum()), int(inside.sum()))
-        accuracy, mean = float(right[inside].mean()), float(confidence[inside].mean())
-        bins.append(Bin(int(inside.sum()), mean, accuracy, low, high))
-    return bins
-
-
-def calibration_error(bins: list[Bin]) -> float:
-    """Return the expected calibration error: the mean over images of |accuracy - confidence| of the image's bin.
-
-    Source: Guo et al., On Calibration of Modern Neural Networks (2017).
-    """
-    images = sum(one.images for one in bins)
-    return sum(one.images * abs(one.accuracy - one.confidence) for one in bins) / images
 
 
 def calibration_figure(title: str, labels: np.ndarray, probabilities: np.ndarray, mark: str) -> CaptionedFigure:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from bloodtune.training.metrics import Interval
 from bloodtune.tuning.contender import Contender
 from contender_labels import shared_trainings
 from figures.style import (
@@ -27,7 +28,6 @@ from figures.style import (
     new_figure,
     panel_title,
 )
-from scores import Interval
 
 Intervals = Mapping[str, Mapping[str, Interval]]  # label of a contender -> name of a metric -> interval
 

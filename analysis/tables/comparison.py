@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bloodtune.training.metrics import Interval
 from bloodtune.tuning.contender import TestedContender
-from scores import Interval
 from significance import accuracy_difference, holm, mcnemar
 from summary import Summary
 from tables.files import Panel, Table

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scores import Interval
+from bloodtune.training.metrics import Interval
 
 NOTHING = "–"
 

@@ -30,13 +30,15 @@ class Listing:
 
 
 def list_folder(root: Path) -> Listing:
-    """List the labelled photographs of a folder.
+    """List the labelled photographs of a folder, or those of a table that is given itself.
 
     The layouts are tried in this order: a table (``metadata.csv`` or ``labels.csv``), ``SPLIT/CLASS/**``, ``CLASS/**``.
 
     Raises:
         InputError: the folder has no photograph, its table cannot be used, or folders of splits and classes are mixed.
     """
+    if root.suffix.lower() == ".csv" and os.path.isfile(root):
+        return _from_table(root, _files(root.parent))
     table = next((root / name for name in TABLES if os.path.isfile(root / name)), None)
     files = [file.relative_to(root).as_posix() for file in find_photographs([root])] if table is None else _files(root)
     if table is not None:

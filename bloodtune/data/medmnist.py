@@ -50,6 +50,15 @@ def published_names() -> tuple[str, ...]:
     return tuple(name if size == SIZES[0] else f"{name}_{size}" for name in sets for size in SIZES)
 
 
+def published_name(md5: str) -> str | None:
+    """Return the name of the supported set whose file has this MD5, or None."""
+    for name in published_names():
+        base, _, size = name.partition("_")
+        if medmnist_info()[base].get(f"MD5_{size}" if size else "MD5") == md5:
+            return name
+    return None
+
+
 def check_name(name: str) -> str:
     """Return the name of a published set as ``medmnist`` spells it: lower case, without ``_28``.
 

@@ -62,10 +62,14 @@ class Classifier:
         return predict(self.network, pixels, self.configuration, numerics=numerics).cpu().numpy()
 
     def save(self, folder: Path, **card: Any) -> None:
-        """Write ``model.safetensors``, then ``model.json`` with the additional entries ``card``."""
+        """Write the ``files`` into a folder, the card last."""
         folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self.files(**card).items():
+            (folder / name).write_bytes(content)
+
+    def files(self, **card: Any) -> dict[str, bytes]:
+        """Return ``model.safetensors`` and ``model.json``, which has the additional entries ``card``."""
         weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
-        (folder / WEIGHTS).write_bytes(save(weights))
         content = {
             "configuration": self.configuration.to_mapping(),
             "class_names": list(self.class_names),
@@ -75,7 +79,7 @@ class Classifier:
             "preprocessing": "pixels of 0 to 255, RGB or grey; normalization is part of the network",
             "views": self.views,
         }
-        (folder / CARD).write_text(json.dumps(content | card, indent=2) + "\n")
+        return {WEIGHTS: save(weights), CARD: (json.dumps(content | card, indent=2) + "\n").encode()}
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Classifier:

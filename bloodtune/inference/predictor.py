@@ -29,6 +29,7 @@ from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable,
 from bloodtune.training.augmentation import dihedral_views
 from bloodtune.training.models.cpu_layers import lay_out
 
+RUN_MODEL = "model"  # of a run directory: the folder of its model
 _CHUNK = 64  # photographs per batch and thread: enough for the network's full speed at little memory
 
 
@@ -85,12 +86,12 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: Path | str, threshold: float | None = None) -> Predictor:
-        """Read a model that a summary wrote.
+        """Read a model that a summary wrote, or the model of a search from its run directory.
 
         Raises:
             InputError: ``folder`` holds no model, the model is damaged, or neither it nor the caller gives a threshold.
         """
-        folder = Path(folder)
+        folder = _model_folder(Path(folder))
         classifier = Classifier.load(folder)
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         found = card.get("threshold") if threshold is None else threshold
@@ -107,6 +108,11 @@ class Predictor:
     def synthetic(self) -> bool:
         """Whether the model was trained on synthetic images; its predictions of real cells then mean nothing."""
         return bool(self.card["data"].get("synthetic"))
+
+    @property
+    def untested(self) -> bool:
+        """Whether the model comes from a search: it was neither retrained nor tested."""
+        return "search" in self.card
 
     @property
     def blood(self) -> bool:
@@ -206,6 +212,12 @@ def classify(
     chosen = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     predictor = Predictor.load(model, threshold)
     return list(predictor.predict(predictor.find(chosen), crop=crop))
+
+
+def _model_folder(folder: Path) -> Path:
+    # A run directory has its model in a subfolder.
+    inner = folder / RUN_MODEL
+    return inner if os.path.isfile(inner / CARD) and not os.path.isfile(folder / CARD) else folder
 
 
 def _name(file: Path) -> str:

@@ -219,7 +219,7 @@ def with_picture(result: Prediction, class_names: tuple[str, ...]) -> dict[str, 
 
 
 def _print_images(console: Console, title: str, images: list[Prediction], total: int) -> None:
-    table = _table(title)
+    table = simple_table(title)
     table.add_column("file", no_wrap=True)
     table.add_column("class", no_wrap=True)
     table.add_column("", justify="right", min_width=5)
@@ -237,7 +237,7 @@ def _print_images(console: Console, title: str, images: list[Prediction], total:
 def _count_table(tally: Tally) -> Table:
     rows = tally.rows()
     blood = rows[0].unit == OF_LEUKOCYTES
-    table = _table("Differential count" if blood else "Count")
+    table = simple_table("Differential count" if blood else "Count")
     table.add_column("class", no_wrap=True)
     table.add_column("images", justify="right")
     table.add_column("unsure", justify="right")
@@ -250,7 +250,8 @@ def _count_table(tally: Tally) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
+def simple_table(title: str) -> Table:
+    """Return a table without columns yet, in the style of the screen."""
     return Table(
         title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )

@@ -33,6 +33,11 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
+def describe_data_for_card(dataset: Dataset) -> dict[str, Any]:
+    """Return ``describe_data`` without the file's place, for the card of a model that leaves this machine."""
+    return {name: value for name, value in describe_data(dataset).items() if name not in ("source", "fell_back")}
+
+
 def describe_software() -> dict[str, Any]:
     """Return the command, the package versions and the commit of the checkout (None outside a checkout)."""
     versions = {"python": platform.python_version(), "bloodtune": __version__}

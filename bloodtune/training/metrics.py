@@ -7,7 +7,17 @@ denominator zero (a class that is absent or never predicted) is 0, as with sciki
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+
+
+class Interval(NamedTuple):
+    """An estimate with the bounds of its interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -24,6 +34,21 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
             raise ValueError(f"{name} from {values.min()} to {values.max()}: allowed from 0 to {classes - 1}")
     pairs = labels.astype(np.int64) * classes + predicted
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def resample(matrix: np.ndarray, generator: np.random.Generator, resamples: int = 1000) -> np.ndarray:
+    """Return bootstrap resamples (R, C, C) of a confusion matrix (C, C).
+
+    Drawing cells from a multinomial distribution equals drawing images with replacement.
+    """
+    cells = matrix.ravel()
+    return generator.multinomial(cells.sum(), cells / cells.sum(), size=resamples).reshape(-1, *matrix.shape)
+
+
+def percentile(value: float, resampled: np.ndarray, level: float = 0.95) -> Interval:
+    """Return a value with the central interval that holds a share ``level`` of its resamples; NaN are left out."""
+    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
 
 
 def accuracy(matrix: np.ndarray) -> np.ndarray:

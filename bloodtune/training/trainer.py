@@ -53,7 +53,10 @@ class Training:
     Attributes:
         network: the network that is validated and kept: the weight average, if the configuration has one.
         epoch: the number of finished epochs.
+        val_probabilities: the class probabilities (N, K) of the last validation; None before the first.
     """
+
+    val_probabilities: torch.Tensor | None = None
 
     def __init__(
         self,
@@ -155,6 +158,7 @@ class Training:
         probabilities = predict(
             self.network, self._splits.val_images, self.configuration, validation_views, self._numerics
         )
+        self.val_probabilities = probabilities
         labels = self._splits.val_labels
         val_loss = functional.nll_loss(probabilities.clamp_min(1e-12).log(), labels).item()
         if not math.isfinite(val_loss):

@@ -16,6 +16,7 @@ from bloodtune.monitoring.live_view import clock
 from bloodtune.monitoring.trackers import Trackers
 from bloodtune.run import provenance
 from bloodtune.run.directory import PROFILE, RunDirectory
+from bloodtune.run.model import MODEL
 from bloodtune.run.records import TrialRecord, best_record
 from bloodtune.run.repair import RunRecords, repair
 from bloodtune.tuning.asha import CappedHalving
@@ -61,7 +62,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any], examined: Run
     _print_start(plan, run)
     try:
         with interrupt.listening(), progress:
-            _tune(plan, searcher, RuleScheduler(rule, queue), interrupt, [progress, profiler])
+            _tune(plan, _card(plan, run, start), searcher, RuleScheduler(rule, queue), interrupt, [progress, profiler])
     finally:
         seconds = time.monotonic() - started
         if plan.profile:
@@ -86,10 +87,11 @@ def _print_start(plan: Plan, run: RunDirectory) -> None:
 
 def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, seconds: float) -> None:
     best = best_record(queue.finished)
+    score = f"best validation macro-F1 {_score(best, plan)}, trial {best.trial}" if best else "no score"
     print_lines(
         f"{reason}; interrupted trials run again on resume" if reason else "",
         f"{len(queue.finished)}/{plan.budget} trials in {clock(seconds)}",
-        f"best validation macro-F1 {_score(best, plan)}, trial {best.trial}" if best else "no score",
+        score + _model_hint(run),
         _banner(plan),
         f"run directory: {run.path}",
         f"next: {next_command(run, plan, len(queue.finished))}",
@@ -103,8 +105,25 @@ def _score(best: TrialRecord, plan: Plan) -> str:
     return f"{score:.4f}{error}"
 
 
+def _card(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> dict[str, Any]:
+    # What the cards of all models of the search share.
+    data = provenance.describe_data_for_card(plan.dataset)
+    names = {"class_names": list(plan.dataset.class_names)}
+    return names | {"run": run.name, "git_commit": start.get("git_commit"), "data": data}
+
+
+def _model_hint(run: RunDirectory) -> str:
+    # Runs of older versions have no model.
+    return f"; its model counts cells: predict FOLDER --model {run.path}" if (run.path / MODEL).exists() else ""
+
+
 def _tune(
-    plan: Plan, searcher: QueueSearcher, scheduler: RuleScheduler, interrupt: Interrupt, callbacks: list[Callback]
+    plan: Plan,
+    card: dict[str, Any],
+    searcher: QueueSearcher,
+    scheduler: RuleScheduler,
+    interrupt: Interrupt,
+    callbacks: list[Callback],
 ) -> None:
     worker = tune.with_parameters(
         WarmWorker,
@@ -113,6 +132,7 @@ def _tune(
         asha=plan.recipe.asha,
         device="cuda" if plan.gpus_per_trial else "cpu",
         checkpoint_every=plan.checkpoint_every,
+        card=card,
         numerics=plan.numerics,
         profile=plan.profile,
     )

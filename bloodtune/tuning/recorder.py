@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bloodtune.monitoring.tracker import Tracker
 from bloodtune.run.directory import STUDY, RunDirectory
+from bloodtune.run.model import ModelFiles, write_model
 from bloodtune.run.records import EpochRecord, Proposal, TrialRecord, best_record
 from bloodtune.run.repair import RunRecords
 from bloodtune.run.study_db import StudyFile
@@ -37,8 +38,12 @@ class RunRecorder:
         """Append rows to ``curves.csv``."""
         self._run.append_epochs(proposal.trial, epochs)
 
-    def finished(self, record: TrialRecord, epochs: Sequence[EpochRecord], *, is_best: bool) -> None:
-        """Append a row to ``trials.csv``, add the trial to the study, and delete its checkpoints."""
+    def finished(
+        self, record: TrialRecord, epochs: Sequence[EpochRecord], *, is_best: bool, model: ModelFiles | None = None
+    ) -> None:
+        """Write the best model, append a row to ``trials.csv`` and the study, and delete the trial's checkpoints."""
+        if model:  # before the row: a trial with a row does not run again
+            write_model(self._run.path, model)
         self._run.append_trial(record)
         self._study.add(freeze(record, epochs, self._recipe))
         self._run.drop_checkpoints(record.trial)
@@ -59,6 +64,8 @@ class TrackerRecorder:
         """Hand on new epochs."""
         self._tracker.epochs(proposal, epochs)
 
-    def finished(self, record: TrialRecord, epochs: Sequence[EpochRecord], *, is_best: bool) -> None:
+    def finished(
+        self, record: TrialRecord, epochs: Sequence[EpochRecord], *, is_best: bool, model: ModelFiles | None = None
+    ) -> None:
         """Hand on a finished trial."""
         self._tracker.finished(record)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from bloodtune.run.model import ModelFiles
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, TrialRecord, best_record
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.configuration import Configuration
@@ -43,8 +44,10 @@ class Recorder(Protocol):
     def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
         """Record new epochs of a trial."""
 
-    def finished(self, record: TrialRecord, epochs: Sequence[EpochRecord], *, is_best: bool) -> None:
-        """Record the outcome of a trial."""
+    def finished(
+        self, record: TrialRecord, epochs: Sequence[EpochRecord], *, is_best: bool, model: ModelFiles | None
+    ) -> None:
+        """Record the outcome of a trial, and its model if it is the best so far."""
 
 
 @dataclass
@@ -159,20 +162,30 @@ class TrialQueue:
         """Forget a trial that no worker could start; a resumed search runs it."""
         self.live.pop(number, None)
 
-    def finish(self, number: int, *, failure: str = "", parameters: int | None = None) -> TrialRecord:
-        """Take the outcome of a trial: FAILED with a ``failure``, COMPLETE at the last epoch, else PRUNED."""
+    def finish(
+        self, number: int, *, failure: str = "", parameters: int | None = None, model: ModelFiles | None = None
+    ) -> TrialRecord:
+        """Take the outcome of a trial: FAILED with a ``failure``, COMPLETE at the last epoch, else PRUNED.
+
+        ``model`` is the trial's model after its last epoch; a trial that is not the best needs none.
+        """
         live = self.live.pop(number)
         is_whole = bool(live.epochs) and live.epochs[-1].epoch >= self.recipe.asha.max_epochs
         state = FAILED if failure else COMPLETE if is_whole else PRUNED
         record = live.record(state, failure or (live.stopped if state == PRUNED else ""), parameters)
         is_best = best_record(filter(None, (self._best, record))) is record
         for recorder in self._recorders:
-            recorder.finished(record, live.epochs, is_best=is_best)
+            recorder.finished(record, live.epochs, is_best=is_best, model=model if is_best else None)
         self._sampler.tell(record)
         self.finished.append(record)
         if is_best:
             self._best = record
         return record
+
+    def score_to_beat(self, live: LiveTrial) -> float:
+        """Return the score that makes a trial the best one, or 0 if its epochs so far have reached it."""
+        score = self._best.best_val_macro_f1 or 0.0 if self._best else 0.0
+        return 0.0 if any(epoch.val_macro_f1 > score for epoch in live.epochs) else score
 
     def best(self) -> TrialRecord | None:
         """Return the best trial so far; one that still runs has the state RUNNING, which no row on disk has."""

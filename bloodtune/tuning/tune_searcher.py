@@ -31,7 +31,7 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
         self._numbers: dict[str, int] = {}  # of running trials, by Tune's id
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Return the next configuration with its trial's number, seed and checkpoint, or FINISHED.
+        """Return the next configuration with its trial's number, seed, checkpoint and score to beat, or FINISHED.
 
         While trials run, return None instead of FINISHED: a process may still die, and Tune never calls ``suggest``
         again after FINISHED.
@@ -49,12 +49,14 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
             "seed": draw_seed(self._seed, live.number),
             "configuration": live.proposal.configuration,
             "checkpoint": checkpoint,
+            "to_beat": self.queue.score_to_beat(live),
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Take a report that did not end its trial."""
         number = self._numbers[trial_id]
         with self._guarded():
+            result.pop("model", None)  # a trial that goes on sends a later one
             self.queue.report(number, result.get("epochs", ()))
             if checkpoint := result.pop("checkpoint", None):
                 self._run.write_checkpoint(number, checkpoint)
@@ -79,7 +81,8 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
             if error and self.queue.retry(number):
                 return
             died = (overdue or f"the worker process died, {RETRIES + 1} times") if error else ""
-            self.queue.finish(number, failure=str(result.get("failure") or died), parameters=result.get("parameters"))
+            failure, model = str(result.get("failure") or died), result.pop("model", None)
+            self.queue.finish(number, failure=failure, parameters=result.get("parameters"), model=model)
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the run directory has everything."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
 from bloodtune.errors import describe
 from bloodtune.run.checkpoints import Checkpoint
+from bloodtune.run.model import ModelFiles
 from bloodtune.space.recipe import Asha
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.phase_timer import Stopwatch
@@ -38,19 +40,20 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         asha: Asha,
         device: str,
         checkpoint_every: float,
+        card: Mapping[str, Any],
         numerics: Numerics = FLOAT32,
         profile: bool = False,
     ) -> None:
         """Put the splits on ``device`` and start the first trial; checkpoints come every ``checkpoint_every`` seconds.
 
-        With ``profile`` reports have the key ``parts``: seconds by phase.
+        ``card`` has what the cards of all models share, such as class names. With ``profile`` reports have the key
+        ``parts``: seconds by phase.
         """
         self._watch = Stopwatch(on=profile)
         self._watch.enter("load")
         self._asha, self._device, self._numerics = asha, device, numerics
-        self._checkpoint_every = checkpoint_every
-        self._broken = ""
-        self._is_lost = False
+        self._checkpoint_every, self._card, self._val_labels = checkpoint_every, card, val.labels
+        self._broken, self._is_lost = "", False
         try:
             # Imported here so that the driver, which reads this module too, never loads torch.
             import torch
@@ -125,6 +128,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         self._configuration = config["configuration"]
         self._seed = config["seed"]
         self._checkpoint = config["checkpoint"]
+        self._trial, self._to_beat = config["trial"], config["to_beat"]
         self._saved = time.monotonic()
         self._training = None
 
@@ -159,8 +163,32 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         if epochs and not failure:
             report |= {"epoch": epochs[-1].epoch, "val_macro_f1": epochs[-1].val_macro_f1}
             report["done"] = epochs[-1].epoch >= self._asha.max_epochs
+            report |= self._model(epochs)
         is_due = time.monotonic() - self._saved >= self._checkpoint_every
         if is_due and self._training is not None and not report["done"]:
             report["checkpoint"] = Checkpoint(self._training.epoch, self._training.save())
             self._saved = time.monotonic()
         return report
+
+    def _model(self, epochs: list[Any]) -> dict[str, ModelFiles]:
+        # The trial may end at a rung or at its last epoch. Its model is needed only if it is the best one then.
+        if any(epoch.val_macro_f1 > self._to_beat for epoch in epochs):
+            self._to_beat = 0.0
+        last = epochs[-1].epoch
+        is_end = last in self._asha.rungs or last >= self._asha.max_epochs
+        found = self._training.val_probabilities if self._training else None
+        if self._training is None or found is None or self._to_beat or not is_end:
+            return {}
+        from bloodtune.inference.classifier import Classifier
+        from bloodtune.inference.confidence import keep_threshold, kept_scores
+
+        network, images = self._training.network, self._splits.train_images
+        size, channels, precision = images.shape[1], images.shape[3], self._numerics.precision
+        names = tuple(self._card["class_names"])
+        classifier = Classifier(network, self._configuration, names, size, channels, precision)
+        # Probabilities of the validation after this epoch: predicting again over eight views would take seconds.
+        probabilities = found.cpu().numpy()
+        threshold = keep_threshold(probabilities, self._val_labels)
+        search = {"trial": self._trial, "epoch": last} | kept_scores(probabilities, self._val_labels, threshold)
+        card = {"label": f"trial {self._trial}", "seed": self._seed, "parameters": self._training.parameters}
+        return {"model": ModelFiles(classifier.files(**self._card, **card, threshold=threshold, search=search))}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bloodtune.data.npz import Split
-from model_files import deployment_scores, keep_threshold
+from bloodtune.inference.confidence import keep_threshold
+from model_files import deployment_scores
 from model_fixtures import draw_tiles, make_classifier
 
 

@@ -5,7 +5,8 @@ import pytest
 from medmnist.evaluator import getACC, getAUC
 from sklearn.metrics import roc_auc_score
 
-from scores import METRICS, Interval, auc, matrix_intervals, measure, score_intervals, scores
+from bloodtune.training.metrics import Interval
+from scores import METRICS, auc, matrix_intervals, measure, score_intervals, scores
 from significance import McNemar, accuracy_difference, holm, mcnemar
 from summary_fixtures import fake_contenders
 

@@ -10,17 +10,20 @@ from pathlib import Path
 import pytest
 
 import summarize
-from bloodtune.data.dataset import load_dataset
+from bloodtune.data.dataset import Dataset, load_dataset
+from bloodtune.data.medmnist import medmnist_info
+from bloodtune.data.preparation import Preparation
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.provenance import describe_data
 from bloodtune.run.records import COMPLETE
 from bloodtune.space.recipe_file import load_recipe
+from candidates import Settings, retrained_found, retrained_longer, retrained_published
 from contender_labels import FOUND
 from run_fixtures import make_searcher, report, write_data
 from summary import SearchRecords
-from summary_fixtures import fake_contenders, fake_run
+from summary_fixtures import CLASS_NAMES, fake_contenders, fake_run
 
-SETTINGS = summarize.Settings(top=1, seeds=1, longer=2, epochs=None, workers=None)
+SETTINGS = Settings(top=1, seeds=1, longer=2, epochs=None, workers=None)
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(
 
 def test_the_published_candidates_come_in_the_papers_order(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run")
-    labels = [candidate.label for candidate in summarize._published(SearchRecords.read(run), SETTINGS)]
+    labels = [candidate.label for candidate in retrained_published(SearchRecords.read(run), SETTINGS, CLASS_NAMES)]
     numbered = [f"{family} config {number}" for family in ("MLNN", "CNN") for number in (1, 2, 3, 4)]
     assert labels == [*numbered, "lightweight CNN"]
 
@@ -86,11 +89,9 @@ def test_a_label_of_the_papers_on_another_configuration_is_not_theirs(tmp_path: 
     run = fake_run(tmp_path / "run")
     sampled = next(trial for trial in run.trials() if not trial.label and trial.state == COMPLETE)
     run.append_trial(dataclasses.replace(sampled, trial=99, label="CNN config 1", best_val_macro_f1=0.999))
-    candidates = [
-        *summarize._published(SearchRecords.read(run), SETTINGS),
-        *summarize._found(SearchRecords.read(run), load_recipe("default"), SETTINGS),
-    ]
-    searched = {candidate.label: candidate.search_val_macro_f1 for candidate in candidates}
+    published = retrained_published(SearchRecords.read(run), SETTINGS, CLASS_NAMES)
+    found = retrained_found(SearchRecords.read(run), load_recipe("default"), SETTINGS, published)
+    searched = {candidate.label: candidate.search_val_macro_f1 for candidate in [*published, *found]}
     assert searched["CNN config 1"] != 0.999
     assert searched["search #99"] == 0.999
 
@@ -99,11 +100,11 @@ def test_the_best_found_one_is_trained_once_more_over_longer() -> None:
     contenders = [one.contender for one in fake_contenders()[0]]
     found = [contender for contender in contenders if contender.origin == FOUND]
     best = max(found, key=lambda contender: contender.mean_val_macro_f1)
-    (candidate,) = summarize._longer(found, 3)
+    (candidate,) = retrained_longer(found, 3)
     assert (candidate.label, candidate.epochs) == (f"{best.label}, 81 epochs", 81)
     assert (candidate.origin, candidate.configuration) == (FOUND, best.configuration)
     assert candidate.search_val_macro_f1 is None, "the search never saw it trained so long"
-    assert summarize._longer(found, 1) == summarize._longer([], 3) == []
+    assert retrained_longer(found, 1) == retrained_longer([], 3) == []
 
 
 def test_a_control_on_other_data_or_with_a_sampler_is_refused(
@@ -116,3 +117,62 @@ def test_a_control_on_other_data_or_with_a_sampler_is_refused(
     shutil.copyfile(run.path / "recipe.toml", control.path / "recipe.toml")
     err = refusal(capsys, str(run.path), "--control", str(control.path))
     assert "--control: run control used sampler tpe; search with --recipe random" in err
+
+
+def test_published_configurations_are_retrained_where_the_classes_are_bloodmnists_or_on_request(tmp_path: Path) -> None:
+    search = SearchRecords.read(fake_run(tmp_path / "run"))
+    others, asked = ("class 0", "class 1"), dataclasses.replace(SETTINGS, published=True)
+    assert len(retrained_published(search, SETTINGS, CLASS_NAMES)) == 9
+    assert retrained_published(search, SETTINGS, others) == []
+    assert len(retrained_published(search, asked, others)) == 9
+    assert retrained_published(search, dataclasses.replace(SETTINGS, published=False), CLASS_NAMES) == []
+
+
+def test_without_published_candidates_the_best_trial_is_retrained_even_if_a_paper_has_it(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run")
+    paper = next(trial for trial in run.trials() if trial.trial == 2)
+    run.append_trial(dataclasses.replace(paper, trial=99, state=COMPLETE, epochs=27, best_val_macro_f1=0.999))
+    search, recipe = SearchRecords.read(run), load_recipe("default")
+    (best,) = retrained_found(search, recipe, SETTINGS, [])
+    assert (best.label, best.configuration) == ("search #99", paper.configuration)
+    published = retrained_published(search, SETTINGS, CLASS_NAMES)
+    assert retrained_found(search, recipe, SETTINGS, published)[0].label != "search #99"
+
+
+def test_data_that_is_elsewhere_is_named_with_data(
+    run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = run.read_json("provenance.json")["data"]
+    (tmp_path / "moved").mkdir()
+    moved = Path(known["source"]).rename(tmp_path / "moved" / "cells.npz")
+    told = f"{known['source']}, the data of the search, is not here; --data FILE names it (MD5 {known['md5']})"
+    assert told in refusal(capsys, str(run.path))
+    search = SearchRecords.read(run)
+    assert summarize._load_data(search, run, str(moved)).md5 == known["md5"]
+    other = write_data(tmp_path / "moved", seed=5)
+    assert f"but the search used data with MD5 {known['md5']}" in refusal(capsys, str(run.path), "--data", str(other))
+    assert "cells.npy cannot be read" in refusal(capsys, str(run.path), "--data", str(moved.with_suffix(".npy")))
+
+
+def test_an_official_file_of_another_machine_is_found_in_the_home_folder(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def load(source: str, preparation: Preparation) -> Dataset:
+        asked.append(source)
+        return dataclasses.replace(load_dataset(str(data)), md5=official)
+
+    data = run.read_json("provenance.json")["data"]["source"]
+    official = medmnist_info()["bloodmnist"]["MD5"]
+    known = {"source": "/elsewhere/bloodmnist.npz", "md5": official, "synthetic": False}
+    run.write_json("provenance.json", {"data": known})
+    monkeypatch.setattr(summarize, "load_dataset", load)
+    summarize._load_data(SearchRecords.read(run), run, None)
+    assert asked == ["bloodmnist"], "which load_dataset looks for in ~/.medmnist"
+
+
+def test_only_best_and_published_contradict_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        summarize.main(["--only-best", "--published"])
+    assert "not allowed with argument" in capsys.readouterr().err

@@ -22,7 +22,7 @@ LAYERS = (
     ("monitoring",),
     ("inference",),
     ("tuning",),
-    ("search", "predict", "serve"),
+    ("search", "predict", "serve", "evaluate"),
     ("__main__",),
 )
 APART = (("data", "space"), ("inference", "run"))  # the first does not import the second, though it stands above it
@@ -217,6 +217,7 @@ def test_the_package_knows_nothing_of_the_analysis() -> None:
         # Bad input and --help answer before anything heavy is loaded.
         ("bloodtune.search", {"torch", "torchvision", "ray", "optuna", "sklearn", "matplotlib", "medmnist"}),
         ("bloodtune.predict", {"torch", "torchvision", "ray", "optuna", "sklearn", "scipy", "jinja2"}),
+        ("bloodtune.evaluate", {"torch", "torchvision", "ray", "optuna", "sklearn", "scipy", "jinja2"}),
         ("bloodtune.serve", {"torch", "torchvision", "ray", "optuna", "sklearn", "scipy", "flask"}),
         ("bloodtune.data.dataset", {"torch", "torchvision", "ray", "optuna", "pandas", "medmnist", "pooch"}),
         ("bloodtune.space.recipe_file", {"torch", "numpy", "ray", "optuna", "pandas"}),

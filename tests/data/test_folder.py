@@ -220,7 +220,7 @@ def test_classes_can_be_left_out(tmp_path: Path) -> None:
 def test_a_few_files_are_left_out_and_named_many_are_refused(tmp_path: Path) -> None:
     write_photographs(tmp_path, class_files(40))
     (tmp_path / "ig" / "0.png").write_text("no picture")
-    said = "photographs that cannot be used: 1 of 120, ig/0.png (not a JPEG, PNG, TIFF or BMP picture)"
+    said = "photographs that cannot be used: 1 of 120, ig/0.png (not a JPEG, PNG, TIFF, BMP, WebP or GIF picture)"
     data = load(tmp_path)
     assert f"left out, {said}" in data.notes and sum(sizes(data)) == 119
     (tmp_path / "ig" / "1.png").write_text("no picture")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from bloodtune.data.photographs import read_tile, read_pages
+from bloodtune.data.photographs import read_pages, read_tile
 from bloodtune.data.pictures import heic_readable
 from error_fixtures import refusal
 from model_fixtures import draw_tiles

@@ -24,7 +24,7 @@ NAMES = ("benign", "malignant")
 def make_predictor(class_names: tuple[str, ...] = NAMES, **card: Any) -> Any:
     """Return what the writers read of a predictor."""
     card = {"label": "search #7", "run": "night", "configuration": {"family": "cnn"}, "data": {}} | card
-    return SimpleNamespace(class_names=class_names, threshold=0.75, card=card, size=28, synthetic=False)
+    return SimpleNamespace(class_names=class_names, threshold=0.75, card=card, size=28, synthetic=False, untested="")
 
 
 def make_prediction(

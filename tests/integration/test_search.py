@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -43,6 +44,23 @@ def test_a_search_fills_its_run_directory(finished: RunDirectory) -> None:
     assert os.readlink(finished.path.parent / "latest") == "one"
 
 
+def test_a_search_leaves_the_model_of_its_best_trial_which_counts_cells_at_once(
+    folder: Path, finished: RunDirectory
+) -> None:
+    card, best = finished.read_json("model/model.json"), finished.read_json("best.json")
+    assert (card["search"]["trial"], card["search"]["epoch"]) == (best["trial"], best["epochs"])
+    assert (card["configuration"], card["parameters"]) == (best["configuration"], best["parameters"])
+    assert (card["run"], card["data"]["title"]) == ("one", "tiny0") and "source" not in card["data"]
+    command = "tiny0.npz --model runs/latest --json count.json"
+    code, out, err = run_command(folder, command, ("-m", "bloodtune.predict"))
+    assert code == 0, err
+    assert "168 images counted" in out
+    assert "comes straight from a search: it was neither retrained nor tested" in err
+    images = json.loads((folder / "count.json").read_text())["images"]
+    right = [image["class"] == f"class {int(image['file'].split('[')[1][:-1]) % 3}" for image in images]
+    assert sum(right) / len(right) > 0.9, "three classes of colour are easy"
+
+
 def test_the_study_opens_in_optuna_and_nothing_in_it_runs(finished: RunDirectory) -> None:
     study = load_study(finished.path / "study.journal", "one")
     states = [trial.state for trial in study.trials]
@@ -64,8 +82,10 @@ def test_a_healthy_run_says_only_what_concerns_the_user(searched: tuple[Path, st
     assert command[2:] == ["runs/one"]
     assert "8/8 trials in" in lines[-4]
     assert lines[-3].startswith("best validation macro-F1 ")
-    assert re.match(r"precision (float32|bfloat16): .+, ms per step: cnn \d+ float32", lines[1])
-    progress = lines[2:-4]
+    assert re.match(r"precision (float32|bfloat16): .+, ms per step: cnn \d+ float32", lines[3])
+    assert lines[1].startswith("audit: exact copies: none; ")
+    assert lines[2].startswith("the validation split has 36 images, 12 in its smallest class: ")
+    progress = lines[4:-4]
     assert progress
     assert all(line.split(" ")[0].endswith("/8") and "images/s" in line for line in progress), err
 

@@ -11,7 +11,7 @@ from command_fixtures import SUMMARIZE, run_command
 
 
 def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(folder: Path) -> None:
-    command = "runs/one --quick --epochs 1 --longer 2 --workers 2"
+    command = "runs/one --quick --epochs 1 --longer 2 --workers 2 --published"
     code, _, err = run_command(folder, command, SUMMARIZE)
     assert code == 0, err
     results = folder / "results" / "one-quick"
@@ -34,3 +34,15 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(folder: Pat
     assert "retraining: 0/0" in err
     assert "test split: 0/0" in err
     assert (results / "report.md").read_bytes() == first
+
+
+def test_only_best_retrains_the_found_model_alone(folder: Path) -> None:
+    code, _, err = run_command(folder, "runs/one --only-best --seeds 1 --epochs 1 --workers 1", SUMMARIZE)
+    assert code == 0, err
+    choices = json.loads((folder / "results" / "one" / "choices.json").read_text())
+    best = json.loads((folder / "runs" / "one" / "best.json").read_text())
+    assert list(choices["mean_val_macro_f1"]) == [f"search #{best['trial']}"]
+    report = (folder / "results" / "one" / "report.md").read_text()
+    assert "published configuration" not in report.partition("## Reproduction")[0]
+    card = json.loads((folder / "results/one/models/best/model.json").read_text())
+    assert "search" not in card, "this model was retrained and tested"

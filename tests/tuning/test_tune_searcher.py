@@ -10,6 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from bloodtune.run.directory import RunDirectory
+from bloodtune.run.model import ModelFiles
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED
 from bloodtune.tuning.sampler import draw_seed
 from bloodtune.tuning.trial_queue import RETRIES
@@ -277,3 +278,35 @@ def test_a_worker_that_cannot_start_stops_the_search_and_fails_no_trial(tmp_path
 def test_the_study_lies_in_the_run_whatever_its_folder_is_called(tmp_path: Path, folder: str) -> None:
     searcher = make_searcher(tmp_path / folder)
     assert (searcher.run.path / "study.journal").is_file()
+
+
+def test_the_model_on_disk_is_that_of_the_best_trial(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    proposals = [searcher.suggest(trial_id) for trial_id in "abc"]
+    assert [proposal["to_beat"] for proposal in proposals if isinstance(proposal, dict)] == [0.0] * 3
+    file = searcher.run.path / "model" / "weights"
+    searcher.on_trial_result("a", report([1], 0.5, model=ModelFiles({"weights": b"a 1"})))
+    assert not file.exists(), "a trial that goes on is not the best yet"
+    searcher.on_trial_complete("a", report([2, 3], 0.6, model=ModelFiles({"weights": b"a 3"})))
+    assert file.read_bytes() == b"a 3"
+    searcher.on_trial_complete("b", report([1], 0.4, model=ModelFiles({"weights": b"b 1"})))
+    searcher.on_trial_complete("c", report([1], 0.9, failure="loss is nan", model=ModelFiles({"weights": b"c 1"})))
+    assert file.read_bytes() == b"a 3", "neither a worse trial nor a failed one"
+    resumed = reopen(searcher)
+    proposal = resumed.suggest("d")
+    assert isinstance(proposal, dict)
+    assert (proposal["to_beat"], file.read_bytes()) == (0.6, b"a 3")
+    resumed.on_trial_complete("d", report([1], 0.7, model=ModelFiles({"weights": b"d 1"})))
+    assert file.read_bytes() == b"d 1"
+
+
+def test_a_retried_trial_has_nothing_to_beat_where_it_was_ahead_before(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    searcher.suggest("b")
+    searcher.on_trial_result("b", report([1], 0.8))
+    finish(searcher, "a", 0.5)
+    searcher.on_trial_complete("b", None, error=True)
+    proposal = searcher.suggest("c")
+    assert isinstance(proposal, dict)
+    assert (proposal["trial"], proposal["to_beat"]) == (1, 0.0)

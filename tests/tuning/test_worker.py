@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 import torch
 
 from bloodtune.data.npz import Split
+from bloodtune.inference.classifier import Classifier
+from bloodtune.inference.predictor import Predictor
 from bloodtune.run.checkpoints import Checkpoint
 from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
@@ -26,7 +30,7 @@ ASHA = Asha(max_epochs=9, first_rung=2, reduction_factor=3)
 def config(**changes: Any) -> dict[str, Any]:
     configuration = {"family": "cnn", "width": 4, "optimizer": "adam", "learning_rate": 0.01, "batch_size": 16}
     made = Configuration.from_mapping(configuration | changes)
-    return {"trial": 0, "seed": 1, "configuration": made, "checkpoint": None}
+    return {"trial": 0, "seed": 1, "configuration": made, "checkpoint": None, "to_beat": 0.0}
 
 
 def same(epoch: EpochRecord) -> EpochRecord:
@@ -46,7 +50,8 @@ def make_worker(*, profile: bool = False, device: str = "cpu") -> WarmWorker:
     images = generator.integers(0, 256, (48, 8, 8, 3)).astype(np.uint8)
     split = Split(images, labels)
     worker = WarmWorker.__new__(WarmWorker)  # Tune's own __init__ wants a Ray worker
-    worker.setup(config(), train=split, val=split, asha=ASHA, device=device, checkpoint_every=1e6, profile=profile)
+    more: dict[str, Any] = {"card": {"run": "one", "class_names": ("a", "b", "c")}, "profile": profile}
+    worker.setup(config(), train=split, val=split, asha=ASHA, device=device, checkpoint_every=1e6, **more)
     return worker
 
 
@@ -178,3 +183,52 @@ def test_a_device_that_does_not_work_is_told_in_the_first_report(profile: bool) 
     report = make_worker(profile=profile, device="cuda").step()
     assert report["done"]
     assert report["broken"]
+
+
+def test_a_report_has_a_model_at_each_rung_while_the_trial_may_be_the_best(tmp_path: Path) -> None:
+    worker = make_worker()
+    reports = [worker.step() for _ in range(3)]
+    assert all("model" in report for report in reports)
+    for name, content in reports[-1]["model"].contents.items():
+        (tmp_path / name).write_bytes(content)
+    card = json.loads((tmp_path / "model.json").read_text())
+    assert (card["run"], card["label"], card["class_names"]) == ("one", "trial 0", ["a", "b", "c"])
+    assert (card["search"]["trial"], card["search"]["epoch"]) == (0, 9)
+    last = reports[-1]["epochs"][-1]
+    assert (card["search"]["macro_f1"], card["search"]["accuracy"]) == (last.val_macro_f1, last.val_accuracy)
+    predictor = Predictor.load(tmp_path)
+    assert predictor.untested
+    assert predictor.threshold == card["threshold"]
+    assert worker._training is not None
+    weights = Classifier.load(tmp_path).network.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in worker._training.network.state_dict().items())
+
+
+def test_the_model_is_the_average_of_the_weights_where_there_is_one(worker: WarmWorker, tmp_path: Path) -> None:
+    worker.reset_config(config(ema=0.5))
+    for name, content in worker.step()["model"].contents.items():
+        (tmp_path / name).write_bytes(content)
+    assert worker._training is not None
+    average, trained = worker._training.network.state_dict(), worker._training._trained.state_dict()
+    weights = Classifier.load(tmp_path).network.state_dict()
+    name = next(name for name in weights if name.endswith("weight"))
+    assert torch.equal(weights[name], average[name]) and not torch.equal(weights[name], trained[name])
+
+
+def test_a_report_has_no_model_between_rungs_nor_below_the_best_score(
+    worker: WarmWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.reset_config(config() | {"to_beat": 1.0})
+    assert all("model" not in worker.step() for _ in range(3))
+    monkeypatch.setattr(trainable, "REPORT_SECONDS", 0.0)
+    worker.reset_config(config())
+    assert ["model" in worker.step() for _ in range(4)] == [False, True, False, False]
+
+
+def test_a_score_above_the_best_one_before_the_rung_brings_the_model(
+    worker: WarmWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainable, "REPORT_SECONDS", 0.0)
+    scores = [worker.step()["val_macro_f1"] for _ in range(6)]
+    worker.reset_config(config() | {"to_beat": max(scores) - 1e-9})
+    assert ["model" in worker.step() for _ in range(6)][-1]

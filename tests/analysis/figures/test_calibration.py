@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from bloodtune.inference.confidence import calibration_error, reliability
 from figure_fixtures import drawn_texts
-from figures.calibration import calibration_error, calibration_figure, reliability
+from figures.calibration import calibration_figure
 
 
 def model(confidence: float, images: int, right: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,13 +17,14 @@ from matplotlib.text import Text
 from PIL import Image
 
 from bloodtune.run.directory import RunDirectory
+from bloodtune.training.metrics import Interval
 from display_names import data_mark
 from figure_fixtures import drawn_texts, lines_of
 from figures.classification import confusion_matrices, first_samples, predictions, training_loss
 from figures.scores import precision_and_f1, side_by_side
 from figures.search import best_so_far, importance, learning_curves
 from figures.style import CaptionedFigure, long_class_names, save_figure, short_class_names
-from scores import Interval, predicted_matrix, score_intervals
+from scores import predicted_matrix, score_intervals
 from summary import SearchRecords
 from summary_fixtures import RUNGS, fake_contenders, fake_provenance
 

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from bloodtune.run.records import COMPLETE, FAILED
+from bloodtune.training.metrics import Interval
 from bloodtune.tuning.contender import TestedContender
 from contender_labels import FOUND
 from display_names import data_sentence, is_blood
 from model_choice import choose
-from scores import Interval
 from summary import SearchRecords
 from summary_fixtures import CLASS_NAMES, fake_contenders, fake_provenance, fake_run, make_summary
 from tables.all_tables import all_tables, write_tables

@@ -1,0 +1,131 @@
+"""The command `evaluate`: labelled images in, scores of a model with intervals out.
+
+torch and the modules that use it are imported inside functions, so that `--help` and errors in flags appear at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from bloodtune import command_line as flags
+from bloodtune.command_line import leave, print_lines
+from bloodtune.errors import InputError
+from bloodtune.files import replace
+from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable
+from bloodtune.inference.evaluation import Evaluation
+from bloodtune.predict import MODEL_HELP, check_file, load_predictor
+
+if TYPE_CHECKING:
+    from bloodtune.inference.predictor import Image, Predictor
+
+_PREVIEW = 96  # pixels
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate a model.
+
+    Returns:
+        0 on success, 1 if no image could be read or a file could not be written, 2 for unusable input, 130 after
+        Ctrl-C.
+    """
+    try:
+        return _evaluate(_parser().parse_args(argv))
+    except InputError as error:
+        print_lines(f"evaluate: {error}")
+        return 2
+    except OSError as error:  # such as a full disk
+        print_lines(f"evaluate: {error}")
+        return 1
+    except KeyboardInterrupt:
+        print_lines("evaluate: stopped; no file was written")
+        return 130
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    requested = [(kind, getattr(arguments, kind)) for kind in ("csv", "json", "html") if getattr(arguments, kind)]
+    files = {kind: check_file(Path(file)) for kind, file in requested}
+    if len({file.resolve() for file in files.values()}) < len(files):
+        raise InputError("--csv, --json and --html need different files")
+    predictor = load_predictor(arguments.model, arguments.threshold, "evaluate")
+    images, labels, unknown, notes = _read(Path(arguments.path), predictor)
+    console = Console(stderr=True)
+    found = predictor.predict(
+        images, crop=arguments.crop, preview=_PREVIEW if "html" in files else 0, workers=arguments.workers
+    )
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        results = list(progress.track(found, len(images), description="images"))
+    pairs = [(label, one) for label, one in zip(labels, results, strict=True) if isinstance(one, Prediction)]
+    unreadable = tuple(one for one in results if isinstance(one, Unreadable))
+    if not pairs:
+        first = f"{unreadable[0].source}: {unreadable[0].reason}"
+        print_lines(f"evaluate: none of {len(results):,} images could be read, such as {first}")
+        return 1
+    from bloodtune.inference.evaluation_writers import WRITERS, print_evaluation
+
+    evaluation = _make(predictor, pairs, unknown, unreadable)
+    notes += evaluation.notes()
+    for kind, file in files.items():
+        replace(file, WRITERS[kind](predictor, evaluation, pairs, notes).encode())
+    print_evaluation(evaluation, notes)
+    print_lines(*(f"evaluate: {file} written" for file in files.values()))
+    return 0
+
+
+def _read(path: Path, predictor: Predictor) -> tuple[list[Image], list[int], Counter[str], list[str]]:
+    """Return the images of known classes, the classes' indices, the others by class name, and notes."""
+    from bloodtune.inference.labelled import find_class, read_labelled
+
+    labelled, notes = read_labelled(path, predictor.class_names)
+    known = {label: find_class(label, predictor.class_names) for _, label in labelled}
+    unknown = Counter(label for _, label in labelled if known[label] is None)
+    kept = [(image, index) for image, label in labelled if (index := known[label]) is not None]
+    if not kept:
+        names = ", ".join(map(repr, sorted(unknown)[:12]))
+        raise InputError(f"{path} has the classes {names}; the model knows {', '.join(predictor.class_names)}")
+    expected = (predictor.size, predictor.size, predictor.channels)
+    shapes = {image.content.shape for image, _ in kept if hasattr(image.content, "shape")}
+    if wrong := shapes - {expected}:
+        raise InputError(f"{path} has images of {wrong.pop()}; this model takes {expected}")
+    return [image for image, _ in kept], [index for _, index in kept], unknown, notes
+
+
+def _make(
+    predictor: Predictor,
+    pairs: Sequence[tuple[int, Prediction]],
+    unknown: Counter[str],
+    unreadable: tuple[Unreadable, ...],
+) -> Evaluation:
+    labels = np.array([label for label, _ in pairs])
+    probabilities = np.stack([one.probabilities for _, one in pairs])
+    return Evaluation(predictor.class_names, labels, probabilities, predictor.threshold, unknown, unreadable)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = flags.OneLineParser(
+        prog="python -m bloodtune.evaluate",
+        description="Score a model on labelled images: a folder with one folder per class, a folder with\n"
+        "metadata.csv or labels.csv (columns file_name and label), such a table, or an .npz file.\n"
+        "If there are splits, only the test split is used.",
+    )
+    add = parser.add_argument
+    add("path", metavar="PATH", help="a folder, a table or an .npz file")
+    add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
+    add("--crop", type=flags.positive, metavar="N", help="take the middle N x N pixels of each photograph")
+    add("--threshold", type=flags.share, metavar="P", help="threshold of sure predictions (default: the model's own)")
+    add("--csv", metavar="FILE", help="write one row per image, with its true class and all probabilities")
+    add("--json", metavar="FILE", help="write all scores, the confusion matrix and the counts")
+    add("--html", metavar="FILE", help="write a page with the scores and the pictures of mistakes in one file")
+    add("--workers", type=flags.positive, metavar="N", help="number of threads (default: one per core)")
+    return parser
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,141 @@
+"""Writers of an evaluation: screen tables, CSV, JSON, and an HTML page with the pictures of mistakes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from bloodtune.inference.differential import Prediction
+from bloodtune.inference.evaluation import Evaluation
+from bloodtune.inference.predictor import Predictor
+from bloodtune.inference.templates import render
+from bloodtune.inference.writers import FOR_RESEARCH, PAGE_IMAGES, simple_table, with_picture
+from bloodtune.training.metrics import Interval
+
+Pairs = Sequence[tuple[int, Prediction]]  # index of the true class, prediction
+
+_SCORES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "calibration_error": "calibration error",
+    "kept": "kept by the threshold",
+    "kept_accuracy": "accuracy of the kept",
+}
+_CLASSES, _COUNT = ("class", "images", "recall", "precision", "F1"), ("class", "true", "counted", "unit")
+
+
+def print_evaluation(evaluation: Evaluation, notes: Sequence[str]) -> None:
+    """Print the scores, the confusion matrix and the counts."""
+    console = Console()
+    _print(console, f"{len(evaluation.labels):,} images", ("score", "%", "95 % CI"), score_rows(evaluation))
+    _print(console, "Classes, % with 95 % CI", _CLASSES, class_rows(evaluation))
+    header, rows = matrix_rows(evaluation)
+    for number, name in enumerate(evaluation.class_names, start=1):
+        rows[number - 1][0] = f"{number} {name}"
+    columns = [header[0], *map(str, range(1, len(header)))]
+    _print(console, "Confusion matrix (rows: true, columns: predicted)", columns, rows)
+    _print(console, "Count, with 95 % CI", _COUNT, count_rows(evaluation))
+    for note in notes:
+        console.print(f"{note}.", highlight=False, markup=False, soft_wrap=True)
+    console.print(FOR_RESEARCH, highlight=False)
+
+
+def score_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Return name, value and interval of each score, in percent."""
+    return [[name, *_cells(evaluation.scores[key])] for key, name in _SCORES.items()]
+
+
+def class_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Return one row per class with images: name, number, recall, precision and F1 in percent with intervals."""
+    rows = []
+    for row in evaluation.classes:
+        shares = [" ".join(_cells(row[key])).strip() for key in ("recall", "precision", "f1")]
+        rows.append([row["class"], f"{row['images']:,}", *shares])
+    return rows
+
+
+def matrix_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of the confusion matrix; zeros are empty."""
+    rows = zip(evaluation.class_names, evaluation.matrix, strict=True)
+    cells = [[name, *(f"{count:,}" if count else "" for count in counts.tolist())] for name, counts in rows]
+    return ["true", *evaluation.class_names], cells
+
+
+def count_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Return the true and the predicted differential count, with the interval of the predicted one."""
+    rows = []
+    for true, predicted in evaluation.counts:
+        value, interval = predicted.cells()
+        counted = f"{value} ({interval})" if value else f"{predicted.images:,}"
+        rows.append([true.label, true.cells()[0] or f"{true.images:,}", counted, predicted.unit])
+    return rows
+
+
+def to_csv(predictor: Predictor, evaluation: Evaluation, pairs: Pairs, notes: Sequence[str]) -> str:
+    """Return one row per image."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    names = predictor.class_names
+    writer.writerow(["file", "true", "class", "correct", "probability", "sure", *names])
+    for label, one in pairs:
+        correct, sure = (str(value).lower() for value in (names[label] == one.label, one.sure))
+        numbers = [f"{value:.6f}" for value in one.probabilities]
+        writer.writerow([one.source, names[label], one.label, correct, f"{one.probability:.6f}", sure, *numbers])
+    return stream.getvalue()
+
+
+def to_json(predictor: Predictor, evaluation: Evaluation, pairs: Pairs, notes: Sequence[str]) -> str:
+    """Return model, scores, matrix and counts."""
+    content = {"model": predictor.card, **evaluation.to_mapping(), "notes": list(notes)}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def to_html(predictor: Predictor, evaluation: Evaluation, pairs: Pairs, notes: Sequence[str]) -> str:
+    """Return the page."""
+    names = predictor.class_names
+    mistakes = [(names[label], one) for label, one in pairs if names[label] != one.label]
+    shown = [with_picture(one, names) | {"true": true} for true, one in mistakes[:PAGE_IMAGES]]
+    return render(
+        "evaluation.html.j2",
+        predictor=predictor,
+        images=len(pairs),
+        tables=[
+            ("Scores", ["score", "%", "95 % CI"], score_rows(evaluation)),
+            ("Classes, % with 95 % CI", list(_CLASSES), class_rows(evaluation)),
+            ("Confusion matrix (rows: true, columns: predicted)", *matrix_rows(evaluation)),
+            ("Count, with 95 % CI", list(_COUNT), count_rows(evaluation)),
+        ],
+        notes=notes,
+        mistakes=shown,
+        total=len(mistakes),
+        note=FOR_RESEARCH,
+        made=f"{datetime.now():%Y-%m-%d %H:%M}",
+    )
+
+
+WRITERS: dict[str, Callable[[Predictor, Evaluation, Pairs, Sequence[str]], str]] = {
+    "csv": to_csv,
+    "json": to_json,
+    "html": to_html,
+}
+
+
+def _cells(score: Interval | None) -> tuple[str, str]:
+    if score is None:
+        return "–", ""
+    return f"{100 * score.value:.1f}", f"{100 * score.low:.1f}–{100 * score.high:.1f}"
+
+
+def _print(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = simple_table(title)
+    for number, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
