@@ -1,4 +1,4 @@
-"""Tables of learning curves: the small data set they are made on, and a run directory packed into two files and back.
+"""Tables of learning curves: the small data set they are made on, and a run directory packed into small files and back.
 
 python benchmarks/curves/curve_tables.py subset FILE.npz SMALL.npz    3,000 training images, the whole validation split
 python benchmarks/curves/curve_tables.py pack RUN NAME                a run directory into benchmarks/curves/NAME
@@ -8,6 +8,7 @@ python benchmarks/curves/curve_tables.py unpack NAME RUN              and back, 
 from __future__ import annotations
 
 import gzip
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from bloodtune.command_line import OneLineParser, positive
 FOLDER = Path(__file__).resolve().parent
 TRAIN_IMAGES = 3000
 
-# What a resumed search needs of its run directory, and nothing that can be made from it.
+# The files that a resumed search needs; it makes all others from them.
 FILES = ("trials.csv", "curves.csv", "proposals.jsonl", "recipe.toml", "provenance.json")
 
 
@@ -37,15 +38,18 @@ def write_subset(source: Path, target: Path, images: int) -> None:
 
 
 def pack(run: Path, folder: Path) -> None:
-    """Write the records of a run directory, compressed, to ``folder``."""
+    """Write the records of a run directory, compressed, to ``folder``; folders of this machine are left out."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
+        content = (run / name).read_bytes()
+        if name == "provenance.json":
+            content = re.sub(rb'(?<=[" =])/[^" ]*/', b"", content)
         # Without time and name of the file, so that the same records give the same bytes.
-        (folder / f"{name}.gz").write_bytes(gzip.compress((run / name).read_bytes(), mtime=0))
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
 
 
 def unpack(folder: Path, run: Path) -> None:
-    """Write a run directory that ``--resume`` goes on with; an existing one is not touched."""
+    """Write a run directory for ``--resume``; an existing one is not touched."""
     run.mkdir(parents=True)
     for name in FILES:
         (run / name).write_bytes(gzip.decompress((folder / f"{name}.gz").read_bytes()))
@@ -57,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=("subset", "pack", "unpack"))
     parser.add_argument("source")
     parser.add_argument("target")
-    parser.add_argument("--images", type=positive, default=TRAIN_IMAGES, help="of a subset (default: %(default)s)")
+    parser.add_argument("--images", type=positive, default=TRAIN_IMAGES, help="of the subset (default: %(default)s)")
     arguments = parser.parse_args(argv)
     source, target = arguments.source, arguments.target
     if arguments.command == "subset":

@@ -28,6 +28,15 @@ def test_a_packed_run_is_the_same_run_again(tmp_path: Path, run: RunDirectory) -
     assert {file.name: file.read_bytes() for file in (tmp_path / "table").iterdir()} == first
 
 
+def test_a_packed_run_names_no_folder_of_this_machine(tmp_path: Path, run: RunDirectory) -> None:
+    known = {"command": "python -m bloodtune.search --data /home/me/a.npz --out /tmp/runs", "source": "/home/me/a.npz"}
+    run.write_json("provenance.json", known)
+    pack(run.path, tmp_path / "table")
+    unpack(tmp_path / "table", tmp_path / "again")
+    found = RunDirectory.open(tmp_path / "again").read_json("provenance.json")
+    assert found == {"command": "python -m bloodtune.search --data a.npz --out runs", "source": "a.npz"}
+
+
 def test_a_run_that_exists_is_not_written_over(tmp_path: Path, run: RunDirectory) -> None:
     pack(run.path, tmp_path / "table")
     unpack(tmp_path / "table", tmp_path / "again")

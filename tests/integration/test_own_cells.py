@@ -42,7 +42,7 @@ def test_a_folder_is_searched_resumed_and_read_by_the_summary(cells: Path, monke
     assert (run.path / "splits.csv").read_text() == splits
     assert run.read_json("provenance.json")["data"] == data
     monkeypatch.chdir(cells)
-    dataset = summarize._load_data(SearchRecords.read(run), run)
+    dataset = summarize._load_data(SearchRecords.read(run), run, None)
     assert [f"{r.file},{r.label},{r.split},{r.group}" for r in dataset.rows] == splits.splitlines()[1:]
     write_photographs(cells / "cells", ["ig-0.png"], size=29)
     code, _, err = run_command(cells, "--resume own --budget 4")

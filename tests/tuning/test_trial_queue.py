@@ -48,7 +48,8 @@ def score(configuration: Configuration, epoch: int) -> float:
 
 
 def test_a_seed_gives_the_trials_that_it_gave_before_the_package_had_rooms() -> None:
-    # The digest and the epochs were written by the searcher and the scheduler of commit 7bd5c2c.
+    # Written by the searcher and the scheduler of commit 7bd5c2c. numpy's exponentials differ in the last digits
+    # between AVX2 and AVX-512, hence six digits; without AVX-512 the exact values are those of 7bd5c2c.
     queue = TrialQueue(RECIPE, StudySampler(RECIPE, seed=5), budget=40)
     rule = CappedHalving(RECIPE.asha, enqueued=len(RECIPE.enqueued))
     trials = []
@@ -60,12 +61,13 @@ def test_a_seed_gives_the_trials_that_it_gave_before_the_package_had_rooms() -> 
             if rule.decide(live.number, epoch, value)[0]:
                 break
         queue.finish(live.number)
-        trials.append((draw_seed(5, live.number), configuration.to_mapping(), epoch))
+        values = {name: f"{v:.6g}" if isinstance(v, float) else v for name, v in configuration.to_mapping().items()}
+        trials.append((draw_seed(5, live.number), values, epoch))
     expected = [27, 27, 1, 1, 1, 3, 1, 1, 1, 9, 1, 3, 27, 1, 1, 1, 3, 1, 1, 1]
     expected += [9, 1, 3, 27, 1, 1, 3, 1, 3, 3, 1, 1, 27, 27, 1, 1, 1, 3, 1, 9]
     assert [epochs for _, _, epochs in trials] == expected
     digest = hashlib.sha256(json.dumps(trials, sort_keys=True).encode()).hexdigest()
-    assert digest == "597b5e597fd5ca364d3c3ea178bd5d51d305e1215d6dd8b1b06fb13cfb900686"
+    assert digest == "9245e23b81dc0102dcf5b77b2d23916c0dc0dc3f43ffd34d6fb7ac3d4793732c"
 
 
 class TableSampler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def make_worker(*, profile: bool = False, device: str = "cpu") -> WarmWorker:
 
 
 @pytest.fixture
-def worker() -> WarmWorker:
+def worker(monkeypatch: pytest.MonkeyPatch) -> WarmWorker:
+    monkeypatch.setattr(trainable, "REPORT_SECONDS", math.inf)  # on a slow machine too
     return make_worker()
 
 

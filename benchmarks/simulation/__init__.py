@@ -1,0 +1,1 @@
+"""Simulated searches over tables of learning curves: no Ray, no training."""

@@ -1,0 +1,129 @@
+"""The field: the algorithms that are compared, each as a queue with a sampler, and a stopping rule."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bloodtune.space.recipe import Recipe
+from bloodtune.tuning.sampler import StudySampler
+from bloodtune.tuning.trial_queue import Sampler, TrialQueue
+from curves.tables import Table
+from simulation.loop import Rule, simulate
+from simulation.outcome import outcomes
+from simulation.rules import ProductRule, RayAsha, ToTheEnd
+from simulation.samplers import OptunaSearchSampler, RandomSampler, RetoldSampler
+from simulation.waiting import Hyperband, Pasha, SynchronousHalving, WaitingHalving, halving
+
+REFERENCE, DEFAULT, NEW = "optuna-mended", "default", "tpe-3-9"  # NEW: the candidate for the next default
+
+# Algorithms whose rule does not depend on the number of trials are run over more trials than the budget, to see when
+# they reach the reference's quality. Random ones cost nothing and are run over still more.
+EXTENSION, FAR = 1.5, 4.0
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A search algorithm.
+
+    ``sampler`` and ``rule`` make its parts. ``extension`` times the budget's trials are run.
+    ``is_enqueued`` tells whether it starts with the configurations that the recipe enqueues. ``first_rung`` is an
+    epoch.
+    """
+
+    title: str
+    sampler: Callable[[Table, int], Sampler]
+    rule: Callable[[Recipe, TrialQueue], Rule]
+    extension: float = EXTENSION
+    is_enqueued: bool = False
+    first_rung: int = 1
+
+    def run(self, table: Table, *, trials: int, workers: int, seed: int) -> np.ndarray:
+        """Simulate one search; return its outcomes, (MOMENTS + 1, 4)."""
+        table = _adapted(table, self.is_enqueued, self.first_rung)
+        budget = round(trials * self.extension)
+        own_seed = zlib.crc32(f"{table.collection} {table.task} {seed}".encode())
+        queue = TrialQueue(table.recipe, self.sampler(table, own_seed), budget=budget)
+        search = simulate(table, queue, self.rule(table.recipe, queue), workers=workers, seed=own_seed)
+        return outcomes(search, table, trials=trials, workers=workers, seed=own_seed)
+
+
+@functools.lru_cache(maxsize=128)
+def _adapted(table: Table, is_enqueued: bool, first_rung: int) -> Table:
+    recipe, other = table.recipe, copy.copy(table)
+    asha = dataclasses.replace(recipe.asha, first_rung=first_rung)
+    other.recipe = dataclasses.replace(recipe, asha=asha, enqueued=recipe.enqueued if is_enqueued else ())
+    return other
+
+
+def _default_sampler(table: Table, seed: int) -> Sampler:
+    return StudySampler(table.recipe, seed, table.space)
+
+
+def _random(table: Table, seed: int) -> Sampler:
+    return RandomSampler(table, seed)
+
+
+def _waiting(recipe: Recipe, queue: TrialQueue) -> Rule:
+    return WaitingHalving(recipe.asha)
+
+
+def _capped(recipe: Recipe, queue: TrialQueue) -> Rule:
+    return WaitingHalving(recipe.asha, is_capped=True)
+
+
+def _to_9(recipe: Recipe, queue: TrialQueue) -> Rule:
+    # The retraining of the finalists takes the place of the last rung.
+    return WaitingHalving(recipe.asha, is_capped=True, closed=1)
+
+
+def _best_of_one_epoch(recipe: Recipe, queue: TrialQueue) -> Rule:
+    return SynchronousHalving({1: 3}, queue.budget, recipe.asha.max_epochs)
+
+
+ALGORITHMS = {
+    "random": Algorithm("random, to the end", _random, lambda recipe, _: ToTheEnd(recipe.asha), extension=FAR),
+    "random-asha": Algorithm("random + ASHA", _random, lambda recipe, _: RayAsha(recipe.asha), extension=FAR),
+    "optuna-shipped": Algorithm(
+        "OptunaSearch + ASHA, as shipped",
+        lambda table, seed: OptunaSearchSampler(table, seed, is_mended=False),
+        lambda recipe, _: RayAsha(recipe.asha),
+    ),
+    REFERENCE: Algorithm(
+        "OptunaSearch + ASHA, mended",
+        lambda table, seed: OptunaSearchSampler(table, seed, is_mended=True),
+        lambda recipe, _: RayAsha(recipe.asha),
+    ),
+    "one-epoch": Algorithm("random, 1 epoch, then the best 3", _random, _best_of_one_epoch, extension=1),
+    "hyperband": Algorithm(
+        "random + Hyperband", _random, lambda recipe, queue: Hyperband(recipe.asha, queue.budget), extension=1
+    ),
+    "random-halving": Algorithm(
+        "random + halving in step", _random, lambda recipe, queue: halving(recipe.asha, queue.budget), extension=1
+    ),
+    "random-waiting": Algorithm("random + waiting halving", _random, _waiting, extension=FAR),
+    "tpe-waiting": Algorithm("TPE + waiting halving", RetoldSampler, _waiting),
+    "pasha": Algorithm("random + PASHA", _random, lambda recipe, queue: Pasha(recipe.asha, queue), extension=FAR),
+    DEFAULT: Algorithm(
+        "default of today",
+        _default_sampler,
+        lambda recipe, _: ProductRule(recipe.asha, enqueued=len(recipe.enqueued)),
+        is_enqueued=True,
+    ),
+    # Levers for a better default.
+    "tpe-capped": Algorithm("TPE + capped waiting halving", RetoldSampler, _capped),
+    "random-capped": Algorithm("random + capped waiting halving", _random, _capped, extension=FAR),
+    "random-to-9": Algorithm(
+        "random + capped waiting halving, rungs 1, 3, 9; no trial to the end", _random, _to_9, extension=FAR
+    ),
+    "random-3-9": Algorithm(
+        "random + capped waiting halving, rungs 3, 9; no trial to the end", _random, _to_9, extension=FAR, first_rung=3
+    ),
+    NEW: Algorithm("TPE + capped waiting halving, rungs 3, 9; no trial to the end", RetoldSampler, _to_9, first_rung=3),
+}

@@ -1,0 +1,149 @@
+"""Stopping rules that pause trials at rungs and resume the best: halving in step and out of step, Hyperband, PASHA."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Mapping
+
+from bloodtune.space.recipe import Asha
+from bloodtune.tuning.trial_queue import TrialQueue
+from simulation.loop import PAUSE
+from simulation.rules import Rungs
+
+
+class SynchronousHalving(Rungs):
+    """Successive halving that waits for all trials of a rung (Jamieson & Talwalkar 2016).
+
+    ``places`` says, per rung, how many trials go on. ``trials`` is the number of trials at the first rung.
+    """
+
+    def __init__(self, places: Mapping[int, int], trials: int, max_epochs: int) -> None:
+        super().__init__(tuple(places), max_epochs)
+        self._places = dict(places)
+        expected = [trials, *places.values()]
+        self._expected = dict(zip(places, expected, strict=False))
+        self._values: dict[int, list[tuple[float, int]]] = {rung: [] for rung in places}
+        self._waiting: list[int] = []
+
+    def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
+        """Pause the trial; when the rung is full, its best may go on."""
+        reached = self._values[epoch]
+        reached.append((-value, number))
+        if len(reached) == self._expected[epoch]:
+            self._waiting += [best for _, best in sorted(reached)[: self._places[epoch]]]
+        return PAUSE, f"not among the best {self._places[epoch]} of {self._expected[epoch]} at epoch {epoch}"
+
+    def resume(self) -> int | None:
+        """Return the best trial that waits."""
+        return self._waiting.pop(0) if self._waiting else None
+
+
+def halving(asha: Asha, trials: int) -> SynchronousHalving:
+    """Return halving in step: with 64 trials and factor 3, 21 go on at epoch 1, 7 at epoch 3, 2 at epoch 9."""
+    places = {r: max(1, trials // asha.reduction_factor**k) for k, r in enumerate(asha.rungs, start=1)}
+    return SynchronousHalving(places, trials, asha.max_epochs)
+
+
+class Hyperband:
+    """Hyperband (Li et al. 2018): brackets of halving in step, from many trials at epoch 1 to few at the last epoch."""
+
+    def __init__(self, asha: Asha, trials: int) -> None:
+        self.max_epochs = asha.max_epochs
+        self._brackets: list[SynchronousHalving] = []
+        self._bracket_of: list[int] = []
+        most = len(asha.rungs)
+        for s in itertools.cycle(range(most, -1, -1)):
+            if len(self._bracket_of) >= trials:
+                break
+            count = math.ceil((most + 1) / (s + 1) * asha.reduction_factor**s)
+            count = min(count, trials - len(self._bracket_of))
+            rungs = asha.rungs[most - s :]
+            places = {rung: max(1, count // asha.reduction_factor**k) for k, rung in enumerate(rungs, start=1)}
+            self._bracket_of += [len(self._brackets)] * count
+            self._brackets.append(SynchronousHalving(places, count, asha.max_epochs))
+
+    def next_rung(self, number: int, epoch: int) -> int:
+        """Return the next rung of the trial's bracket."""
+        return self._brackets[self._bracket_of[number]].next_rung(number, epoch)
+
+    def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
+        """Ask the trial's bracket."""
+        return self._brackets[self._bracket_of[number]].decide(number, epoch, value)
+
+    def resume(self) -> int | None:
+        """Return a waiting trial of the first bracket that has one."""
+        return next((n for bracket in self._brackets if (n := bracket.resume()) is not None), None)
+
+
+class WaitingHalving(Rungs):
+    """Halving out of step that pauses trials (ASHA as in Li et al. 2020, algorithm 2).
+
+    A paused trial may go on when it is among the best 1 / factor of the trials that have reached its rung so far. The
+    highest rung comes first. Each trial that goes on has beaten two others, so nobody goes on for being early.
+    """
+
+    def __init__(self, asha: Asha, *, is_capped: bool = False, closed: int = 0) -> None:
+        """Prepare the rungs.
+
+        With ``is_capped``, no more than 1 / factor of a rung's trials ever go on. Without it, more do while a sampler
+        improves: those that went on earlier are no longer among the best. From the last ``closed`` rungs none goes on.
+        """
+        super().__init__(asha.rungs, asha.max_epochs)
+        self._open = asha.rungs[: len(asha.rungs) - closed]
+        self._factor = asha.reduction_factor
+        self._is_capped = is_capped
+        self._reached: dict[int, list[tuple[float, int]]] = {rung: [] for rung in asha.rungs}
+        self._resumed: dict[int, set[int]] = {rung: set() for rung in asha.rungs}
+
+    def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
+        """Pause the trial."""
+        bisect.insort(self._reached[epoch], (-value, number))
+        return PAUSE, f"not among the best third at epoch {epoch}"
+
+    def resume(self) -> int | None:
+        """Return the best paused trial of the highest rung that has a place for it."""
+        for rung in reversed(self._open):
+            resumed, places = self._resumed[rung], len(self._reached[rung]) // self._factor
+            if self._is_capped and len(resumed) >= places:
+                continue
+            for _, number in self._reached[rung][:places]:
+                if number not in resumed:
+                    resumed.add(number)
+                    return number
+        return None
+
+
+class Pasha(WaitingHalving):
+    """PASHA (Bohdal et al. 2023): the highest rung rises only while the ranks at the two top rungs disagree.
+
+    Two trials disagree if their order changes between the two rungs and their values at the upper one differ by more
+    than the noise: the 90th percentile of the differences of pairs whose curves cross at least twice.
+    """
+
+    def __init__(self, asha: Asha, queue: TrialQueue) -> None:
+        super().__init__(asha)
+        self._queue = queue
+        self._open = asha.rungs[:1]
+
+    def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
+        """Pause the trial; open the next rung if the ranks are not stable."""
+        verdict = super().decide(number, epoch, value)
+        top = len(self._open)  # index of the highest rung so far: trials pause there for good
+        if top < len(self.rungs) and epoch == self.rungs[top] and not self._is_stable(self.rungs[top - 1], epoch):
+            self._open = self.rungs[: top + 1]
+        return verdict
+
+    def _is_stable(self, lower: int, upper: int) -> bool:
+        curves = [[e.val_macro_f1 for e in self._queue.live[n].epochs] for _, n in self._reached[upper]]
+        noise, swaps = [], []
+        for one, other in itertools.combinations(curves, 2):
+            signs = [a > b for a, b in zip(one[:upper], other[:upper], strict=True)]
+            difference = abs(one[upper - 1] - other[upper - 1])
+            if sum(a != b for a, b in itertools.pairwise(signs)) >= 2:
+                noise.append(difference)
+            if signs[lower - 1] != signs[upper - 1]:
+                swaps.append(difference)
+        threshold = sorted(noise)[int(0.9 * (len(noise) - 1))] if noise else 0.0
+        return all(difference <= threshold for difference in swaps)
