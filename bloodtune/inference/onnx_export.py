@@ -35,8 +35,8 @@ def export_onnx(predictor: Predictor, folder: Path) -> tuple[Path, Path]:
     The model includes normalization and the mean over the dihedral group. Its metadata hold class names and threshold.
 
     Raises:
-        InputError: the packages of the extra ``onnx`` are not installed.
-        RuntimeError: the probabilities of the exported model differ from the predictor's.
+        InputError: the packages of the extra ``onnx`` are not installed, or the exported model gives other
+            probabilities than the predictor.
     """
     try:
         import onnx
@@ -86,7 +86,8 @@ def _check_probabilities(content: bytes, predictor: Predictor, images: np.ndarra
     (found,) = session.run(None, {"images": images})
     difference = float(np.abs(found - predictor.network.predict(images)).max())
     if difference > TOLERANCE:
-        raise RuntimeError(f"exported and original probabilities differ by {difference:.2g}; allowed: {TOLERANCE}")
+        differ = f"exported and original probabilities differ by {difference:.2g}"
+        raise InputError(f"--export onnx: {differ}; allowed: {TOLERANCE}")
 
 
 def _metadata(predictor: Predictor) -> dict[str, str]:

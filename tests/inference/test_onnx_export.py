@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bloodtune.inference import onnx_export
 from bloodtune.inference.onnx_export import export_onnx, model_card
 from bloodtune.inference.predictor import Predictor
 from bloodtune.space.families import FAMILIES
@@ -28,6 +29,16 @@ def test_the_exported_model_gives_the_same_probabilities_of_any_number_of_images
     assert metadata["class_names"] == str(list(BLOOD)).replace("'", '"')
     assert float(metadata["threshold"]) == 0.5
     assert "0123456789ab" in card.read_text()
+
+
+def test_a_model_that_exports_to_other_probabilities_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_export, "TOLERANCE", -1.0)
+    predictor = Predictor.load(make_model(tmp_path / "model"))
+    message = refusal(lambda: export_onnx(predictor, tmp_path))
+    assert message.startswith("--export onnx: exported and original probabilities differ by ")
+    assert not list(tmp_path.glob("*.onnx"))
 
 
 def test_a_model_that_does_not_say_what_it_is_gets_no_card(tmp_path: Path) -> None:
