@@ -21,7 +21,7 @@ _TYPICAL = 0.95  # a score, for the standard error before there is one
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit counted.
+    """The counts of an audit.
 
     ``copies`` has the keys train, val and test for images that equal an earlier image of their split, and keys such as
     ``train_test`` for images of test that are also in train. ``turned`` counts in the same way the images that equal
@@ -91,7 +91,7 @@ def identify(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         second, if they are equal after rotation by a multiple of 90 degrees or reflection.
     """
     # Sums over pixels are the same for all eight views. Only images that share them need digests.
-    sums = np.concatenate([one for array in arrays for one in _sums(array)])
+    sums = np.concatenate([np.einsum("nhwc->nc", array, dtype=np.int64) for array in arrays])
     _, inverse, counts = np.unique(sums, axis=0, return_inverse=True, return_counts=True)
     exact, turned = np.arange(len(sums)), np.arange(len(sums))
     starts = np.cumsum([0, *map(len, arrays)])
@@ -103,14 +103,6 @@ def identify(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         exact[index] = first_exact.setdefault(digests[0], index)
         turned[index] = first_turned.setdefault(min(digests), index)
     return exact, turned
-
-
-def _sums(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield sums and sums of squares per image and channel, int64 (n, 2 C), for some images at a time."""
-    for start in range(0, len(images), 1024):
-        some = images[start : start + 1024].reshape(-1, images.shape[1] * images.shape[2], images.shape[3])
-        squares = np.einsum("npc,npc->nc", some, some, dtype=np.int64)
-        yield np.hstack([some.sum(axis=1, dtype=np.int64), squares])
 
 
 def _views(image: np.ndarray) -> Iterator[np.ndarray]:

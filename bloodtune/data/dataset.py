@@ -100,15 +100,12 @@ def load_test_split(dataset_source: str, md5: str, preparation: Preparation | No
         InputError: the file or folder at ``dataset_source`` is not the one with this MD5, or cannot be read.
     """
     path = _path(dataset_source)
-    if os.path.isdir(path):
-        contents = _read_folder(path, preparation or Preparation())
-        found, test = contents.md5, contents.splits["test"]
-    else:
-        found = medmnist.file_md5(path)
+    contents = _read_folder(path, preparation or Preparation()) if os.path.isdir(path) else None
+    found = contents.md5 if contents else medmnist.file_md5(path)
     if found != md5:
         raise InputError(f"{path} has MD5 {found}, but the search ran on data with MD5 {md5}; restore that file")
-    if os.path.isdir(path):
-        return test
+    if contents:
+        return contents.splits["test"]
     with open_archive(path) as archive:
         return read_split(archive, "test", path)
 

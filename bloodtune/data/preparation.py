@@ -16,7 +16,7 @@ SPLITS_FILE = "splits.csv"
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """How photographs become images, and which images are used.
+    """The way from photographs to images, and the choice of images.
 
     ``drop_copies`` applies to every data set, the other fields to folders only. ``size`` is the side of an image in
     pixels (None: 28). ``crop`` is the side in pixels of the square that is cut from the middle of each photograph; None

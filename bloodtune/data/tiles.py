@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """What became of N photographs, in their order.
+    """The tiles of N photographs, in their order.
 
     Attributes:
         images: uint8 (N, S, S, 3); zeros where a photograph could not be read.
