@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bloodtune import command_line as flags
-from bloodtune.command_line import leave, print_lines
+from bloodtune.command_line import INTERRUPTED, leave, print_lines
 from bloodtune.errors import InputError
 from bloodtune.files import replace
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable
 from bloodtune.inference.evaluation import Evaluation
-from bloodtune.predict import MODEL_HELP, check_file, load_predictor
+from bloodtune.predict import MODEL_HELP, load_predictor, output_files
 
 if TYPE_CHECKING:
     from bloodtune.inference.predictor import Image, Predictor
@@ -46,14 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print_lines("evaluate: stopped; no file was written")
-        return 130
+        return INTERRUPTED
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    requested = [(kind, getattr(arguments, kind)) for kind in ("csv", "json", "html") if getattr(arguments, kind)]
-    files = {kind: check_file(Path(file)) for kind, file in requested}
-    if len({file.resolve() for file in files.values()}) < len(files):
-        raise InputError("--csv, --json and --html need different files")
+    files = output_files(arguments)
     predictor = load_predictor(arguments.model, arguments.threshold, "evaluate")
     images, labels, unknown, notes = _read(Path(arguments.path), predictor)
     console = Console(stderr=True)

@@ -21,6 +21,20 @@ def check_writable(place: Path) -> None:
         raise InputError(f"{place} cannot be written: {folder} is not a writable folder")
 
 
+def check_output_file(file: Path) -> Path:
+    """Return a file to write.
+
+    Raises:
+        InputError: it is a folder, or its folder does not exist or cannot be written.
+    """
+    if os.path.isdir(file):
+        raise InputError(f"{file} is a folder; expected a file")
+    if not os.path.isdir(file.parent):
+        raise InputError(f"{file} cannot be written: there is no folder {file.parent}")
+    check_writable(file.parent)
+    return file
+
+
 def replace(file: Path, content: bytes) -> None:
     """Replace a file atomically: after a crash it has the old content or the new content, never a part of it."""
     temporary = file.with_name(f".{file.name}")

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +17,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bloodtune import command_line as flags
-from bloodtune.command_line import leave
+from bloodtune.command_line import INTERRUPTED, leave, print_lines
 from bloodtune.data.photographs import left_out
 from bloodtune.errors import InputError
-from bloodtune.files import check_writable
+from bloodtune.files import check_output_file, check_writable
 from bloodtune.inference.differential import BEST_MODEL, Tally
 from bloodtune.inference.writers import CsvFile, HtmlFile, JsonFile, Screen
 
@@ -33,6 +31,7 @@ SYNTHETIC_MODEL = "this model was trained on SYNTHETIC data: its predictions of 
 UNTESTED_MODEL = "this model comes straight from a search: it was neither retrained nor tested; summarize does both"
 MODEL_HELP = f"folder of a trained model, or the run directory of a search (default: {BEST_MODEL})"
 _PREVIEW = 96  # pixels
+_WRITERS = {"csv": CsvFile, "json": JsonFile, "html": HtmlFile}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,14 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _export(arguments) if arguments.export else _predict(arguments)
     except InputError as error:
-        _print(str(error))
+        print_lines(f"predict: {error}")
         return 2
     except OSError as error:  # such as a full disk
-        _print(f"{error}; no file was written")
+        print_lines(f"predict: {error}; no file was written")
         return 1
     except KeyboardInterrupt:
-        _print("stopped; no file was written")
-        return 130
+        print_lines("predict: stopped; no file was written")
+        return INTERRUPTED
 
 
 def load_predictor(folder: str, threshold: float | None = None, program: str = "predict") -> Predictor:
@@ -72,19 +71,16 @@ def load_predictor(folder: str, threshold: float | None = None, program: str = "
         hint = "a summary writes models, and --model runs/latest selects that of the newest search"
         raise InputError(f"{error}; {hint}") from None
     if predictor.synthetic:
-        _print(SYNTHETIC_MODEL, program)
+        print_lines(f"{program}: {SYNTHETIC_MODEL}")
     if predictor.untested:
-        _print(UNTESTED_MODEL, program)
+        print_lines(f"{program}: {UNTESTED_MODEL}")
     return predictor
 
 
 def _predict(arguments: argparse.Namespace) -> int:
     if not arguments.paths:
         raise InputError("no photograph, folder or .npz file given; see --help")
-    requested = {CsvFile: arguments.csv, JsonFile: arguments.json, HtmlFile: arguments.html}
-    files = {kind: check_file(Path(file)) for kind, file in requested.items() if file is not None}
-    if len({file.resolve() for file in files.values()}) < len(files):
-        raise InputError("--csv, --json and --html need different files")
+    files = output_files(arguments)
     predictor = load_predictor(arguments.model, arguments.threshold)
     total = sum(1 for _ in predictor.find(arguments.paths))
     skipped = left_out(list(map(Path, arguments.paths)))
@@ -92,12 +88,12 @@ def _predict(arguments: argparse.Namespace) -> int:
     predictions = predictor.predict(
         predictor.find(arguments.paths),
         crop=arguments.crop,
-        preview=_PREVIEW if arguments.html else 0,
+        preview=_PREVIEW if "html" in files else 0,
         workers=arguments.workers,
     )
     screen = Screen(predictor)
     with contextlib.ExitStack() as opened:
-        writers = [opened.enter_context(kind(file, predictor)) for kind, file in files.items()]
+        writers = [opened.enter_context(_WRITERS[name](file, predictor)) for name, file in files.items()]
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             for prediction in progress.track(predictions, total, description="images"):
                 tally.add(prediction)
@@ -107,7 +103,7 @@ def _predict(arguments: argparse.Namespace) -> int:
             writer.finish(tally)
     screen.finish(tally)  # last, because the reader may close the pipe, as `head` does
     for file in files.values():
-        _print(f"{file} written")
+        print_lines(f"predict: {file} written")
     return 0 if tally.images else 1
 
 
@@ -122,26 +118,21 @@ def _export(arguments: argparse.Namespace) -> int:
     predictor = load_predictor(arguments.model)
     check_writable(out)
     for file in export_onnx(predictor, out):
-        _print(f"{file} written")
+        print_lines(f"predict: {file} written")
     return 0
 
 
-def check_file(file: Path) -> Path:
-    """Return a file to write.
+def output_files(arguments: argparse.Namespace) -> dict[str, Path]:
+    """Return the files of ``--csv``, ``--json`` and ``--html`` by the flag's name, those that are given.
 
     Raises:
-        InputError: it is a folder, or its folder does not exist or cannot be written.
+        InputError: a file cannot be written, or two flags name the same one.
     """
-    if os.path.isdir(file):
-        raise InputError(f"{file} is a folder; expected a file")
-    if not os.path.isdir(file.parent):
-        raise InputError(f"{file} cannot be written: there is no folder {file.parent}")
-    check_writable(file.parent)
-    return file
-
-
-def _print(text: str, program: str = "predict") -> None:
-    print(f"{program}: {text}", file=sys.stderr)
+    given = {name: file for name in ("csv", "json", "html") if (file := getattr(arguments, name)) is not None}
+    files = {name: check_output_file(Path(file)) for name, file in given.items()}
+    if len({file.resolve() for file in files.values()}) < len(files):
+        raise InputError("--csv, --json and --html need different files")
+    return files
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bloodtune import command_line as flags
-from bloodtune.command_line import leave
+from bloodtune.command_line import INTERRUPTED, leave, print_lines
 from bloodtune.data.contact_sheet import contact_sheet
 from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
 from bloodtune.data.npz import SPLITS, Split
 from bloodtune.data.preparation import SIZE, Preparation
 from bloodtune.errors import InputError
-from bloodtune.files import check_writable, replace
+from bloodtune.files import check_output_file, replace
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,16 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if out:
             replace(out, _archive(dataset, splits))
     except InputError as error:
-        print(f"data: {error}", file=sys.stderr)
+        print_lines(f"data: {error}")
         return 2
     except OSError as error:  # such as a full disk
-        print(f"data: {error}", file=sys.stderr)
+        print_lines(f"data: {error}")
         return 1
     except KeyboardInterrupt:
-        print("data: stopped", file=sys.stderr)
-        return flags.INTERRUPTED
+        print_lines("data: stopped")
+        return INTERRUPTED
     for file in filter(None, (sheet, out)):
-        print(f"data: {file} written", file=sys.stderr)
+        print_lines(f"data: {file} written")
     return 0
 
 
@@ -59,10 +58,7 @@ def _check_file(name: str | None, end: str) -> Path | None:
     file = Path(name)
     if file.suffix.lower() != end or os.path.isdir(file):
         raise InputError(f"{file}: allowed is a file whose name ends in {end}")
-    if not os.path.isdir(file.parent):
-        raise InputError(f"{file} cannot be written: there is no folder {file.parent}")
-    check_writable(file.parent)
-    return file
+    return check_output_file(file)
 
 
 def _show(dataset: Dataset, splits: dict[str, Split]) -> None:
