@@ -11,7 +11,7 @@ from bloodtune.run.records import EpochRecord, Proposal, TrialRecord, best_recor
 from bloodtune.run.repair import RunRecords
 from bloodtune.run.study_db import StudyFile
 from bloodtune.space.recipe import Recipe
-from bloodtune.tuning.sampler import freeze
+from bloodtune.tuning.sampler import RecipeSpace, freeze
 
 
 class RunRecorder:
@@ -20,10 +20,10 @@ class RunRecorder:
     def __init__(self, run: RunDirectory, recipe: Recipe, records: RunRecords) -> None:
         """Open the study, or make it anew, with the finished trials of ``records`` and no others."""
         self._run = run
-        self._recipe = recipe
+        self._space = RecipeSpace(recipe)
         curves = records.curves()
         finished = sorted(records.trials, key=lambda record: record.trial)
-        trials = [freeze(record, curves.get(record.trial, ()), recipe) for record in finished]
+        trials = [freeze(record, curves.get(record.trial, ()), self._space) for record in finished]
         self._study = StudyFile(run.path / STUDY, run.name, trials)
         self.note = self._study.note  # where a damaged study was set aside; empty if it was whole
         best = best_record(records.trials)
@@ -45,7 +45,7 @@ class RunRecorder:
         if model:  # before the row: a trial with a row does not run again
             write_model(self._run.path, model)
         self._run.append_trial(record)
-        self._study.add(freeze(record, epochs, self._recipe))
+        self._study.add(freeze(record, epochs, self._space))
         self._run.drop_checkpoints(record.trial)
         if is_best:
             self._run.write_best(record)

@@ -32,25 +32,6 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
 
 
-def suggest(trial: optuna.Trial, recipe: Recipe) -> Configuration:
-    """Return a configuration that the study suggests; only parameters whose conditions hold are suggested."""
-    values: dict[str, Any] = {}
-    for parameter in recipe.parameters:
-        if parameter.applies(values):
-            values[parameter.field] = _suggest_one(trial, parameter)
-    return Configuration.from_mapping(values)
-
-
-def parameters_of(configuration: Configuration, recipe: Recipe) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-    """Return the study's parameters of a configuration, and their distributions.
-
-    Raises:
-        InputError: the space does not reach the configuration; the message names the field.
-    """
-    parameters = parameter_values(configuration, recipe.parameters)
-    return parameters, {p.name: distribution(p) for p in recipe.parameters if p.name in parameters}
-
-
 def _suggest_one(trial: optuna.Trial, parameter: Parameter) -> Any:
     if parameter.choices is not None:
         return trial.suggest_categorical(parameter.name, parameter.choices)
@@ -83,8 +64,12 @@ class RecipeSpace:
     recipe: Recipe
 
     def suggest(self, trial: optuna.Trial) -> Configuration:
-        """Let the study choose one configuration."""
-        return suggest(trial, self.recipe)
+        """Return a configuration that the study suggests; only parameters whose conditions hold are suggested."""
+        values: dict[str, Any] = {}
+        for parameter in self.recipe.parameters:
+            if parameter.applies(values):
+                values[parameter.field] = _suggest_one(trial, parameter)
+        return Configuration.from_mapping(values)
 
     def parameters_of(self, configuration: Configuration) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         """Return the study's parameters of a configuration, and their distributions.
@@ -92,14 +77,13 @@ class RecipeSpace:
         Raises:
             InputError: the space does not reach the configuration; the message names the field.
         """
-        return parameters_of(configuration, self.recipe)
+        parameters = parameter_values(configuration, self.recipe.parameters)
+        return parameters, {p.name: distribution(p) for p in self.recipe.parameters if p.name in parameters}
 
 
-def freeze(
-    record: TrialRecord, epochs: Iterable[EpochRecord], recipe: Recipe, space: Space | None = None
-) -> FrozenTrial:
+def freeze(record: TrialRecord, epochs: Iterable[EpochRecord], space: Space) -> FrozenTrial:
     """Return a finished trial as Optuna keeps it."""
-    parameters, distributions = (space or RecipeSpace(recipe)).parameters_of(record.configuration)
+    parameters, distributions = space.parameters_of(record.configuration)
     return create_trial(
         state=STATES[record.state],
         value=record.val_macro_f1 if record.state == COMPLETE else None,
@@ -150,7 +134,7 @@ class StudySampler:
 
     def replay(self, record: TrialRecord, epochs: Iterable[EpochRecord]) -> None:
         """Add a finished trial of an earlier start of the search."""
-        self._study.add_trial(freeze(record, epochs, self.recipe, self._space))
+        self._study.add_trial(freeze(record, epochs, self._space))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         # Start-up trials are counted from the first sampled one: Optuna would count the enqueued ones too.

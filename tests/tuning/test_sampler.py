@@ -13,7 +13,7 @@ from bloodtune.space.families import FAMILIES
 from bloodtune.space.parameter import Parameter
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
-from bloodtune.tuning.sampler import distribution, parameters_of, suggest
+from bloodtune.tuning.sampler import RecipeSpace, distribution
 from engine_fixtures import make_configuration
 
 DRAWS = 400
@@ -29,7 +29,7 @@ def drawn(recipe: Recipe) -> list[tuple[Configuration, dict[str, Any]]]:
     """Draw configurations at random, each with the study's parameters."""
     study = quiet_study()
     trials = [study.ask() for _ in range(DRAWS)]
-    return [(suggest(trial, recipe), trial.params) for trial in trials]
+    return [(RecipeSpace(recipe).suggest(trial), trial.params) for trial in trials]
 
 
 @pytest.fixture(autouse=True)
@@ -82,9 +82,9 @@ def test_parameters_of_is_the_inverse_of_suggest(
     recipe: Recipe, drawn: list[tuple[Configuration, dict[str, Any]]]
 ) -> None:
     for configuration, drawn_parameters in drawn:
-        parameters, distributions = parameters_of(configuration, recipe)
+        parameters, distributions = RecipeSpace(recipe).parameters_of(configuration)
         assert parameters == drawn_parameters
-        assert suggest(optuna.trial.FixedTrial(parameters), recipe) == configuration  # type: ignore[arg-type]
+        assert RecipeSpace(recipe).suggest(optuna.trial.FixedTrial(parameters)) == configuration  # type: ignore[arg-type]
         assert list(parameters) == list(distributions)
 
 
@@ -93,14 +93,14 @@ def test_parameters_of_fit_a_trial_of_the_study(
 ) -> None:
     study = quiet_study()
     for configuration, _ in drawn[:50]:
-        parameters, distributions = parameters_of(configuration, recipe)
+        parameters, distributions = RecipeSpace(recipe).parameters_of(configuration)
         study.add_trial(optuna.create_trial(params=parameters, distributions=distributions, value=0.5))
     # Optuna refuses distributions of one name that differ; those of fresh suggestions are the same.
     known = {name: span for trial in study.trials for name, span in trial.distributions.items()}
     assert set(known) == {parameter.name for parameter in recipe.parameters}
     for _ in range(50):
         fresh = study.ask()
-        suggest(fresh, recipe)
+        RecipeSpace(recipe).suggest(fresh)
         assert fresh.distributions == {name: known[name] for name in fresh.params}
 
 
@@ -108,9 +108,9 @@ def test_parameters_of_fit_a_trial_of_the_study(
 def test_an_enqueued_configuration_comes_back_from_the_study(name: str) -> None:
     recipe, study = load_recipe(name), quiet_study()
     for entry in recipe.enqueued:
-        parameters, _ = parameters_of(entry.configuration, recipe)
+        parameters, _ = RecipeSpace(recipe).parameters_of(entry.configuration)
         study.enqueue_trial(parameters)
-        assert suggest(study.ask(), recipe) == entry.configuration
+        assert RecipeSpace(recipe).suggest(study.ask()) == entry.configuration
     assert len(study.trials) == len(recipe.enqueued) > 0
 
 
@@ -128,7 +128,7 @@ def test_parameters_of_refuses_what_the_space_does_not_reach(
     recipe: Recipe, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        parameters_of(make_configuration("cnn", **changes), recipe)
+        RecipeSpace(recipe).parameters_of(make_configuration("cnn", **changes))
 
 
 @pytest.mark.parametrize(
