@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,8 @@ import pytest
 
 from bloodtune.evaluate import main
 from bloodtune.inference.predictor import classify
+from command_fixtures import Run, with_model
 from model_fixtures import BLOOD, draw_tiles, make_model, photograph
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +39,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
 @pytest.fixture
 def run(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("COLUMNS", "120")
-
-    def run(*arguments: object, model: Path = model) -> tuple[int, str, str]:
-        try:
-            code = main([*map(str, arguments), "--model", str(model)])
-        except SystemExit as error:
-            code = int(str(error.code))
-        return code, *capsys.readouterr()
-
-    return run
+    return with_model(main, model, capsys)
 
 
 def result(run: Run, folder: Path, *arguments: object, **options: Path) -> dict:  # type: ignore[type-arg]

@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,8 @@ from PIL import Image
 from bloodtune.data.pictures import heic_readable
 from bloodtune.inference import writers
 from bloodtune.predict import main
+from command_fixtures import Run, with_model
 from model_fixtures import BLOOD, draw_tiles, make_model, photograph
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +36,7 @@ def smears(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Give the command with the model; it returns its exit code and what it printed."""
     monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments: object, model: Path = model) -> tuple[int, str, str]:
-        try:
-            code = main([*map(str, arguments), "--model", str(model)])
-        except SystemExit as error:
-            code = int(str(error.code))
-        return code, *capsys.readouterr()
-
-    return run
+    return with_model(main, model, capsys)
 
 
 def test_a_folder_is_counted_on_the_screen(run: Run, smears: Path) -> None:

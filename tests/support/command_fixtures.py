@@ -6,13 +6,32 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from run_fixtures import write_data, write_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 SEARCH = ("-m", "bloodtune.search")
 SUMMARIZE = (str(ROOT / "analysis" / "summarize.py"),)
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def with_model(main: Callable[[list[str]], int], default: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a command that takes ``--model`` as a function of its arguments: exit code, and what it printed."""
+
+    def run(*arguments: object, model: Path = default) -> tuple[int, str, str]:
+        try:
+            code = main([*map(str, arguments), "--model", str(model)])
+        except SystemExit as error:
+            code = int(str(error.code))
+        return code, *capsys.readouterr()
+
+    return run
 
 
 def start(folder: Path, arguments: str, program: tuple[str, ...] = SEARCH) -> subprocess.Popen[str]:
