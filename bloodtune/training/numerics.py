@@ -97,6 +97,11 @@ def supported_precisions(device: str) -> tuple[str, ...]:
     return ("float32", *(name for name, has in known.items() if has))
 
 
+def timed_precisions(device: str, asked: str = AUTO) -> list[str]:
+    """Return the precisions to time on a device before the choice: float32, and the one ``asked`` for or all."""
+    return [name for name in supported_precisions(device) if asked in (AUTO, name) or name == "float32"]
+
+
 def check_precision(precision: str, device: str) -> None:
     """Check that ``cpu`` or ``cuda`` can train in ``precision``.
 

@@ -5,26 +5,18 @@ A chip's flags do not say which precision is fast: some chips compute bfloat16 a
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
-import json
 import math
-import os
 import platform
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-import platformdirs
 import torch
 
-from bloodtune import __version__
-from bloodtune.files import replace
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.device_splits import DeviceSplits
-from bloodtune.training.numerics import AUTO, PLAIN, Numerics, StepTimes, supported_precisions
+from bloodtune.training.numerics import AUTO, PLAIN, Numerics, StepTimes, timed_precisions
+from bloodtune.training.timing_cache import Timing, read_timing, step_file, write_timing
 from bloodtune.training.trainer import Training
 
 # Images per timed step on a CPU. 16 give the ratios of 128 within a few per cent. An MLNN needs more: the update of its
@@ -42,8 +34,6 @@ ROUNDS, DOUBTFUL_ROUNDS = 2, 6
 # on a chip without bfloat16). The fastest of a few steps counts: a single one can take twice its time.
 DROP_FACTOR, DROP_IMAGES, DROP_STEPS = 3.0, 4, 4
 
-_CACHE_FOLDER = "step_times"
-
 
 def measure_steps(splits: DeviceSplits, configurations: Sequence[Configuration], asked: str = AUTO) -> StepTimes:
     """Time training steps of each configuration, one per family, in every precision of the device.
@@ -59,15 +49,16 @@ def measure_steps(splits: DeviceSplits, configurations: Sequence[Configuration],
         The seconds by family and variant. A precision that is far slower than float32 is missing.
     """
     device = splits.device.type
-    precisions = [p for p in supported_precisions(device) if asked in (AUTO, p) or p == "float32"]
-    times: dict[str, dict[str, float]] = {}
+    precisions = timed_precisions(device, asked)
+    gpu = describe_chip(splits.device) if device == "cuda" else ""
+    times: dict[str, Mapping[str, float]] = {}
     for configuration in configurations:
-        file = _cache_file(splits, configuration, precisions)
-        found = _read(file)
-        if found is None:
-            found = _time_variants(splits, configuration, precisions)
-            _write(file, found)
-        times[configuration.family] = found
+        file = step_file(configuration, splits.train_images.shape[1:], precisions, gpu)
+        timing = read_timing(file)
+        if timing is None or "float32" not in timing.seconds:
+            timing = Timing(describe_chip(splits.device), _time_variants(splits, configuration, precisions))
+            write_timing(file, timing)
+        found = times[configuration.family] = timing.seconds
         precisions = [p for p in precisions if p in found]  # a search uses one precision for all families
     return times
 
@@ -123,33 +114,3 @@ def _seconds(step: Callable[[], float]) -> float:
     started = time.perf_counter()
     step()
     return time.perf_counter() - started
-
-
-def _cache_file(splits: DeviceSplits, configuration: Configuration, precisions: Sequence[str]) -> Path:
-    # One file per machine and configuration, so that processes that measure side by side do not share any.
-    files = [Path(__file__), *sorted((Path(__file__).parent / "models").glob("*.py"))]
-    code = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    what: list[Any] = [torch.__version__, __version__, describe_chip(splits.device), os.cpu_count()]
-    what += [code, configuration.to_mapping(), list(splits.train_images.shape[1:])]
-    digest = hashlib.sha256(json.dumps([*what, list(precisions), torch.get_num_threads()]).encode()).hexdigest()
-    name = f"{configuration.family}-{digest[:16]}.json"
-    return Path(platformdirs.user_cache_dir("bloodtune")) / _CACHE_FOLDER / name
-
-
-def _read(file: Path) -> dict[str, float] | None:
-    # None if there is no usable file; the steps are timed again.
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(found, dict) or "float32" not in found:
-        return None
-    is_whole = all(isinstance(seconds, (int, float)) and 0 < seconds < math.inf for seconds in found.values())
-    return found if is_whole else None
-
-
-def _write(file: Path, seconds: dict[str, float]) -> None:
-    # If the folder cannot be written, the next search times the steps again.
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        replace(file, json.dumps({name: round(value, 6) for name, value in seconds.items()}).encode())

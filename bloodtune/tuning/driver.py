@@ -214,7 +214,8 @@ def _start_timer(request: _Request, device: str) -> HostTimer | None:
     known = Numerics.from_mapping(request.before)
     if known is None:
         asked = request.options.precision or AUTO
-        return HostTimer(request.dataset, heaviest(request.recipe), device=device, asked=asked)
+        configurations = heaviest(request.recipe)
+        return HostTimer(request.dataset, configurations, device=device, asked=asked, is_local=request.is_local)
     if device == "cpu":
         check_precision(known.precision, device)
     return None

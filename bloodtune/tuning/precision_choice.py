@@ -14,7 +14,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bloodtune.errors import InputError, describe
 from bloodtune.space.configuration import Configuration
-from bloodtune.training.numerics import AUTO, Numerics, StepTimes, check_precision, choose_numerics, describe_times
+from bloodtune.training.numerics import (
+    AUTO,
+    Numerics,
+    StepTimes,
+    check_precision,
+    choose_numerics,
+    describe_times,
+    timed_precisions,
+)
+from bloodtune.training.timing_cache import Timing, read_steps, read_timing, timing_file, write_timing
 
 if TYPE_CHECKING:
     from bloodtune.data.dataset import Dataset
@@ -42,7 +51,13 @@ class HostTimer:
     """Times training steps on every host that trains, while the driver does something else."""
 
     def __init__(
-        self, dataset: Dataset, configurations: Sequence[Configuration], *, device: str, asked: str = AUTO
+        self,
+        dataset: Dataset,
+        configurations: Sequence[Configuration],
+        *,
+        device: str,
+        asked: str = AUTO,
+        is_local: bool = False,
     ) -> None:
         """Start timing on the Ray that is connected; a host reads its earlier timings from its cache.
 
@@ -51,27 +66,26 @@ class HostTimer:
             configurations: the first of each family is timed.
             device: ``cpu`` or ``cuda``, where the trials will train.
             asked: the precision to use, or ``auto``.
+            is_local: Ray runs on this machine alone. If its CPU was timed before, no task starts.
 
         Raises:
             InputError: a CPU has no such precision.
         """
         self._asked, self._device = asked, device
         self._hosts: list[tuple[str, float]] = []
-        self._tasks: list[list[Any]] = []
         if device == "cpu" and asked != AUTO:
             check_precision(asked, device)
         if device == "cpu" and asked not in (AUTO, "float32"):
             return  # nothing to choose
-        small = ray.put(_first_images(dataset.train)), ray.put(_first_images(dataset.val))
-        self._hosts = _training_hosts("GPU" if device == "cuda" else "CPU")
-        resources: dict[str, Any] = {"num_gpus": 1} if device == "cuda" else {"num_cpus": 1}
         families = one_per_family(configurations)
-        for host, at_a_time in self._hosts:
-            place = NodeAffinitySchedulingStrategy(host, soft=True) if host else "DEFAULT"
-            measure = ray.remote(**resources, scheduling_strategy=place)(_measure)
-            # Two processes share the families, as two trials would share the machine.
-            parts = [families[::2], families[1::2]] if at_a_time >= 2 and len(families) > 1 else [families]
-            self._tasks.append([measure.remote(*small, part, device, asked) for part in parts])
+        self._hosts = _training_hosts("GPU" if device == "cuda" else "CPU")
+        # Two processes share the families, as two trials would share the machine.
+        parts = [
+            [families[::2], families[1::2]] if slots >= 2 and families[1:] else [families] for _, slots in self._hosts
+        ]
+        known = _read(dataset, parts[0], asked) if is_local and device == "cpu" else [None]
+        self._known = [timing for timing in known if timing is not None]
+        self._tasks = [] if len(self._known) == len(known) else self._start(dataset, parts)
 
     def result(self) -> HostTiming:
         """Wait for the hosts, and choose.
@@ -81,20 +95,38 @@ class HostTimer:
         """
         if not self._hosts:
             return HostTiming(Numerics(self._asked), "as asked for")
-        try:
-            found: list[list[tuple[str, StepTimes]]] = [ray.get(tasks) for tasks in self._tasks]
-        except ray.exceptions.RayError as error:
-            cause = getattr(error, "cause", None) or error
-            if isinstance(cause, InputError):
-                raise cause from None
-            advice = "; --gpus-per-trial 0 trains on CPUs" if self._device == "cuda" else ""
-            raise InputError(f"no training step can be timed: {describe(cause)}{advice}") from None
+        found = self._wait() if self._tasks else [self._known]
         hosts = [(parts[0][0], {f: times[f] for _, times in parts for f in times}) for parts in found]
         numerics = choose_numerics([times for _, times in hosts], [weight for _, weight in self._hosts], self._asked)
         reason = "; ".join(dict.fromkeys(f"{chip}, {describe_times(times)}" for chip, times in hosts))
         if numerics.plain_layers:
             reason += f"; PyTorch's own layers for {', '.join(numerics.plain_layers)}"
         return HostTiming(numerics, reason if self._asked == AUTO else f"as asked for; {reason}")
+
+    def _start(self, dataset: Dataset, parts: Sequence[Sequence[Sequence[Configuration]]]) -> list[list[Any]]:
+        small = ray.put(_first_images(dataset.train)), ray.put(_first_images(dataset.val))
+        resources: dict[str, Any] = {"num_gpus": 1} if self._device == "cuda" else {"num_cpus": 1}
+        tasks = []
+        for (host, _), shares in zip(self._hosts, parts, strict=True):
+            place = NodeAffinitySchedulingStrategy(host, soft=True) if host else "DEFAULT"
+            measure = ray.remote(**resources, scheduling_strategy=place)(_measure)
+            tasks.append([measure.remote(*small, share, self._device, self._asked) for share in shares])
+        return tasks
+
+    def _wait(self) -> list[list[tuple[str, StepTimes]]]:
+        try:
+            return [ray.get(tasks) for tasks in self._tasks]
+        except ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None) or error
+            if isinstance(cause, InputError):
+                raise cause from None
+            advice = "; --gpus-per-trial 0 trains on CPUs" if self._device == "cuda" else ""
+            raise InputError(f"no training step can be timed: {describe(cause)}{advice}") from None
+
+
+def _read(dataset: Dataset, parts: Sequence[Sequence[Configuration]], asked: str) -> list[tuple[str, StepTimes] | None]:
+    shape, precisions = dataset.train.images.shape[1:], timed_precisions("cpu", asked)
+    return [read_steps(part, shape, precisions) for part in parts]
 
 
 def one_per_family(configurations: Iterable[Configuration]) -> list[Configuration]:
@@ -117,14 +149,25 @@ def choose_threads(
     cores = len(_usable_cpus()) - sum(len(group) - 1 for group in siblings)
     if not siblings or cores >= fitting:
         return fitting, ""
-    first, second = siblings[0][:2]
+    configuration = configurations[0]
+    file = timing_file("threads", configuration, numerics.to_mapping(), siblings[0][:2])
+    timing = read_timing(file)
+    if timing is None:
+        timing = Timing("", _time_threads(dataset, configuration, numerics, siblings[0][:2]))
+        write_timing(file, timing)
+    return decide_threads(fitting, cores, timing.seconds["alone"] / timing.seconds["both"])
+
+
+def _time_threads(
+    dataset: Dataset, configuration: Configuration, numerics: Numerics, cpus: Sequence[int]
+) -> dict[str, float]:
+    # Seconds per step of one thread of a core alone, and of both together.
     train = ray.remote(num_cpus=1)(_train_pinned)
     small = _first_images(dataset.train), _first_images(dataset.val)
-    configuration = configurations[0]
-    ray.get([train.remote(*small, configuration, numerics, cpu, 0.0) for cpu in (first, second)])  # starts both
-    alone = ray.get(train.remote(*small, configuration, numerics, first, THREAD_SECONDS))
-    both = sum(ray.get([train.remote(*small, configuration, numerics, c, THREAD_SECONDS) for c in (first, second)]))
-    return decide_threads(fitting, cores, both / alone)
+    ray.get([train.remote(*small, configuration, numerics, cpu, 0.0) for cpu in cpus])  # starts both
+    alone = ray.get(train.remote(*small, configuration, numerics, cpus[0], THREAD_SECONDS))
+    both = sum(ray.get([train.remote(*small, configuration, numerics, cpu, THREAD_SECONDS) for cpu in cpus]))
+    return {"alone": 1 / alone, "both": 1 / both}
 
 
 def decide_threads(threads: int, cores: int, gain: float) -> tuple[int, str]:

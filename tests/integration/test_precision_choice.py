@@ -10,7 +10,8 @@ import pytest
 
 from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.errors import InputError
-from bloodtune.training.numerics import FLOAT32
+from bloodtune.training.numerics import FLOAT32, PLAIN, supported_precisions
+from bloodtune.training.timing_cache import Timing, step_file, write_timing
 from bloodtune.tuning import precision_choice
 from bloodtune.tuning.precision_choice import HostTimer, choose_threads
 from bloodtune.tuning.ray_cluster import LOCAL, connect
@@ -38,6 +39,17 @@ def test_the_hosts_steps_decide_and_are_said(dataset: Dataset) -> None:
 def test_a_precision_that_was_asked_for_costs_no_measurement(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision_choice, "_measure", None)
     assert HostTimer(dataset, CONFIGURATIONS, device="cpu", asked="bfloat16").result().reason == "as asked for"
+
+
+def test_a_cpu_that_was_timed_before_is_not_asked_again(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision_choice, "_measure", None)
+    shape, precisions = dataset.train.images.shape[1:], supported_precisions("cpu")
+    for configuration in CONFIGURATIONS:
+        timing = Timing("a chip", {"float32": 0.02, PLAIN: 0.03, "bfloat16": 0.01})
+        write_timing(step_file(configuration, shape, precisions), timing)
+    timing = HostTimer(dataset, CONFIGURATIONS, device="cpu", is_local=True).result()
+    assert timing.numerics.precision == "bfloat16"
+    assert timing.reason == "a chip, ms per step: cnn 20 float32, 10 bfloat16; mlnn 20 float32, 10 bfloat16"
 
 
 @pytest.mark.parametrize(
@@ -68,6 +80,8 @@ def test_two_threads_are_timed_against_one_where_cores_have_two(
     monkeypatch.setattr(precision_choice, "THREAD_SECONDS", 0.05)
     workers, reason = choose_threads(dataset, CONFIGURATIONS, FLOAT32, fitting=2)
     assert (workers, reason.partition(":")[0]) in [(2, "one per thread"), (1, "one per core")]
+    monkeypatch.setattr(precision_choice, "_time_threads", None)
+    assert choose_threads(dataset, CONFIGURATIONS, FLOAT32, fitting=2) == (workers, reason), "not timed again"
     assert choose_threads(dataset, CONFIGURATIONS, FLOAT32, fitting=1) == (1, ""), "as many cores as CPUs that Ray has"
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from bloodtune.training import step_times
-from bloodtune.training.numerics import PLAIN
+from bloodtune.training.numerics import PLAIN, timed_precisions
 from bloodtune.training.step_times import describe_chip, measure_steps
+from bloodtune.training.timing_cache import read_steps
 from engine_fixtures import make_configuration, make_splits
 
 CONFIGURATIONS = [make_configuration("mlnn"), make_configuration("cnn"), make_configuration("cnn", width=16)]
@@ -78,7 +79,11 @@ def test_what_was_timed_once_is_not_timed_again(clock: list[str]) -> None:
     assert clock, "images of another size are"
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "null", "\x00", "3", '{"float32": -1}', '{"float32": "x"}'])
+DAMAGES = ["", "{", "[]", "null", "\x00", "3", '{"seconds": {"float32": 1}}']
+DAMAGES += [f'{{"chip": "a", "seconds": {s}}}' for s in ("{}", '{"float32": -1}', '{"float32": "x"}', '{"b": 1}', "3")]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_cache_is_measured_anew(cache: Path, clock: list[str], damage: str) -> None:
     splits = make_splits()
     expected = measure_steps(splits, CONFIGURATIONS[:1])
@@ -87,7 +92,18 @@ def test_a_damaged_cache_is_measured_anew(cache: Path, clock: list[str], damage:
     clock.clear()
     assert measure_steps(splits, CONFIGURATIONS[:1]) == expected
     assert clock
-    assert json.loads(file.read_text()) == expected["mlnn"], "and is whole again"
+    assert json.loads(file.read_text()) == {"chip": describe_chip(), "seconds": expected["mlnn"]}, "and is whole again"
+
+
+@pytest.mark.usefixtures("cache", "clock")
+def test_a_search_reads_what_a_worker_has_timed() -> None:
+    splits, precisions = make_splits(), timed_precisions("cpu")
+    shape = splits.train_images.shape[1:]
+    times = measure_steps(splits, CONFIGURATIONS[:2])
+    assert "bfloat16" not in times["cnn"], "so it was dropped with the first family"
+    assert read_steps(CONFIGURATIONS[:2], shape, precisions) == (describe_chip(), times)
+    assert read_steps([*CONFIGURATIONS[:2], make_configuration("residual")], shape, precisions) is None, "never timed"
+    assert read_steps(CONFIGURATIONS[:2], (16, 16, 3), precisions) is None
 
 
 def test_a_cache_that_cannot_be_written_costs_only_the_next_measurement(cache: Path, clock: list[str]) -> None:

@@ -1,0 +1,107 @@
+"""Cache of timings on this machine; a search reads it without torch, whose import takes seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from bloodtune import __version__
+from bloodtune.files import replace
+from bloodtune.space.configuration import Configuration
+from bloodtune.training.numerics import StepTimes
+
+_FOLDER = "step_times"
+
+# The lines of Linux's list of CPUs that tell one chip from another.
+_CHIP_LINES = ("model name", "flags", "Features", "CPU implementer", "CPU part")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds by variant, and the name of the chip that took them."""
+
+    chip: str
+    seconds: Mapping[str, float]
+
+
+def timing_file(kind: str, configuration: Configuration, *details: Any) -> Path:
+    """Return the file for timings of a configuration on this machine, with this code and torch.
+
+    ``kind`` begins the file's name. ``details``, in JSON's types, say what else the timings depend on.
+    """
+    what = [importlib.metadata.version("torch"), __version__, _code(), _cpu(), os.cpu_count()]
+    digest = hashlib.sha256(json.dumps([*what, configuration.to_mapping(), *details]).encode()).hexdigest()
+    return Path(platformdirs.user_cache_dir("bloodtune")) / _FOLDER / f"{kind}-{digest[:16]}.json"
+
+
+def step_file(
+    configuration: Configuration, image_shape: Sequence[int], precisions: Sequence[str], gpu: str = ""
+) -> Path:
+    """Return the file for step times of a configuration in ``precisions``, on the CPU or the named GPU."""
+    return timing_file(configuration.family, configuration, list(image_shape), list(precisions), gpu)
+
+
+def read_steps(
+    configurations: Sequence[Configuration], image_shape: Sequence[int], precisions: Sequence[str]
+) -> tuple[str, StepTimes] | None:
+    """Return the CPU's name and its step times, one configuration per family; None if one was not timed before."""
+    chip, times = "", {}
+    for configuration in configurations:
+        timing = read_timing(step_file(configuration, image_shape, precisions))
+        if timing is None or "float32" not in timing.seconds:
+            return None
+        chip, times[configuration.family] = timing.chip, timing.seconds
+        precisions = [p for p in precisions if p in timing.seconds]  # a search uses one precision for all families
+    return chip, times
+
+
+def read_timing(file: Path) -> Timing | None:
+    """Return what the file holds, or None if it is missing or damaged."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        timing = Timing(str(found["chip"]), dict(found["seconds"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    is_whole = all(isinstance(seconds, (int, float)) and 0 < seconds < math.inf for seconds in timing.seconds.values())
+    return timing if is_whole and timing.seconds else None
+
+
+def write_timing(file: Path, timing: Timing) -> None:
+    """Write the file; if the folder cannot be written, the next search takes the time again."""
+    record = {"chip": timing.chip, "seconds": {name: round(value, 6) for name, value in timing.seconds.items()}}
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace(file, json.dumps(record).encode())
+
+
+@functools.cache
+def _code() -> str:
+    # Changes with the code that is timed.
+    folder = Path(__file__).parent
+    files = [folder / "step_times.py", *sorted((folder / "models").glob("*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+@functools.cache
+def _cpu() -> list[str]:
+    # The chip, without torch.
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    return sorted({line for line in lines if line.startswith(_CHIP_LINES)}) or [
+        platform.processor(),
+        platform.machine(),
+    ]
