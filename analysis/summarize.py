@@ -141,6 +141,7 @@ def _load_data(search: SearchRecords, run: RunDirectory, asked: str | None) -> D
     if dataset.md5 != known["md5"]:
         searched = f"the search used data with MD5 {known['md5']}"
         raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but {searched}; restore that data")
+    dataset.check_folds(known)
     return dataset
 
 

@@ -53,6 +53,7 @@ def run_search(
     without: str | Sequence[str] = (),
     skip_unreadable: bool = False,
     drop_copies: bool = False,
+    folds: int | None = None,
     warm_start: str | None = None,
     max_epochs: int | None = None,
     time_budget: float | None = None,

@@ -11,7 +11,7 @@ from ray import tune
 from ray.tune import Callback
 
 from bloodtune.command_line import INTERRUPTED, print_lines
-from bloodtune.data.audit import small_split_note, standard_error
+from bloodtune.data.audit import standard_error
 from bloodtune.monitoring.live_view import clock
 from bloodtune.monitoring.trackers import Trackers
 from bloodtune.run import provenance
@@ -56,7 +56,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any], examined: Run
     searcher = QueueSearcher(queue, run, seed=plan.seed)
     rule = CappedHalving(plan.recipe.asha, queue.rung_history(), enqueued=len(plan.recipe.enqueued))
     interrupt = Interrupt(plan.time_budget, lambda: searcher.failure)
-    images = len(plan.dataset.train.labels)
+    images = sum(plan.dataset.training_sizes)
     progress = Progress(queue, interrupt, rule.needed, title=run.name, workers=plan.workers, train_images=images)
     profiler = Profiler()
     _print_start(plan, run)
@@ -99,9 +99,10 @@ def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, se
 
 
 def _score(best: TrialRecord, plan: Plan) -> str:
-    # With its standard error where the validation split is small.
-    score, counts = best.best_val_macro_f1 or 0.0, plan.dataset.class_counts["val"]
-    error = f" ± {standard_error(score, counts):.3f} (standard error)" if small_split_note(counts) else ""
+    # With its standard error where few images are scored.
+    score, data = best.best_val_macro_f1 or 0.0, plan.dataset
+    is_small = bool(data.small_split_note())
+    error = f" ± {standard_error(score, data.scored_counts):.3f} (standard error)" if is_small else ""
     return f"{score:.4f}{error}"
 
 
@@ -129,6 +130,7 @@ def _tune(
         WarmWorker,
         train=plan.dataset.train,
         val=plan.dataset.val,
+        folds=plan.dataset.folds,
         asha=plan.recipe.asha,
         device="cuda" if plan.gpus_per_trial else "cpu",
         checkpoint_every=plan.checkpoint_every,
