@@ -50,9 +50,11 @@ def cut_splits(train: Split, val: Split, folds: np.ndarray | None) -> list[tuple
     return [(_take(whole, ~rows), _take(whole, rows)) for rows in held_out]
 
 
-def held_out_labels(train: Split, val: Split, folds: np.ndarray | None) -> np.ndarray:
-    """Return the labels (N,) of all held-out images, fold by fold; without folds those of the validation split."""
-    return np.concatenate([held_out.labels for _, held_out in cut_splits(train, val, folds)])
+def held_out_split(train: Split, val: Split, folds: np.ndarray | None) -> Split:
+    """Return all held-out images, fold by fold; without folds the validation split."""
+    if folds is None:
+        return val
+    return _take(join_splits(train, val), np.argsort(folds, kind="stable"))
 
 
 def scored_counts(class_counts: Mapping[str, Sequence[int]], folds: int | None) -> tuple[int, ...]:

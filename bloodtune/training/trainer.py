@@ -110,8 +110,7 @@ class Training:
     ) -> None:
         torch.manual_seed(seed)
         self.configuration = configuration
-        self.max_epochs = max_epochs
-        self.epoch = 0
+        self.max_epochs, self.epoch = max_epochs, 0
         self._splits = splits
         self._generator = torch.Generator(splits.device).manual_seed(seed)
         self._trained = build_network(

@@ -91,7 +91,7 @@ def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, se
     print_lines(
         f"{reason}; interrupted trials run again on resume" if reason else "",
         f"{len(queue.finished)}/{plan.budget} trials in {clock(seconds)}",
-        score + _model_hint(run),
+        score + _model_hint(run, len(plan.dataset.training_sizes)),
         _banner(plan),
         f"run directory: {run.path}",
         f"next: {next_command(run, plan, len(queue.finished))}",
@@ -113,9 +113,11 @@ def _card(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> dict[str, Any
     return names | {"run": run.name, "git_commit": start.get("git_commit"), "data": data}
 
 
-def _model_hint(run: RunDirectory) -> str:
-    # Runs of older versions have no model.
-    return f"; its model counts cells: predict FOLDER --model {run.path}" if (run.path / MODEL).exists() else ""
+def _model_hint(run: RunDirectory, networks: int) -> str:
+    if not (run.path / MODEL).exists():
+        return ""  # runs of older versions have no model
+    model = "its model counts" if networks == 1 else f"the first of its {networks} networks counts"
+    return f"; {model} cells: predict FOLDER --model {run.path}"
 
 
 def _tune(

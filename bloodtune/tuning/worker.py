@@ -51,15 +51,13 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
     ) -> None:
         """Put the splits on ``device`` and start the first trial; checkpoints come every ``checkpoint_every`` seconds.
 
-        With ``folds``, the result of ``fold_images``, a trial trains one network per fold of all images.
         ``card`` has what the cards of all models share, such as class names. With ``profile`` reports have the key
-        ``parts``: seconds by phase.
+        ``parts``: seconds by phase. With ``folds``, those of ``fold_images``, a trial trains one network per fold.
         """
         self._watch = Stopwatch(on=profile)
         self._watch.enter("load")
-        self._asha, self._device, self._numerics = asha, device, numerics
-        self._checkpoint_every, self._card = checkpoint_every, card
-        self._broken, self._is_lost = "", False
+        self._asha, self._device, self._numerics, self._card = asha, device, numerics, card
+        self._checkpoint_every, self._broken, self._is_lost = checkpoint_every, "", False
         try:
             # Imported here so that the driver, which reads this module too, never loads torch.
             import torch
@@ -68,7 +66,6 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             from bloodtune.training.process import prepare_process
 
             prepare_process(device)
-            # One entry per network of a trial.
             self._splits = [DeviceSplits.load(*pair, device) for pair in cut_splits(train, val, folds)]
             if device != "cpu":
                 self._watch.wait = torch.cuda.synchronize

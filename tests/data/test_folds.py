@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bloodtune.data.dataset import Dataset, load_dataset
-from bloodtune.data.folds import cut_splits, fold_images, held_out_labels, join_splits, scored_counts
+from bloodtune.data.folds import cut_splits, fold_images, held_out_split, join_splits, scored_counts
 from bloodtune.data.npz import Split
 from bloodtune.data.preparation import Preparation
 from bloodtune.run.provenance import describe_data
@@ -75,14 +75,15 @@ def test_each_image_is_held_out_once_and_trained_on_by_all_other_networks() -> N
         np.testing.assert_array_equal(held_out.images, whole.images[folds == fold])
         np.testing.assert_array_equal(trained.images, whole.images[folds != fold])
         np.testing.assert_array_equal(trained.labels, whole.labels[folds != fold])
-    expected = np.concatenate([whole.labels[folds == fold] for fold in range(4)])
-    assert held_out_labels(train, val, folds).tolist() == expected.tolist()
+    all_held_out = held_out_split(train, val, folds)
+    np.testing.assert_array_equal(all_held_out.images, np.concatenate([held_out.images for _, held_out in pairs]))
+    np.testing.assert_array_equal(all_held_out.labels, np.concatenate([held_out.labels for _, held_out in pairs]))
 
 
 def test_without_folds_the_splits_are_as_they_are() -> None:
     train, val = make_split(12), make_split(6)
     assert cut_splits(train, val, None) == [(train, val)]
-    assert held_out_labels(train, val, None).tolist() == val.labels.tolist()
+    assert held_out_split(train, val, None) is val
     counts = {"train": (7, 5), "val": (2, 1), "test": (9, 9)}
     assert scored_counts(counts, None) == (2, 1)
     assert scored_counts(counts, 3) == (9, 6)
