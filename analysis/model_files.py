@@ -7,13 +7,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bloodtune.data.dataset import Dataset
+from bloodtune.data.folds import held_out_split
 from bloodtune.data.npz import Split
 from bloodtune.files import replace
 from bloodtune.inference.classifier import CARD, WEIGHTS, Classifier
 from bloodtune.inference.confidence import keep_threshold, kept_scores
 from bloodtune.inference.predictor import Deployment
 from bloodtune.run.provenance import describe_data_for_card, git_commit
+from bloodtune.tuning.retraining_cache import HELD_OUT
 from summary import Summary
 
 
@@ -23,13 +27,14 @@ def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
     The model of a configuration is the seed that is median on validation.
     """
     places = {**summary.choices.by_family, "best": summary.choices.best}
-    data = describe_data_for_card(dataset)
+    data, val = describe_data_for_card(dataset), held_out_split(dataset.train, dataset.val, dataset.folds)
     for label in dict.fromkeys(places.values()):
         contender = summary.contenders[label]
         source = contender.retrainings[contender.median].model
         card = json.loads((source / CARD).read_text(encoding="utf-8"))
         card |= {"label": label, "run": summary.search.name, "git_commit": git_commit(), "data": data}
-        card |= deployment_scores(Classifier.load(source), dataset.val, summary.test)
+        held_out = None if dataset.folds is None else np.load(source / HELD_OUT)
+        card |= deployment_scores(Classifier.load(source), val, summary.test, held_out)
         card["test"] = {name: list(interval) for name, interval in summary.measured[label].intervals.items()}
         for target in (folder / place for place, chosen in places.items() if chosen == label):
             target.mkdir(parents=True, exist_ok=True)
@@ -37,14 +42,19 @@ def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
             replace(target / CARD, (json.dumps(card, indent=2) + "\n").encode())
 
 
-def deployment_scores(classifier: Classifier, val: Split, test: Split) -> dict[str, Any]:
+def deployment_scores(
+    classifier: Classifier, val: Split, test: Split, held_out: np.ndarray | None = None
+) -> dict[str, Any]:
     """Return a classifier's confidence threshold, and its scores on both splits as ``Deployment`` predicts them.
 
     ``threshold`` accepts as many validation images as possible while 99 % of the accepted images are correct. It is
-    above 1 if no such threshold exists. ``kept`` is the share of accepted images, ``kept_accuracy`` their accuracy.
+    above 1 if no such threshold exists. With folds, ``val`` are all held-out images, and ``held_out`` their
+    probabilities (N, K) by the networks of the folds. ``kept`` is the share of accepted images, ``kept_accuracy`` their
+    accuracy.
     """
     deployment = Deployment(classifier)
-    probabilities = {name: deployment.predict(split.images) for name, split in (("val", val), ("test", test))}
+    found = deployment.predict(val.images) if held_out is None else held_out
+    probabilities = {"val": found, "test": deployment.predict(test.images)}
     truth = {"val": val.labels, "test": test.labels}
     threshold = keep_threshold(probabilities["val"], val.labels)
     scores = {name: kept_scores(probabilities[name], labels, threshold) for name, labels in truth.items()}

@@ -97,7 +97,7 @@ def summarize(
     published = retrained_published(search, settings, dataset.class_names)
     found = retrained_found(search, recipe, settings, published)
     if control is not None:
-        _check_control(control, dataset.md5)
+        _check_control(control, dataset)
     check_writable(folder)
     sources = sources_to_send(one.configuration.family for one in found)
     with connect(
@@ -141,6 +141,7 @@ def _load_data(search: SearchRecords, run: RunDirectory, asked: str | None) -> D
     if dataset.md5 != known["md5"]:
         searched = f"the search used data with MD5 {known['md5']}"
         raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but {searched}; restore that data")
+    dataset.check_folds(known)
     return dataset
 
 
@@ -206,9 +207,12 @@ def _write(summary: Summary, dataset: Dataset, folder: Path, generator: np.rando
     write_page(summary, report, folder)
 
 
-def _check_control(control: RunDirectory, md5: str) -> None:
-    if control.read_json(PROVENANCE).get("data", {}).get("md5") != md5:
+def _check_control(control: RunDirectory, dataset: Dataset) -> None:
+    known = control.read_json(PROVENANCE).get("data", {})
+    if known.get("md5") != dataset.md5:
         raise InputError(f"--control: run {control.name} used other data; give a run on the data of the search")
+    if known.get("folds") != dataset.fold_digest:
+        raise InputError(f"--control: run {control.name} used other folds; give the search's --folds and --seed")
     sampler = load_recipe(str(control.path / RECIPE)).sampler
     if sampler != "random":
         raise InputError(f"--control: run {control.name} used sampler {sampler}; search with --recipe random")

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bloodtune.data.audit import Audit, small_split_note
+from bloodtune.data.folds import scored_counts
 from display_names import official_name
 from published import load_papers
 from report.blocks import Block, Bullets, Paragraph, Strong, TableBlock, paragraph
@@ -28,7 +29,9 @@ def data_section(material: Material) -> list[Block]:
     if data.get("audit"):
         audit = ". ".join(_capital(sentence) for sentence in Audit.from_mapping(data["audit"]).sentences())
         blocks.append(paragraph(f"Leakage audit of the three splits. {audit}."))
-    said = [*data.get("notes", ()), small_split_note(counts["val"]) if counts.get("val") else ""]
+    folds = data.get("preparation", {}).get("folds")
+    note = small_split_note(scored_counts(counts, folds), folds) if counts.get("val") else ""
+    said = [*data.get("notes", ()), note]
     if any(said):
         blocks.append(Bullets(tuple(f"{_capital(sentence)}." for sentence in said if sentence)))
     if material.summary.is_blood:

@@ -105,11 +105,24 @@ def models_section(material: Material) -> list[Block]:
     )
     title = f"Configuration of {chosen.label}"
     table = TableBlock((Panel(title, frame),))
-    protocol = _PROTOCOL
+    protocol = _PROTOCOL + _folds(material)
     for contender in material.summary.contenders.values():
         if contender.origin == FOUND and contender.search_val_macro_f1 is None:
             protocol += f" {contender.label} is the best found configuration, retrained for longer than in the search."
     return [paragraph(protocol), table, *tables_of(material, "6"), *figures_of(material, "model")]
+
+
+def _folds(material: Material) -> str:
+    """Return sentences on what validation means with folds; an empty string without folds."""
+    folds = material.summary.search.provenance["data"].get("preparation", {}).get("folds")
+    if not folds:
+        return ""
+    return (
+        f" The search was scored on {folds} folds. So is every retraining: {folds} networks, each trained without one "
+        "fold, predict the images of that fold, and validation scores are those of all these predictions together. "
+        "They also set the threshold. The model itself is a further network, trained on all training and validation "
+        "images for the number of epochs that scored best."
+    )
 
 
 def errors_section(material: Material) -> list[Block]:

@@ -141,12 +141,16 @@ def standard_error(score: float, counts: Sequence[int]) -> float:
     return math.sqrt(score * (1 - score) * sum(1 / count for count in counts)) / len(counts)
 
 
-def small_split_note(counts: Sequence[int]) -> str:
-    """Return a sentence on the standard error of validation scores if it is above 0.01, else an empty string."""
+def small_split_note(counts: Sequence[int], folds: int | None = None) -> str:
+    """Return a sentence on the standard error of validation scores if it is above 0.01, else an empty string.
+
+    ``counts`` are the scored images per class: those of the validation split, or of all ``folds``.
+    """
     error = standard_error(_TYPICAL, counts)
     if error <= _SMALL:
         return ""
+    where, their = (f"the {folds} folds have", "their") if folds else ("the validation split has", "its")
     return (
-        f"the validation split has {plural(sum(counts), 'image')}, {min(counts):,} in its smallest class: a macro-F1 "
+        f"{where} {plural(sum(counts), 'image')}, {min(counts):,} in {their} smallest class: a macro-F1 "
         f"of {_TYPICAL} has a standard error of about {error:.3f}, so smaller differences between trials mean little"
     )

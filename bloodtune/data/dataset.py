@@ -7,12 +7,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bloodtune.data import medmnist
 from bloodtune.data.audit import Audit, audit, small_split_note
 from bloodtune.data.contents import Contents
+from bloodtune.data.folds import describe_folds, digest, fold_images, scored_counts
 from bloodtune.data.npz import (
     SPLITS,
     Split,
@@ -41,7 +43,7 @@ class Dataset:
     "synthetic". ``fell_back`` is true if no data set was named and the official file was unavailable. ``split_sizes``
     and ``class_counts`` (in the order of ``class_names``) have the keys train, val and test. ``notes`` are sentences
     for the user on what was found. ``rows`` are the photographs of a folder, with their splits. ``groups`` has the
-    names of the images' groups for each split, (N,), or is empty.
+    names of the images' groups for each split, (N,), or is empty. ``folds`` is the result of ``fold_images``, or None.
     """
 
     title: str
@@ -59,6 +61,24 @@ class Dataset:
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    folds: np.ndarray | None = None
+
+    @property
+    def scored_counts(self) -> tuple[int, ...]:
+        """The images per class that the objective scores: those of validation, or those of all folds."""
+        return scored_counts(self.class_counts, self.preparation.folds)
+
+    @property
+    def fold_digest(self) -> str | None:
+        """A digest of the folds; None without folds."""
+        return None if self.folds is None else digest(self.folds)
+
+    @property
+    def training_sizes(self) -> list[int]:
+        """The number of images that each network of a trial trains on."""
+        if self.folds is None:
+            return [len(self.train.labels)]
+        return [len(self.folds) - held_out for held_out in np.bincount(self.folds).tolist()]
 
     @property
     def image_bytes(self) -> int:
@@ -67,8 +87,24 @@ class Dataset:
 
     def findings(self) -> list[str]:
         """Return lines on what was found, on the audit, and on a small validation split."""
-        note = small_split_note(self.class_counts["val"])
+        note = self.small_split_note()
         return [*self.notes, f"audit: {'; '.join(self.audit.sentences())}", *([note] if note else [])]
+
+    def small_split_note(self) -> str:
+        """Return a sentence on the standard error of the objective if it is large, else an empty string."""
+        return small_split_note(self.scored_counts, self.preparation.folds)
+
+    def check_folds(self, known: Mapping[str, Any]) -> None:
+        """Check that the folds are those of a run; ``known`` is the entry on data of its ``provenance.json``.
+
+        Raises:
+            InputError: they differ.
+        """
+        if self.fold_digest != known.get("folds"):
+            raise InputError(
+                f"{self.source}: the folds differ from those of the run, as another version of scikit-learn may draw "
+                "them; install the version in the run's provenance.json"
+            )
 
 
 def load_dataset(asked: str | None = None, preparation: Preparation | None = None, *, cluster: bool = False) -> Dataset:
@@ -147,6 +183,10 @@ def _load(source: str, fell_back: bool, preparation: Preparation) -> Dataset:
     if preparation.drop_copies:
         contents = contents.without_copies()
         counts = _count(path, contents.splits)
+    folds, notes = None, contents.notes
+    if preparation.folds:
+        folds = fold_images(contents.splits, contents.groups, names, folds=preparation.folds, seed=preparation.seed)
+        notes = (*notes, describe_folds(folds, grouped=bool(contents.groups)))
     return Dataset(
         title=SYNTHETIC if source == SYNTHETIC else path.name if contents.rows else path.stem,
         source=source,
@@ -160,9 +200,10 @@ def _load(source: str, fell_back: bool, preparation: Preparation) -> Dataset:
         class_counts=counts,
         audit=audit(contents.splits, contents.groups),
         preparation=preparation,
-        notes=contents.notes,
+        notes=notes,
         rows=contents.rows,
         groups=contents.groups,
+        folds=folds,
     )
 
 

@@ -10,14 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from bloodtune.data.audit import identify
 from bloodtune.data.contents import Contents
 from bloodtune.data.listing import Listing, list_folder
 from bloodtune.data.npz import SPLITS, Split
-from bloodtune.data.partition import draw_splits, read_splits
+from bloodtune.data.partition import draw_splits, join_groups, read_splits
 from bloodtune.data.preparation import Preparation
 from bloodtune.data.table import Row
 from bloodtune.data.tiles import Tiles, read_tiles
@@ -132,7 +130,7 @@ def _drawn(
     at = [index for index, row in enumerate(rows) if row.split in ("", "train")]
     index = {name: number for number, name in enumerate(names)}
     labels = np.array([index[rows[place].label] for place in at])
-    groups = _join([rows[place].group for place in at], identify([images[at]])[1])
+    groups = join_groups([rows[place].group for place in at], identify([images[at]])[1])
     splits = draw_splits(labels, groups, names, drawn=drawn, seed=seed, where=str(root))
     divided = list(rows)
     for place, split in zip(at, splits.tolist(), strict=True):
@@ -151,18 +149,6 @@ def _recorded(root: Path, rows: Sequence[Row], file: Path) -> list[Row]:
             f"such as {first}; restore the folder"
         )
     return [replace(row, split=splits[row.file]) for row in rows]
-
-
-def _join(groups: Sequence[str], copies: np.ndarray) -> np.ndarray:
-    """Number the images (N,) so that those of one group, and those that are copies of each other, share a number.
-
-    ``copies`` has the same number for copies. An image without a group has only its copies beside it.
-    """
-    n = len(groups)
-    first = dict[str, int]()
-    same_group = np.array([first.setdefault(group, at) if group else at for at, group in enumerate(groups)])
-    edges = coo_array((np.ones(2 * n), (np.tile(np.arange(n), 2), np.concatenate([same_group, copies]))), (n, n))
-    return np.asarray(connected_components(edges, directed=False)[1])
 
 
 def _md5(rows: Sequence[Row], digests: Sequence[str], preparation: Preparation) -> str:

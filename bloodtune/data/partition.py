@@ -1,4 +1,4 @@
-"""Partition of a data set into training, validation and test split, stratified, with no group in two splits."""
+"""Partition of a data set into splits or folds, stratified, with no group in two of them."""
 
 from __future__ import annotations
 
@@ -43,13 +43,12 @@ def draw_splits(
     Raises:
         InputError: a class has too few groups, or no draw has every class in every split.
     """
-    _check_groups(labels, groups, names, len(drawn) + 1, where)
+    _check_groups(labels, groups, names, len(drawn) + 1, where, "split")
     splits = ("train", *(name for name in SPLITS if name in drawn))
     wanted = np.array([_FOLDS[name] for name in splits]) / sum(_FOLDS[name] for name in splits)
     for attempt in np.random.default_rng(seed).integers(2**31, size=_ATTEMPTS):
-        folds = _draw_folds(labels, groups, sum(_FOLDS[name] for name in splits), int(attempt))
-        counts = np.zeros((folds.max() + 1, len(names)), np.int64)
-        np.add.at(counts, (folds, labels), 1)
+        folds = _cut(labels, groups, sum(_FOLDS[name] for name in splits), int(attempt))
+        counts = count_by_fold(labels, folds, len(names))
         best = min(_ways(len(counts), wanted), key=lambda way: _distance(counts, way, wanted))
         if np.isfinite(_distance(counts, best, wanted)):
             return np.asarray(np.array(splits)[best[folds]])
@@ -59,7 +58,55 @@ def draw_splits(
     )
 
 
-def _check_groups(labels: np.ndarray, groups: np.ndarray, names: Sequence[str], needed: int, where: str) -> None:
+def draw_folds(
+    labels: np.ndarray, groups: np.ndarray, names: Sequence[str], *, folds: int, seed: int, where: str
+) -> np.ndarray:
+    """Draw the fold of each image, 0 to ``folds`` - 1: stratified, no group in two folds, every class in every fold.
+
+    The arguments are those of ``draw_splits``.
+
+    Returns:
+        Numbers of folds, integers (N,).
+
+    Raises:
+        InputError: a class has fewer groups than folds, or no draw has every class in every fold.
+    """
+    _check_groups(labels, groups, names, folds, where, "fold")
+    for attempt in np.random.default_rng(seed).integers(2**31, size=_ATTEMPTS):
+        found = _cut(labels, groups, folds, int(attempt))
+        if found.max() + 1 == folds and count_by_fold(labels, found, len(names)).all():
+            return found
+    raise InputError(
+        f"{where}: no draw has every class in every fold and no group in two; allowed: fewer folds, or more groups per "
+        "class"
+    )
+
+
+def join_groups(groups: Sequence[str], copies: np.ndarray) -> np.ndarray:
+    """Number the images (N,) so that those of one group, and those that are copies of each other, share a number.
+
+    ``copies`` has the same number for copies. An image whose group is an empty string has only its copies beside it.
+    """
+    from scipy.sparse import coo_array  # not needed by data that come with splits
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(groups)
+    first = dict[str, int]()
+    same_group = np.array([first.setdefault(group, at) if group else at for at, group in enumerate(groups)])
+    edges = coo_array((np.ones(2 * n), (np.tile(np.arange(n), 2), np.concatenate([same_group, copies]))), (n, n))
+    return np.asarray(connected_components(edges, directed=False)[1])
+
+
+def count_by_fold(labels: np.ndarray, folds: np.ndarray, classes: int) -> np.ndarray:
+    """Count the images per fold and class, integers (folds, classes)."""
+    counts = np.zeros((folds.max() + 1, classes), np.int64)
+    np.add.at(counts, (folds, labels), 1)
+    return counts
+
+
+def _check_groups(
+    labels: np.ndarray, groups: np.ndarray, names: Sequence[str], needed: int, where: str, part: str
+) -> None:
     for index, name in enumerate(names):
         images, found = int((labels == index).sum()), len(np.unique(groups[labels == index]))
         if found < needed:
@@ -67,13 +114,13 @@ def _check_groups(labels: np.ndarray, groups: np.ndarray, names: Sequence[str], 
             if found < images:
                 has += f" in {plural(found, 'group')} (copies count as a group)"
             one = "image" if found == images else "group"
+            fewer = "use fewer folds" if part == "fold" and found > 1 else f"--without {name!r} leaves the class out"
             raise InputError(
-                f"{where}: class {name!r} has {has}; allowed: at least {needed}, one {one} per split; "
-                f"--without {name!r} leaves the class out"
+                f"{where}: class {name!r} has {has}; allowed: at least {needed}, one {one} per {part}; {fewer}"
             )
 
 
-def _draw_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def _cut(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # a second to import
 
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)

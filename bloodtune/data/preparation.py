@@ -18,13 +18,14 @@ SPLITS_FILE = "splits.csv"
 class Preparation:
     """The way from photographs to images, and the choice of images.
 
-    ``drop_copies`` applies to every data set, the other fields to folders only. ``size`` is the side of an image in
-    pixels (None: 28). ``crop`` is the side in pixels of the square that is cut from the middle of each photograph; None
-    is the rule of ``photographs.read_tile``. ``without`` are classes to leave out. ``seed`` is used where splits are
-    drawn. ``splits`` is the path of a ``splits.csv`` that gives the split of every photograph.
+    ``drop_copies`` and ``folds`` (their number, or None) apply to every data set, the other fields to folders only.
+    ``size`` is the side of an image in pixels (None: 28). ``crop`` is the side in pixels of the square that is cut from
+    the middle of each photograph; None is the rule of ``photographs.read_tile``. ``without`` are classes to leave out.
+    ``seed`` is used where splits or folds are drawn. ``splits`` is the path of a ``splits.csv`` that gives the split of
+    every photograph.
 
     Raises:
-        InputError: ``size`` or ``crop`` is out of range.
+        InputError: ``size``, ``crop`` or ``folds`` is out of range.
     """
 
     size: int | None = None
@@ -32,6 +33,7 @@ class Preparation:
     skip_unreadable: bool = False
     drop_copies: bool = False
     without: tuple[str, ...] = ()
+    folds: int | None = None
     seed: int = 0
     splits: str | None = None
 
@@ -40,6 +42,8 @@ class Preparation:
             raise InputError(f"--size {self.size}: allowed are {MIN_SIZE} to {MAX_SIZE} pixels")
         if self.crop is not None and self.crop < MIN_SIZE:
             raise InputError(f"--crop {self.crop}: allowed are {MIN_SIZE} pixels and more")
+        if self.folds is not None and self.folds < 2:
+            raise InputError(f"--folds {self.folds}: allowed are 2 and more")
 
     @classmethod
     def recorded(cls, data: Mapping[str, Any], run: Path) -> Preparation:

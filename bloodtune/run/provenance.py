@@ -23,10 +23,11 @@ PACKAGES = ("ray", "torch", "optuna", "medmnist", "numpy", "pandas", "scikit-lea
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
-    """Return all fields of a data set except those with one entry per image."""
+    """Return all fields of a data set except those with one entry per image; of the folds a digest."""
     fields = (field.name for field in dataclasses.fields(dataset))
     described = {name: getattr(dataset, name) for name in fields if name not in ("train", "val", "rows", "groups")}
     return described | {
+        "folds": dataset.fold_digest,
         "audit": dataclasses.asdict(dataset.audit),
         "preparation": dataset.preparation.to_mapping(),
         "notes": list(dataset.notes),

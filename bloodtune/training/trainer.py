@@ -34,6 +34,43 @@ class DivergedError(ArithmeticError):
     """Raised if the loss is no longer finite; the message names the epoch."""
 
 
+def score_epoch(
+    epoch: int, train_loss: float, probabilities: torch.Tensor, labels: torch.Tensor, started: float
+) -> EpochRecord:
+    """Return the record of an epoch that began at ``started``, in the seconds of ``time.perf_counter``.
+
+    ``probabilities`` (N, K) are those of the validation images, whose ``labels`` are (N,).
+
+    Raises:
+        DivergedError: the validation loss is not finite.
+    """
+    val_loss = functional.nll_loss(probabilities.clamp_min(1e-12).log(), labels).item()
+    if not math.isfinite(val_loss):
+        raise DivergedError(f"validation loss is {val_loss} in epoch {epoch}")
+    predicted = probabilities.argmax(1).cpu().numpy()
+    matrix = metrics.confusion_matrix(labels.cpu().numpy(), predicted, probabilities.shape[1])
+    return EpochRecord(
+        epoch=epoch,
+        train_loss=train_loss,
+        val_loss=val_loss,
+        val_accuracy=float(metrics.accuracy(matrix)),
+        val_macro_f1=float(metrics.macro_f1(matrix)),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def pack(state: Any) -> bytes:
+    """Return a state of tensors and numbers in the format of ``torch.save``."""
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    return stream.getvalue()
+
+
+def unpack(state: bytes) -> Any:
+    """Return what ``pack`` packed, on the CPU; no code in it is executed."""
+    return torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+
+
 class Training:
     """The training of one configuration; call ``run_epoch`` up to ``max_epochs`` times.
 
@@ -49,6 +86,7 @@ class Training:
         recompute_norms: recompute batch norm's statistics after each epoch. Running statistics lag behind weights that
             move at an undiminished learning rate. A configuration with a weight average does not need this.
         watch: measures augmentation, steps and validation separately.
+        record_steps: whether a GPU records its steps. A process may record one training at a time.
 
     Attributes:
         network: the network that is validated and kept: the weight average, if the configuration has one.
@@ -68,11 +106,11 @@ class Training:
         numerics: Numerics = FLOAT32,
         recompute_norms: bool = False,
         watch: Stopwatch | None = None,
+        record_steps: bool = True,
     ) -> None:
         torch.manual_seed(seed)
         self.configuration = configuration
-        self.max_epochs = max_epochs
-        self.epoch = 0
+        self.max_epochs, self.epoch = max_epochs, 0
         self._splits = splits
         self._generator = torch.Generator(splits.device).manual_seed(seed)
         self._trained = build_network(
@@ -96,7 +134,7 @@ class Training:
         self._total_loss = torch.zeros((), device=splits.device)
         self._watch = watch or Stopwatch()
         # A recorded step cannot be timed by part, so with a running stopwatch steps are not recorded.
-        is_recorded = splits.device.type == "cuda" and not self._watch.on
+        is_recorded = record_steps and splits.device.type == "cuda" and not self._watch.on
         self._recorder = Recorder(self._generator) if is_recorded else None
 
     @property
@@ -104,18 +142,19 @@ class Training:
         """The number of trained parameters."""
         return sum(parameter.numel() for parameter in self._trained.parameters())
 
+    @property
+    def networks(self) -> list[torch.nn.Module]:
+        """The networks that are validated and kept: one."""
+        return [self.network]
+
+    @property
+    def val_labels(self) -> torch.Tensor:
+        """The labels (N,) of the images that are validated."""
+        return self._splits.val_labels
+
     def save(self) -> bytes:
-        """Return everything that the next epoch depends on, in the format of ``torch.save``."""
-        stream = io.BytesIO()
-        torch.save(
-            {
-                "epoch": self.epoch,
-                "parts": [part.state_dict() for part in self._parts],
-                "random": [source.get_state() for source in self._random],
-            },
-            stream,
-        )
-        return stream.getvalue()
+        """Return everything that the next epoch depends on, packed."""
+        return pack(self.state())
 
     def restore(self, state: bytes) -> None:
         """Continue from the state that ``save`` returned for the same configuration; no code in it is executed.
@@ -124,7 +163,18 @@ class Training:
             Exception: PyTorch's own, if the state is damaged or belongs to another network. The training cannot be used
                 afterwards.
         """
-        saved = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        self.load_state(unpack(state))
+
+    def state(self) -> dict[str, Any]:
+        """Return what ``save`` packs."""
+        return {
+            "epoch": self.epoch,
+            "parts": [part.state_dict() for part in self._parts],
+            "random": [source.get_state() for source in self._random],
+        }
+
+    def load_state(self, saved: dict[str, Any]) -> None:
+        """Continue from what ``state`` returned; as ``restore``."""
         for part, known in zip(self._parts, saved["parts"], strict=True):
             part.load_state_dict(known)
         for source, known in zip(self._random, saved["random"], strict=True):
@@ -152,28 +202,16 @@ class Training:
         """
         started = time.perf_counter()
         train_loss = self.train_epoch()
+        return score_epoch(self.epoch, train_loss, self.validate(), self.val_labels, started)
+
+    def validate(self) -> torch.Tensor:
+        """Return ``val_probabilities`` after this epoch."""
         self._watch.enter("validate")
-        if self._recomputes_norms:
-            self._recompute_norms()
-        probabilities = predict(
+        self.recompute_norms()
+        self.val_probabilities = predict(
             self.network, self._splits.val_images, self.configuration, validation_views, self._numerics
         )
-        self.val_probabilities = probabilities
-        labels = self._splits.val_labels
-        val_loss = functional.nll_loss(probabilities.clamp_min(1e-12).log(), labels).item()
-        if not math.isfinite(val_loss):
-            raise DivergedError(f"validation loss is {val_loss} in epoch {self.epoch}")
-        matrix = metrics.confusion_matrix(
-            labels.cpu().numpy(), probabilities.argmax(1).cpu().numpy(), len(self._splits.class_counts)
-        )
-        return EpochRecord(
-            epoch=self.epoch,
-            train_loss=train_loss,
-            val_loss=val_loss,
-            val_accuracy=float(metrics.accuracy(matrix)),
-            val_macro_f1=float(metrics.macro_f1(matrix)),
-            seconds=time.perf_counter() - started,
-        )
+        return self.val_probabilities
 
     def train_epoch(self) -> float:
         """Train for one pass over the training split without validation; return the mean loss.
@@ -230,7 +268,10 @@ class Training:
             self._average.update(plan[1])
         self._total_loss += loss.detach() * len(rows)
 
-    def _recompute_norms(self) -> None:
+    def recompute_norms(self) -> None:
+        """Recompute batch norm's statistics, if this training does so."""
+        if not self._recomputes_norms:
+            return
         images, device = self._splits.train_images, self._splits.device
         rows = torch.randperm(len(images), generator=torch.Generator(device).manual_seed(0), device=device)
         batches = torch.split(rows, self._batch_size)[:NORM_BATCHES]

@@ -53,6 +53,7 @@ def run_search(
     without: str | Sequence[str] = (),
     skip_unreadable: bool = False,
     drop_copies: bool = False,
+    folds: int | None = None,
     warm_start: str | None = None,
     max_epochs: int | None = None,
     time_budget: float | None = None,
@@ -72,8 +73,7 @@ def run_search(
 ) -> RunDirectory:
     """Run a search, as ``python -m bloodtune.search`` does, and return its run directory.
 
-    The arguments are the fields of ``SearchOptions``; times are in seconds. An interrupted search returns too;
-    ``resume`` continues it.
+    The arguments are the fields of ``SearchOptions``, times in seconds. ``resume`` continues an interrupted search.
 
     Raises:
         InputError: an argument has a value that cannot be used; the message names it.

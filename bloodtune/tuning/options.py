@@ -112,6 +112,13 @@ class SearchOptions:
     drop_copies: bool = _option(
         False, DATA, SWITCH, "leave out training images that have a copy in another split, also turned or mirrored"
     )
+    folds: int | None = _option(
+        None,
+        DATA,
+        dataclasses.replace(COUNT, metavar="K"),
+        "score a trial on K folds of the training and validation images in place of the validation split; each trial "
+        "trains K networks (docs/data.md)",
+    )
     warm_start: str | None = _option(
         None,
         WHAT,

@@ -51,7 +51,7 @@ class Plan:
             lines.append(
                 f"--workers {asked_workers}: only {self.workers} trials at a time fit here, so {self.workers} run"
             )
-        images = len(self.dataset.train.labels)
+        images = min(self.dataset.training_sizes)
         if self._largest_batch > images:
             asked = f"the recipe has batches of up to {self._largest_batch} images"
             lines.append(f"{asked}, but there are {images} training images: batches of {images} are used")
@@ -89,6 +89,13 @@ class Plan:
         searched = [p for p in self.recipe.parameters if p.field == "batch_size" and self.recipe.sampler != "enqueued"]
         return max([*enqueued, *(int(max(p.choices or (p.high or 0,))) for p in searched)], default=0)
 
+    def _cost_of_folds(self) -> list[str]:
+        sizes, split = self.dataset.training_sizes, len(self.dataset.train.labels)
+        if len(sizes) == 1:
+            return []
+        cost = f"{sum(sizes):,} images, {sum(sizes) / split:.1f} times the training split"
+        return [f"          each epoch trains {len(sizes)} networks on {cost}"]
+
     def __str__(self) -> str:
         """Return the plan as text."""
         asha, recipe = self.recipe.asha, self.recipe
@@ -101,6 +108,7 @@ class Plan:
             f"sampler   {recipe.sampler}, seed {self.seed}",
             f"ASHA      at most {asha.max_epochs} epochs, rungs at {', '.join(map(str, asha.rungs)) or 'none'}",
             f"expected  about {recipe.expected_epochs(self.budget):,} epochs, more if ASHA promotes more trials early",
+            *self._cost_of_folds(),
             f"workers   {self.workers}, each with {_amounts(self.resources_per_trial)}{self.reason('workers')}",
             f"precision {self.numerics.precision}{self.reason('precision')}",
             "space",

@@ -11,7 +11,7 @@ from ray import tune
 from ray.tune import Callback
 
 from bloodtune.command_line import INTERRUPTED, print_lines
-from bloodtune.data.audit import small_split_note, standard_error
+from bloodtune.data.audit import standard_error
 from bloodtune.monitoring.live_view import clock
 from bloodtune.monitoring.trackers import Trackers
 from bloodtune.run import provenance
@@ -56,7 +56,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any], examined: Run
     searcher = QueueSearcher(queue, run, seed=plan.seed)
     rule = CappedHalving(plan.recipe.asha, queue.rung_history(), enqueued=len(plan.recipe.enqueued))
     interrupt = Interrupt(plan.time_budget, lambda: searcher.failure)
-    images = len(plan.dataset.train.labels)
+    images = sum(plan.dataset.training_sizes)
     progress = Progress(queue, interrupt, rule.needed, title=run.name, workers=plan.workers, train_images=images)
     profiler = Profiler()
     _print_start(plan, run)
@@ -91,7 +91,7 @@ def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, se
     print_lines(
         f"{reason}; interrupted trials run again on resume" if reason else "",
         f"{len(queue.finished)}/{plan.budget} trials in {clock(seconds)}",
-        score + _model_hint(run),
+        score + _model_hint(run, len(plan.dataset.training_sizes)),
         _banner(plan),
         f"run directory: {run.path}",
         f"next: {next_command(run, plan, len(queue.finished))}",
@@ -99,9 +99,10 @@ def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, se
 
 
 def _score(best: TrialRecord, plan: Plan) -> str:
-    # With its standard error where the validation split is small.
-    score, counts = best.best_val_macro_f1 or 0.0, plan.dataset.class_counts["val"]
-    error = f" ± {standard_error(score, counts):.3f} (standard error)" if small_split_note(counts) else ""
+    # With its standard error where few images are scored.
+    score, data = best.best_val_macro_f1 or 0.0, plan.dataset
+    is_small = bool(data.small_split_note())
+    error = f" ± {standard_error(score, data.scored_counts):.3f} (standard error)" if is_small else ""
     return f"{score:.4f}{error}"
 
 
@@ -112,9 +113,11 @@ def _card(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> dict[str, Any
     return names | {"run": run.name, "git_commit": start.get("git_commit"), "data": data}
 
 
-def _model_hint(run: RunDirectory) -> str:
-    # Runs of older versions have no model.
-    return f"; its model counts cells: predict FOLDER --model {run.path}" if (run.path / MODEL).exists() else ""
+def _model_hint(run: RunDirectory, networks: int) -> str:
+    if not (run.path / MODEL).exists():
+        return ""  # runs of older versions have no model
+    model = "its model counts" if networks == 1 else f"the first of its {networks} networks counts"
+    return f"; {model} cells: predict FOLDER --model {run.path}"
 
 
 def _tune(
@@ -129,6 +132,7 @@ def _tune(
         WarmWorker,
         train=plan.dataset.train,
         val=plan.dataset.val,
+        folds=plan.dataset.folds,
         asha=plan.recipe.asha,
         device="cuda" if plan.gpus_per_trial else "cpu",
         checkpoint_every=plan.checkpoint_every,

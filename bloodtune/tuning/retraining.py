@@ -35,7 +35,7 @@ def train_jobs(
     dataset: Dataset, waiting: list[TrainingJob], workers: Workers, advance: Callable[[int, int], None]
 ) -> Iterator[Trained]:
     """Train jobs on Ray and yield their outcomes as they come; more jobs may be added to ``waiting`` meanwhile."""
-    shared = (ray.put(dataset.train), ray.put(dataset.val), dataset.class_names) if waiting else ()
+    shared = (ray.put(dataset.train), ray.put(dataset.val), dataset.class_names, dataset.folds) if waiting else ()
     return run_jobs(Trainer, shared, lambda trainer, job: trainer.train.remote(job), waiting, workers, advance)
 
 
@@ -134,7 +134,7 @@ def score_test_split(
         return scorer.score.remote(model, Classifier.load(model))
 
     for model, probabilities in run_jobs(Scorer, shared, submit, waiting, workers, advance):
-        keep_probabilities(model, probabilities)
+        keep_probabilities(model / PROBABILITIES, probabilities)
     return [
         TestedContender(contender, np.stack([np.load(r.model / PROBABILITIES) for r in contender.retrainings]))
         for contender in contenders

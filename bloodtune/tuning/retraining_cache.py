@@ -28,11 +28,13 @@ from bloodtune.training.models.own import source_digest
 from bloodtune.training.numerics import Numerics
 from bloodtune.tuning.contender import Contender, Retraining
 
-RESULT, CURVE, PROBABILITIES = "result.json", "curve.csv", "test_probabilities.npy"
+RESULT, CURVE = "result.json", "curve.csv"
+PROBABILITIES, HELD_OUT = "test_probabilities.npy", "held_out_probabilities.npy"
 
 # Beside its configuration, this code decides a training: a change to it invalidates the cache.
 _TRAINING_CODE = (
     "training/trainer.py",
+    "training/folded_training.py",
     "training/device_splits.py",
     "training/prediction.py",
     "training/process.py",
@@ -84,12 +86,15 @@ class Trained:
     """The outcome of a job. Only the driver writes it to disk, so hosts need no shared disk.
 
     ``classifier`` is None, and ``result`` has the key ``failure``, if the first epoch diverged.
+    ``held_out`` are, with folds, the probabilities (N, K) of the held-out images, fold by fold, as ``Deployment``
+    predicts them.
     """
 
     job: TrainingJob
     result: dict[str, Any]
     epochs: list[EpochRecord]
     classifier: Classifier | None
+    held_out: np.ndarray | None = None
 
 
 def find_jobs(
@@ -104,7 +109,9 @@ def find_jobs(
         configuration = dataclasses.replace(configuration, loss="cross_entropy")
     what = json.dumps([configuration.to_mapping(), candidate.epochs])
     code = _code_digest() + source_digest(configuration.family)
-    content = json.dumps([what, dataset.md5, list(dataset.class_names), numerics.to_mapping(), code])
+    content = json.dumps(
+        [what, dataset.md5, list(dataset.class_names), dataset.fold_digest, numerics.to_mapping(), code]
+    )
     family = configuration.family.replace(":", ".")
     place = folder.absolute() / f"{family}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
     drawn = [zlib.crc32(f"{what}, seed {number}".encode()) for number in range(seeds)]
@@ -117,16 +124,18 @@ def keep(trained: Trained) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if trained.classifier is not None:
         trained.classifier.save(folder, seed=trained.job.seed, **trained.result)
+    if trained.held_out is not None:
+        keep_probabilities(folder / HELD_OUT, trained.held_out)
     if trained.epochs:
         pd.DataFrame(asdict(epoch) for epoch in trained.epochs).to_csv(folder / CURVE, index=False)
     replace(folder / RESULT, json.dumps(trained.result, indent=2).encode())
 
 
-def keep_probabilities(model: Path, probabilities: np.ndarray) -> None:
-    """Write a model's probabilities (N, K) of the test images beside it."""
+def keep_probabilities(file: Path, probabilities: np.ndarray) -> None:
+    """Write probabilities (N, K)."""
     content = io.BytesIO()
     np.save(content, probabilities)
-    replace(model / PROBABILITIES, content.getvalue())
+    replace(file, content.getvalue())
 
 
 def read_contender(candidate: Candidate, jobs: Sequence[TrainingJob]) -> Contender | None:

@@ -12,11 +12,14 @@ import numpy as np
 import ray
 from ray.util import ActorPool
 
+from bloodtune.data.folds import cut_splits, join_splits
 from bloodtune.data.npz import Split
 from bloodtune.inference.classifier import Classifier
+from bloodtune.inference.predictor import Deployment
 from bloodtune.run.records import EpochRecord
 from bloodtune.training import metrics
 from bloodtune.training.device_splits import DeviceSplits
+from bloodtune.training.folded_training import FoldedTraining
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.process import prepare_process
 from bloodtune.training.trainer import DivergedError, Training
@@ -78,36 +81,56 @@ def run_jobs(
 
 
 class Trainer:
-    """A Ray actor that keeps torch and the splits from one training to the next."""
+    """A Ray actor that keeps torch and the splits from one training to the next.
 
-    def __init__(self, workers: Workers, train: Split, val: Split, class_names: tuple[str, ...]) -> None:
+    With ``folds``, the result of ``fold_images``, a training has one network per fold. Their held-out predictions give
+    its scores. The network that is kept is trained on the images of both splits, for the epochs that scored best.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        train: Split,
+        val: Split,
+        class_names: tuple[str, ...],
+        folds: np.ndarray | None = None,
+    ) -> None:
         prepare_process(workers.device)
         self._numerics = workers.numerics
-        self._splits = DeviceSplits.load(train, val, workers.device)
-        self._val = val
+        pairs = cut_splits(train, val, folds)
+        self._held_out = [held_out for _, held_out in pairs]
+        self._splits = [DeviceSplits.load(*pair, workers.device) for pair in pairs]
+        self._whole = None if folds is None else DeviceSplits.load(join_splits(train, val), val, workers.device)
         self._class_names = class_names
 
     def train(self, job: TrainingJob) -> Trained:
         """Train one configuration; the weights of the best validation epoch are kept."""
         started = time.perf_counter()
-        training = Training(
-            job.configuration,
-            self._splits,
-            max_epochs=job.epochs,
-            seed=job.seed,
-            numerics=self._numerics,
-            recompute_norms=True,
+        options: dict[str, Any] = {"max_epochs": job.epochs, "seed": job.seed, "numerics": self._numerics}
+        options |= {"recompute_norms": True}
+        training = (
+            FoldedTraining(job.configuration, self._splits, **options)
+            if self._whole
+            else Training(job.configuration, self._splits[0], **options)
         )
         epochs, best, weights, failure = self._run(training, job)
         if not epochs:
             return Trained(job, {"failure": failure}, [], None)
-        training.network.load_state_dict(weights)
-        size, channels = self._splits.train_images.shape[1], self._splits.train_images.shape[3]
-        precision = self._numerics.precision
-        classifier = Classifier(training.network, job.configuration, self._class_names, size, channels, precision)
+        for network, known in zip(training.networks, weights, strict=True):
+            network.load_state_dict(known)
+        classifiers = [self._classifier(network, job) for network in training.networks]
+        pairs = list(zip(classifiers, self._held_out, strict=True))
         # Scored as the model will be used: over several views if it was trained with them.
-        predicted = classifier.predict(self._val.images).argmax(axis=1)
-        matrix = metrics.confusion_matrix(self._val.labels, predicted, len(self._class_names))
+        predicted = np.concatenate([one.predict(held_out.images).argmax(axis=1) for one, held_out in pairs])
+        labels = np.concatenate([held_out.labels for held_out in self._held_out])
+        matrix = metrics.confusion_matrix(labels, predicted, len(self._class_names))
+        kept, probabilities = classifiers[0], None
+        if self._whole:
+            probabilities = np.concatenate([Deployment(one).predict(held_out.images) for one, held_out in pairs])
+            try:
+                kept = self._classifier(train_whole(job, self._whole, epochs[best].epoch, options), job)
+            except DivergedError as error:
+                return Trained(job, {"failure": f"on all images: {error}"}, [], None)
         result = {
             "epochs": len(epochs),
             "best_epoch": epochs[best].epoch,
@@ -116,23 +139,46 @@ class Trainer:
             "train_seconds": round(time.perf_counter() - started, 2),
             "parameters": training.parameters,
         }
-        training.network.cpu()
-        return Trained(job, result, epochs, classifier)
+        kept.network.cpu()
+        return Trained(job, result, epochs, kept, probabilities)
 
-    def _run(self, training: Training, job: TrainingJob) -> tuple[list[EpochRecord], int, dict[str, torch.Tensor], str]:
-        # Returns the epochs, the index of the best one, its weights, and why the training diverged, if it did.
+    def _classifier(self, network: torch.nn.Module, job: TrainingJob) -> Classifier:
+        size, channels = self._splits[0].train_images.shape[1], self._splits[0].train_images.shape[3]
+        return Classifier(network, job.configuration, self._class_names, size, channels, self._numerics.precision)
+
+    def _run(
+        self, training: Training | FoldedTraining, job: TrainingJob
+    ) -> tuple[list[EpochRecord], int, list[dict[str, torch.Tensor]], str]:
+        # Returns the epochs, the index of the best one, its weights per network, and why the training diverged, if so.
         epochs: list[EpochRecord] = []
-        best, weights = -1, {}
+        weights: list[dict[str, torch.Tensor]] = []
+        best = -1
         is_constant = job.configuration.schedule == "constant"
         try:
             while len(epochs) < job.epochs and not (is_constant and len(epochs) - 1 - best >= PATIENCE):
                 epochs.append(training.run_epoch())
                 if best < 0 or epochs[-1].val_macro_f1 > epochs[best].val_macro_f1:
                     best = len(epochs) - 1
-                    weights = {k: v.detach().clone() for k, v in training.network.state_dict().items()}
+                    weights = [
+                        {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+                        for network in training.networks
+                    ]
         except DivergedError as error:
             return epochs, best, weights, str(error)
         return epochs, best, weights, ""
+
+
+def train_whole(job: TrainingJob, whole: DeviceSplits, epochs: int, options: dict[str, Any]) -> torch.nn.Module:
+    """Train on all images for ``epochs`` epochs of the job's schedule; return the network.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    training = Training(job.configuration, whole, **options)
+    for _ in range(epochs):
+        training.train_epoch()
+    training.recompute_norms()
+    return training.network
 
 
 class Scorer:

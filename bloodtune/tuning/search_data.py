@@ -34,4 +34,5 @@ def load_data(options: SearchOptions, before: dict[str, Any], resumed: RunDirect
             f"the run belongs to other data: {known['source']} (MD5 {known['md5']}), "
             f"not {dataset.source} (MD5 {dataset.md5})"
         )
+    dataset.check_folds(known)
     return dataset

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from bloodtune.data.folds import cut_splits
 from bloodtune.errors import describe
 from bloodtune.run.checkpoints import Checkpoint
 from bloodtune.run.model import ModelFiles
@@ -16,7 +17,10 @@ from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.phase_timer import Stopwatch
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bloodtune.data.npz import Split
+    from bloodtune.training.folded_training import FoldedTraining
     from bloodtune.training.trainer import Training
 
 # Seconds between two reports of a worker, which also reports at every rung.
@@ -43,17 +47,17 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         card: Mapping[str, Any],
         numerics: Numerics = FLOAT32,
         profile: bool = False,
+        folds: np.ndarray | None = None,
     ) -> None:
         """Put the splits on ``device`` and start the first trial; checkpoints come every ``checkpoint_every`` seconds.
 
         ``card`` has what the cards of all models share, such as class names. With ``profile`` reports have the key
-        ``parts``: seconds by phase.
+        ``parts``: seconds by phase. With ``folds``, those of ``fold_images``, a trial trains one network per fold.
         """
         self._watch = Stopwatch(on=profile)
         self._watch.enter("load")
-        self._asha, self._device, self._numerics = asha, device, numerics
-        self._checkpoint_every, self._card, self._val_labels = checkpoint_every, card, val.labels
-        self._broken, self._is_lost = "", False
+        self._asha, self._device, self._numerics, self._card = asha, device, numerics, card
+        self._checkpoint_every, self._broken, self._is_lost = checkpoint_every, "", False
         try:
             # Imported here so that the driver, which reads this module too, never loads torch.
             import torch
@@ -62,13 +66,13 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             from bloodtune.training.process import prepare_process
 
             prepare_process(device)
-            self._splits = DeviceSplits.load(train, val, device)
+            self._splits = [DeviceSplits.load(*pair, device) for pair in cut_splits(train, val, folds)]
             if device != "cpu":
                 self._watch.wait = torch.cuda.synchronize
         except Exception as error:
             # Reported with the first trial. Tune would start another worker for each trial, and fail each of them.
             self._broken = describe(error)
-        self._training: Training | None = None
+        self._training: Training | FoldedTraining | None = None
         self._watch.enter("start")
         self._begin(config)
 
@@ -132,7 +136,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         self._saved = time.monotonic()
         self._training = None
 
-    def _start(self) -> Training:
+    def _start(self) -> Training | FoldedTraining:
         training = self._make()
         if self._checkpoint is None:
             return training
@@ -143,18 +147,15 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         self._checkpoint = None
         return training
 
-    def _make(self) -> Training:
+    def _make(self) -> Training | FoldedTraining:
+        from bloodtune.training.folded_training import FoldedTraining
         from bloodtune.training.trainer import Training
 
-        epochs = self._asha.max_epochs
-        return Training(
-            self._configuration,
-            self._splits,
-            max_epochs=epochs,
-            seed=self._seed,
-            numerics=self._numerics,
-            watch=self._watch,
-        )
+        options: dict[str, Any] = {"max_epochs": self._asha.max_epochs, "seed": self._seed}
+        options |= {"numerics": self._numerics, "watch": self._watch}
+        if len(self._splits) > 1:
+            return FoldedTraining(self._configuration, self._splits, **options)
+        return Training(self._configuration, self._splits[0], **options)
 
     def _report(self, epochs: list[Any], failure: str | None = None) -> dict[str, Any]:
         report: dict[str, Any] = {"epochs": epochs, "done": failure is not None, "failure": failure}
@@ -182,13 +183,15 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         from bloodtune.inference.classifier import Classifier
         from bloodtune.inference.confidence import keep_threshold, kept_scores
 
-        network, images = self._training.network, self._splits.train_images
+        network, images = self._training.network, self._splits[0].train_images
         size, channels, precision = images.shape[1], images.shape[3], self._numerics.precision
         names = tuple(self._card["class_names"])
         classifier = Classifier(network, self._configuration, names, size, channels, precision)
         # Probabilities of the validation after this epoch: predicting again over eight views would take seconds.
-        probabilities = found.cpu().numpy()
-        threshold = keep_threshold(probabilities, self._val_labels)
-        search = {"trial": self._trial, "epoch": last} | kept_scores(probabilities, self._val_labels, threshold)
+        probabilities, labels = found.cpu().numpy(), self._training.val_labels.cpu().numpy()
+        threshold = keep_threshold(probabilities, labels)
+        search = {"trial": self._trial, "epoch": last} | kept_scores(probabilities, labels, threshold)
+        if len(self._splits) > 1:
+            search["folds"] = len(self._splits)
         card = {"label": f"trial {self._trial}", "seed": self._seed, "parameters": self._training.parameters}
         return {"model": ModelFiles(classifier.files(**self._card, **card, threshold=threshold, search=search))}

@@ -40,4 +40,14 @@ def test_a_model_is_described_as_it_is_used() -> None:
     assert used["used_val"]["accuracy"] == pytest.approx(0.95, abs=0.01)
     assert used["used_val"]["kept_accuracy"] >= 0.99
     assert 0 < used["used_val"]["kept"] < 0.95
+
+
+def test_with_folds_the_threshold_rests_on_the_held_out_predictions() -> None:
+    classifier, images = make_classifier(), draw_tiles(20)
+    labels = classifier.predict(images).argmax(1)
+    held_out = np.full((20, 8), 0.01)
+    held_out[np.arange(20), labels] = np.linspace(0.5, 0.9, 20)
+    used = deployment_scores(classifier, Split(images, labels), Split(images, labels), held_out)
+    assert used["threshold"] == 0.5
+    assert (used["used_val"]["kept"], used["used_val"]["kept_accuracy"]) == (1, 1)
     assert used["used_test"]["accuracy"] == pytest.approx(1, abs=0.02)

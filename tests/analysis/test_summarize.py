@@ -117,6 +117,9 @@ def test_a_control_on_other_data_or_with_a_sampler_is_refused(
     shutil.copyfile(run.path / "recipe.toml", control.path / "recipe.toml")
     err = refusal(capsys, str(run.path), "--control", str(control.path))
     assert "--control: run control used sampler tpe; search with --recipe random" in err
+    data = run.read_json("provenance.json")["data"]
+    control.write_json("provenance.json", {"data": data | {"folds": "0123"}})
+    assert "--control: run control used other folds; " in refusal(capsys, str(run.path), "--control", str(control.path))
 
 
 def test_published_configurations_are_retrained_where_the_classes_are_bloodmnists_or_on_request(tmp_path: Path) -> None:
@@ -152,6 +155,15 @@ def test_data_that_is_elsewhere_is_named_with_data(
     other = write_data(tmp_path / "moved", seed=5)
     assert f"but the search used data with MD5 {known['md5']}" in refusal(capsys, str(run.path), "--data", str(other))
     assert "cells.npy cannot be read" in refusal(capsys, str(run.path), "--data", str(moved.with_suffix(".npy")))
+
+
+def test_folds_that_are_drawn_otherwise_than_in_the_search_are_refused(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = run.read_json("provenance.json")
+    data = record["data"] | {"preparation": {"folds": 3}, "folds": "0123"}
+    run.write_json("provenance.json", record | {"data": data})
+    assert "the folds differ from those of the run" in refusal(capsys, str(run.path))
 
 
 def test_an_official_file_of_another_machine_is_found_in_the_home_folder(

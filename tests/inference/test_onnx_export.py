@@ -57,6 +57,9 @@ def test_a_model_that_does_not_say_what_it_is_gets_no_card(tmp_path: Path) -> No
         ({"data": {"title": "mine", "md5": "", "split_sizes": {"train": 70, "val": 10, "test": 20}}},
          ["single blood cells", "70 training"], ["Acevedo", "healthy donors"]),
         ({"class_names": ("benign", "malignant"), "data": None}, ["pictures in 2 classes"], ["blood", "neutrophils"]),
+        ({"data": {"title": "m", "md5": "", "split_sizes": dict.fromkeys(("train", "val", "test"), 9),
+                   "preparation": {"folds": 5}}},
+         ["trained on all training and validation images", "of 5 other networks"], ["These are the scores"]),
         ({"used_test": None, "data": None, "run": None}, ["Intended use"], ["## Scores", "## Data", "None"]),
     ],
 )  # fmt: skip

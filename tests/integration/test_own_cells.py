@@ -49,6 +49,21 @@ def test_a_folder_is_searched_resumed_and_read_by_the_summary(cells: Path, monke
     assert (code, len(err.splitlines())) == (2, 1)
 
 
+def test_folds_are_kept_by_a_resume_and_read_by_the_summary(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, _, err = run_command(cells, f"{SEARCH} --data cells --budget 2 --folds 3 --name own")
+    assert code == 0, err
+    assert "--folds 3: the objective is the macro-F1 of the held-out predictions of 72 training" in err
+    assert "no group and no copies in two folds" in err and "; the first of its 3 networks counts cells" in err
+    run = RunDirectory.open(cells / "runs" / "own")
+    data = run.read_json("provenance.json")["data"]
+    code, _, err = run_command(cells, "--resume own --budget 3")
+    assert code == 0, err
+    assert run.read_json("provenance.json")["data"] == data
+    monkeypatch.chdir(cells)
+    assert summarize._load_data(SearchRecords.read(run), run, None).fold_digest == data["folds"]
+    assert search.main(["--resume", "own", "--folds", "4"]) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -56,6 +71,11 @@ def test_a_folder_is_searched_resumed_and_read_by_the_summary(cells: Path, monke
             "--data cells --crop 29",
             "no photograph of 90 can be used, such as basophil-0.png (28 x 28 pixels: too small",
         ),
+        (
+            "--data cells --folds 25",
+            "--folds 25, training and validation: class 'basophil' has 24 images; allowed: at least 25",
+        ),
+        ("--data cells --folds 1", "--folds 1: allowed are 2 and more"),
         ("--data cells --size 4", "--size 4: allowed are 8 to 512 pixels"),
         ("--data cells --without blast", "--without: unknown class 'blast'"),
         ("--data cells --without ig --without basophil", "has one class, 'lymphocyte' (metadata.csv); allowed: two"),

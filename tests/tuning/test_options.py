@@ -33,6 +33,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(SearchOptions)}
         ({"precision": "int8"}, "precision = 'int8': allowed are auto, float32, tf32, bfloat16, float16"),
         ({"track": ("neptune",)}, "track = ('neptune',): allowed are mlflow, wandb"),
         ({"recipe": 3}, "recipe = 3: allowed are text"),
+        ({"folds": 0}, "folds = 0: allowed are whole numbers from 1"),
         ({"profile": 1}, "profile = 1: allowed are True and False"),
     ],
 )
@@ -61,7 +62,7 @@ def test_every_option_has_a_flag_that_reads_its_text() -> None:
         **{"recipe": "mlnn", "budget": "3", "data": "cells.npz", "warm-start": "a", "max-epochs": "5"},
         **{"time-budget": "30m", "epoch-limit": "90s", "seed": "4", "workers": "2", "gpus-per-trial": "0.5"},
         **{"precision": "float32", "address": "auto", "name": "b", "out": "there", "storage": "copy"},
-        **{"resume": "c", "checkpoint-every": "5s", "size": "64", "crop": "300", "without": "blast"},
+        **{"resume": "c", "checkpoint-every": "5s", "size": "64", "crop": "300", "without": "blast", "folds": "5"},
     }
     words = [word for flag, text in given.items() for word in (f"--{flag}", text)]
     switches = {"profile", "skip-unreadable", "drop-copies"}
@@ -72,7 +73,7 @@ def test_every_option_has_a_flag_that_reads_its_text() -> None:
         **{"time_budget": 1800.0, "epoch_limit": 90.0, "seed": 4, "workers": 2, "gpus_per_trial": 0.5},
         **{"precision": "float32", "address": "auto", "name": "b", "out": "there", "storage": "copy"},
         **{"resume": "c", "checkpoint_every": 5.0, "track": ("mlflow", "wandb"), "profile": True},
-        **{"size": 64, "crop": 300, "without": ("blast",), "skip_unreadable": True, "drop_copies": True},
+        **{"size": 64, "crop": 300, "without": ("blast",), "skip_unreadable": True, "drop_copies": True, "folds": 5},
     }
     assert options == SearchOptions(**expected)
     assert set(given) | switches | {"track"} == {name.replace("_", "-") for name in FIELDS}

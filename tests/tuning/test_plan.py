@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bloodtune.data.dataset import load_dataset
+from bloodtune.data.preparation import Preparation
 from bloodtune.errors import InputError
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.tuning.plan import Plan, choose_gpu_share, choose_workers, fitting_trials
@@ -56,7 +57,19 @@ def test_what_is_done_otherwise_than_asked_is_said(tmp_path: Path) -> None:
         "the recipe has batches of up to 256 images, but there are 12 training images: batches of 12 are used"
     )
     assert plan.corrections(2) == plan.corrections(None) == [batches]
+    folded = load_dataset(dataset.source, Preparation(folds=8))
+    assert "but there are 21 training images" in dataclasses.replace(plan, dataset=folded).corrections(None)[0]
     small = [dataclasses.replace(entry.configuration, batch_size=12) for entry in recipe.enqueued]
     enqueued = [dataclasses.replace(e, configuration=c) for e, c in zip(recipe.enqueued, small, strict=True)]
     only = dataclasses.replace(recipe, sampler="enqueued", enqueued=tuple(enqueued))
     assert dataclasses.replace(plan, recipe=only).corrections(None) == []
+
+
+@pytest.mark.parametrize("folds", [None, 4])
+def test_the_plan_says_what_folds_cost(tmp_path: Path, folds: int | None) -> None:
+    dataset = load_dataset(str(save(tmp_path / "small.npz", make_arrays())), Preparation(folds=folds))
+    plan = Plan(load_recipe("smoke"), 4, seed=0, dataset=dataset, workers=2, gpus_per_trial=0, time_budget=None)
+    cost = "each epoch trains 4 networks on 72 images, 6.0 times the training split"
+    assert (cost in str(plan)) == (folds is not None)
+    assert ("the validation split has 12 images" in str(plan)) == (folds is None)
+    assert ("the 4 folds have 24 images" in str(plan)) == (folds is not None)

@@ -69,6 +69,7 @@ def test_a_console_command_on_the_path_needs_no_folder(
         ({"resume": "night", "seed": 4}, "--seed 4: run night has seed 3 and keeps it"),
         ({"resume": "night", "precision": "tf32"}, "--precision tf32: run night trains in float32 and keeps it"),
         ({"resume": "night", "recipe": "cnn"}, "--recipe cannot be given with --resume: the run keeps its own"),
+        ({"resume": "night", "folds": 3}, "--folds cannot be given with --resume: the run keeps its own"),
         ({"resume": "night", "max_epochs": 3}, "--max-epochs cannot be given with --resume: the run keeps its own"),
     ],
 )

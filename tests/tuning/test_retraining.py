@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bloodtune.data.dataset import load_dataset
+from bloodtune.data.preparation import Preparation
+from bloodtune.training.numerics import FLOAT32
 from bloodtune.tuning.contender import Contender
 from bloodtune.tuning.retraining import retrain
-from bloodtune.tuning.retraining_cache import Candidate, Trained, TrainingJob
+from bloodtune.tuning.retraining_cache import HELD_OUT, Candidate, Trained, TrainingJob, find_jobs, keep
 from bloodtune.tuning.retraining_workers import Workers
 from contender_labels import FOUND, PUBLISHED
 from engine_fixtures import SGD, make_configuration
@@ -25,6 +28,18 @@ SLOW, MIDDLE, FAST = (
 
 def candidate(label: str, configuration: Any, epochs: int = 10, origin: str = FOUND) -> Candidate:
     return Candidate(label, origin, configuration, epochs)
+
+
+def test_folds_have_trainings_of_their_own(tmp_path: Path) -> None:
+    path, one = str(write_data(tmp_path)), candidate("one", FAST)
+    plain, three, four = (load_dataset(path, Preparation(folds=folds)) for folds in (None, 3, 4))
+    places = {find_jobs(one, tmp_path, data, 1, FLOAT32)[0].folder for data in (plain, three, four)}
+    assert len(places) == 3
+
+
+def test_held_out_predictions_are_kept_beside_the_model(tmp_path: Path) -> None:
+    keep(Trained(TrainingJob(FAST, 1, 1, tmp_path), {}, [], None, np.eye(2)))
+    np.testing.assert_array_equal(np.load(tmp_path / HELD_OUT), np.eye(2))
 
 
 @pytest.fixture

@@ -11,11 +11,15 @@ import pytest
 import torch
 from torch import nn
 
+from bloodtune.data.folds import held_out_split, join_splits
+from bloodtune.data.npz import Split
+from bloodtune.inference.predictor import Deployment
 from bloodtune.run.records import EpochRecord
 from bloodtune.training.device_splits import DeviceSplits
+from bloodtune.training.folded_training import FoldedTraining
 from bloodtune.training.models import build_network
 from bloodtune.training.numerics import Numerics
-from bloodtune.training.trainer import DivergedError
+from bloodtune.training.trainer import DivergedError, Training
 from bloodtune.tuning import retraining_workers
 from bloodtune.tuning.retraining_cache import Trained, TrainingJob
 from bloodtune.tuning.retraining_workers import PATIENCE, Scorer, Trainer, Workers
@@ -41,6 +45,7 @@ class PlayedTraining:
         self.network = build_network(
             configuration, size=size, classes=classes, mean=splits.mean, deviation=splits.deviation
         )
+        self.networks = [self.network]
         self.parameters, self._epoch = 1234, 0
 
     def run_epoch(self) -> EpochRecord:
@@ -165,6 +170,63 @@ def test_a_training_has_the_seed_and_the_epochs_of_its_job(trainer: Trainer) -> 
         "numerics": Numerics("bfloat16"),
         "recompute_norms": True,
     }
+
+
+# Folds
+
+
+@pytest.fixture
+def folded(monkeypatch: pytest.MonkeyPatch) -> tuple[Trainer, Split, Split, np.ndarray]:
+    """Return a trainer on three folds, whose networks are really trained, with its splits and folds."""
+    monkeypatch.setattr(retraining_workers, "prepare_process", lambda device: None)
+    train, val, folds = make_split(24), make_split(12, seed=1), np.arange(36) // 3 % 3
+    return Trainer(Workers(1, 0.0), train, val, NAMES, folds), train, val, folds
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_with_folds_the_scores_are_of_held_out_images_and_the_network_saw_all(
+    folded: tuple[Trainer, Split, Split, np.ndarray], ema: float
+) -> None:
+    trainer, train, val, folds = folded
+    job = TrainingJob(make_configuration("residual", ema=ema, batch_size=8), 4, 5, Path("nowhere"))
+    trained = trainer.train(job)
+    assert trained.classifier is not None and trained.held_out is not None
+    held_out = held_out_split(train, val, folds)
+    # One view, in float32: the classifiers of the folds predict as their training validated.
+    best = trained.epochs[trained.result["best_epoch"] - 1]
+    assert trained.result["val_macro_f1"] == pytest.approx(best.val_macro_f1)
+    assert trained.held_out.shape == (36, 3)
+    training = FoldedTraining(job.configuration, trainer._splits, max_epochs=4, seed=5, recompute_norms=True)
+    while training.epoch < best.epoch:
+        training.run_epoch()
+    expected = [
+        Deployment(trainer._classifier(network, job)).predict(held_out.images[12 * fold : 12 * fold + 12])
+        for fold, network in enumerate(training.networks)
+    ]
+    np.testing.assert_allclose(trained.held_out, np.concatenate(expected), atol=1e-5)
+    whole = Training(
+        job.configuration,
+        DeviceSplits.load(join_splits(train, val), val),
+        max_epochs=4,
+        seed=5,
+        recompute_norms=True,
+    )
+    for _ in range(best.epoch):
+        whole.run_epoch()
+    weights = trained.classifier.network.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in whole.network.state_dict().items())
+
+
+def test_a_training_on_all_images_that_diverges_has_no_model(
+    folded: tuple[Trainer, Split, Split, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: object) -> None:
+        raise DivergedError("training loss is nan in epoch 2")
+
+    monkeypatch.setattr(retraining_workers, "train_whole", diverge)
+    trained = folded[0].train(TrainingJob(make_configuration("mlnn"), 2, 5, Path("nowhere")))
+    assert trained.result == {"failure": "on all images: training loss is nan in epoch 2"}
+    assert trained.classifier is None
 
 
 # Divergence

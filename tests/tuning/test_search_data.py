@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.run.directory import RunDirectory
+from bloodtune.run.provenance import describe_data
 from bloodtune.tuning import search_data
 from bloodtune.tuning.options import SearchOptions
 from bloodtune.tuning.search_data import load_data
@@ -53,6 +55,18 @@ def test_a_resumed_search_refuses_other_data(cells: Path, dataset: Dataset, run:
     before = {"data": {"source": "/old/cells.npz", "md5": "0123"}}
     assert refusal(lambda: load_data(SearchOptions(data=str(cells)), before, run, cluster=False)) == (
         f"the run belongs to other data: /old/cells.npz (MD5 0123), not {cells} (MD5 {dataset.md5})"
+    )
+
+
+def test_a_resumed_search_has_the_folds_of_its_run(cells: Path, run: RunDirectory) -> None:
+    first = load_data(SearchOptions(data=str(cells), folds=3, seed=5), {}, None, cluster=False)
+    before = {"data": json.loads(json.dumps(describe_data(first)))}
+    again = load_data(SearchOptions(), before, run, cluster=False)
+    assert again.folds is not None and first.folds is not None
+    assert again.folds.tolist() == first.folds.tolist()
+    before["data"]["folds"] = "0123"
+    assert "the folds differ from those of the run" in refusal(
+        lambda: load_data(SearchOptions(), before, run, cluster=False)
     )
 
 

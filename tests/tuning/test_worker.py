@@ -20,6 +20,7 @@ from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe import Asha
 from bloodtune.training.device_splits import DeviceSplits
+from bloodtune.training.folded_training import FoldedTraining
 from bloodtune.training.trainer import Training
 from bloodtune.tuning import worker as trainable
 from bloodtune.tuning.worker import WarmWorker
@@ -45,13 +46,13 @@ def training_of(**changes: Any) -> Training:
     return Training(configuration, DeviceSplits.load(split, split), max_epochs=9, seed=1)
 
 
-def make_worker(*, profile: bool = False, device: str = "cpu") -> WarmWorker:
+def make_worker(*, profile: bool = False, device: str = "cpu", folds: np.ndarray | None = None) -> WarmWorker:
     generator = np.random.default_rng(0)
     labels = np.arange(48) % 3
     images = generator.integers(0, 256, (48, 8, 8, 3)).astype(np.uint8)
     split = Split(images, labels)
     worker = WarmWorker.__new__(WarmWorker)  # Tune's own __init__ wants a Ray worker
-    more: dict[str, Any] = {"card": {"run": "one", "class_names": ("a", "b", "c")}, "profile": profile}
+    more: dict[str, Any] = {"card": {"run": "one", "class_names": ("a", "b", "c")}, "profile": profile, "folds": folds}
     worker.setup(config(), train=split, val=split, asha=ASHA, device=device, checkpoint_every=1e6, **more)
     return worker
 
@@ -156,6 +157,22 @@ def test_a_worker_goes_on_from_the_checkpoint_of_another() -> None:
     assert [same(epoch) for epoch in second.step()["epochs"]] == [same(epoch) for epoch in last["epochs"]]
     second.reset_config(config(**changes))
     assert second.step()["epochs"][0].epoch == 1, "a checkpoint is that of one trial"
+
+
+def test_with_folds_a_trial_is_scored_on_all_images_and_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    folds = np.repeat(np.arange(4), 24)  # of the 48 training images, then of the same images as validation
+    first = make_worker(folds=folds)
+    first._checkpoint_every = 0.0
+    report = first.step()
+    assert isinstance(first._training, FoldedTraining) and len(first._training.val_labels) == 96
+    for name, content in report["model"].contents.items():
+        (tmp_path / name).write_bytes(content)
+    card = json.loads((tmp_path / "model.json").read_text())
+    assert card["search"]["folds"] == 4
+    assert card["search"]["macro_f1"] == report["val_macro_f1"]
+    second = make_worker(folds=folds)
+    second.reset_config(config() | {"checkpoint": report["checkpoint"]})
+    assert [same(epoch) for epoch in second.step()["epochs"]] == [same(epoch) for epoch in first.step()["epochs"]]
 
 
 @pytest.mark.parametrize("damage", ["of another network", "not torch's"])

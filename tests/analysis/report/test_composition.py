@@ -179,3 +179,17 @@ def test_report_says_what_was_found_in_a_folder_and_its_audit(tmp_path: Path) ->
         "- The validation split has 16 images, 2 in its smallest class: a macro-F1 of 0.95 has a standard error",
     ):
         assert text in said
+
+
+def test_report_says_what_validation_means_with_folds(tmp_path: Path) -> None:
+    material = make_material(tmp_path)
+    search = material.summary.search
+    counts = search.provenance["data"]["class_counts"] | {"train": [4] * 8, "val": [2] * 8}
+    data = search.provenance["data"] | {"preparation": {"folds": 5}, "class_counts": counts}
+    assert "fold" not in report(material)
+    search = dataclasses.replace(search, provenance=search.provenance | {"data": data})
+    text = to_markdown(compose(with_summary(material, search=search)))
+    assert "The search was scored on 5 folds. So is every retraining: 5 networks" in section(
+        text, "The models side by side"
+    )
+    assert "- The 5 folds have 48 images, 6 in their smallest class: a macro-F1" in section(text, "Data")
