@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
@@ -16,8 +15,9 @@ from rich.live import Live
 
 from bloodtune.monitoring.live_view import Running, View
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, best_so_far
+from bloodtune.tuning.forecast import forecast
 from bloodtune.tuning.stopper import Interrupt
-from bloodtune.tuning.trial_queue import TrialQueue
+from bloodtune.tuning.trial_queue import RUNNING, TrialQueue
 
 LINE_SECONDS = 60.0
 _HOSTS_SECONDS = 10.0  # between two counts of the cluster's hosts
@@ -84,8 +84,7 @@ class Progress(Callback):  # type: ignore[misc]
         elapsed = time.monotonic() - self._started
         epochs = sum(record.epochs for record in new) + sum(len(trial.epochs) for trial in live)
         trained = max(0, epochs - queue.epochs_before)
-        waiting = queue.budget - len(finished)
-        left = waiting * elapsed / len(new) if new else math.inf
+        needed = forecast(queue.recipe, queue.budget, [*finished, *(t.record(RUNNING) for t in live)], self._workers)
         busy = f"{len(live)} of {self._workers} workers busy"
         cores = len(os.sched_getaffinity(0))
         here = f"load {os.getloadavg()[0]:.1f} on {cores} cores"
@@ -99,10 +98,11 @@ class Progress(Callback):  # type: ignore[misc]
                 "failed": states.count(FAILED),
             },
             epochs=sum(record.epochs for record in finished) + sum(len(trial.epochs) for trial in live),
+            epochs_left=needed.epochs,
             saved=sum(asha.max_epochs - record.epochs for record in finished if record.state == PRUNED),
             images_per_second=trained * self._train_images / max(elapsed, 1e-3),
             elapsed=elapsed,
-            left=min(left, self._interrupt.seconds_left),
+            left=min(needed.seconds, self._interrupt.seconds_left),
             load=f"{busy}, {here}" if self._hosts == 1 else f"{busy} on {self._hosts} hosts",
             best=queue.best(),
             bests=best_so_far(finished),

@@ -18,6 +18,8 @@ from bloodtune.space.recipe import Recipe
 # Retries of a trial whose process died. After them the trial is FAILED.
 RETRIES = 3
 
+RUNNING = "RUNNING"  # state of a trial that has not ended; no row on disk has it
+
 
 class Sampler(Protocol):
     """A source of configurations that learns from curves and outcomes."""
@@ -188,8 +190,8 @@ class TrialQueue:
         return 0.0 if any(epoch.val_macro_f1 > score for epoch in live.epochs) else score
 
     def best(self) -> TrialRecord | None:
-        """Return the best trial so far; one that still runs has the state RUNNING, which no row on disk has."""
-        running = [live.record("RUNNING") for live in list(self.live.values())]
+        """Return the best trial so far; one that still runs has the state RUNNING."""
+        running = [live.record(RUNNING) for live in list(self.live.values())]
         return best_record(filter(None, (self._best, *running)))
 
     def rung_history(self) -> dict[int, dict[int, tuple[float, bool]]]:

@@ -43,7 +43,9 @@ def test_a_plain_line_tells_trials_by_state_epochs_and_the_best(
     progress.on_step_end(2, [])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1, "the next one is due a minute later"
-    assert lines[0].startswith("3/6 trials, 1 done, 1 running, 1 pruned, 1 failed, 6 epochs (ASHA saved 2, 25%), ")
+    assert lines[0].startswith(
+        "3/6 trials, 1 done, 1 running, 1 pruned, 1 failed, 6 of about 9 epochs (ASHA saved 2, 25%), "
+    )
     assert "best 0.7500 (trial 0)" in lines[0]
 
 
