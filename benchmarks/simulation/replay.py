@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from bloodtune.run.records import TrialRecord
-from bloodtune.tuning.trial_queue import RUNNING
+from bloodtune.run.records import RUNNING, TrialRecord
 from simulation.loop import Search
 
 

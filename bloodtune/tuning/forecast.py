@@ -55,8 +55,8 @@ def forecast(recipe: Recipe, budget: int, trials: Sequence[TrialRecord], workers
     stages = _stages(recipe, budget, alive, speeds)
     numbers = {trial.trial for trial in trials}
     coming = [entry.configuration.family for number, entry in enumerate(recipe.enqueued) if number not in numbers]
-    first_rung = (*recipe.asha.rungs, recipe.asha.max_epochs)[0]
-    stages[0].first = [first_rung * speeds.get(family, fmean(speeds.values())) for family in reversed(coming)]
+    first_end = recipe.asha.stage_ends[1]
+    stages[0].first = [first_end * speeds.get(family, fmean(speeds.values())) for family in reversed(coming)]
     return Forecast(left, _play(stages, workers, recipe.asha.reduction_factor))
 
 

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.live import Live
 
 from bloodtune.monitoring.live_view import Running, View
-from bloodtune.run.records import COMPLETE, FAILED, PRUNED, best_so_far
+from bloodtune.run.records import COMPLETE, FAILED, PRUNED, RUNNING, best_so_far
 from bloodtune.tuning.forecast import forecast
 from bloodtune.tuning.stopper import Interrupt
-from bloodtune.tuning.trial_queue import RUNNING, TrialQueue
+from bloodtune.tuning.trial_queue import TrialQueue
 
 LINE_SECONDS = 60.0
 _HOSTS_SECONDS = 10.0  # between two counts of the cluster's hosts

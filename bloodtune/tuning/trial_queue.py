@@ -10,15 +10,13 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from bloodtune.run.model import ModelFiles
-from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, TrialRecord, best_record
+from bloodtune.run.records import COMPLETE, FAILED, PRUNED, RUNNING, EpochRecord, Proposal, TrialRecord, best_record
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe import Recipe
 
 # Retries of a trial whose process died. After them the trial is FAILED.
 RETRIES = 3
-
-RUNNING = "RUNNING"  # state of a trial that has not ended; no row on disk has it
 
 
 class Sampler(Protocol):

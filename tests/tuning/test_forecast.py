@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bloodtune.run.records import COMPLETE, FAILED, PRUNED, TrialRecord
+from bloodtune.run.records import COMPLETE, FAILED, PRUNED, RUNNING, TrialRecord
 from bloodtune.space.recipe import Asha, Recipe
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.tuning.forecast import Forecast, forecast
-from bloodtune.tuning.trial_queue import RUNNING
 from engine_fixtures import make_configuration
 from run_fixtures import make_record, write_recipe
 
