@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.live import Live
 
 from bloodtune.monitoring.live_view import Running, View
-from bloodtune.run.records import COMPLETE, FAILED, PRUNED, RUNNING, best_so_far
-from bloodtune.tuning.forecast import forecast
+from bloodtune.run.records import COMPLETE, FAILED, PRUNED, RUNNING, TrialRecord, best_so_far
+from bloodtune.tuning.forecast import Forecast, forecast
 from bloodtune.tuning.stopper import Interrupt
 from bloodtune.tuning.trial_queue import TrialQueue
 
@@ -47,6 +47,7 @@ class Progress(Callback):  # type: ignore[misc]
         self._started = time.monotonic()
         self._next_line = self._next_look = 0.0
         self._hosts = 1
+        self._reported, self._reported_at = (-1, -1), 0.0  # trials and epochs of the last forecast, and its time
         self._console = Console(stderr=True)
         self._live = (
             Live(get_renderable=self._screen, console=self._console, refresh_per_second=2, transient=True)
@@ -84,7 +85,7 @@ class Progress(Callback):  # type: ignore[misc]
         elapsed = time.monotonic() - self._started
         epochs = sum(record.epochs for record in new) + sum(len(trial.epochs) for trial in live)
         trained = max(0, epochs - queue.epochs_before)
-        needed = forecast(queue.recipe, queue.budget, [*finished, *(t.record(RUNNING) for t in live)], self._workers)
+        needed = self._forecast([*finished, *(trial.record(RUNNING) for trial in live)], elapsed)
         busy = f"{len(live)} of {self._workers} workers busy"
         cores = len(os.sched_getaffinity(0))
         here = f"load {os.getloadavg()[0]:.1f} on {cores} cores"
@@ -112,6 +113,14 @@ class Progress(Callback):  # type: ignore[misc]
             needed=self._needed(),
             stopping=self._interrupt.reason,
         )
+
+    def _forecast(self, trials: Sequence[TrialRecord], elapsed: float) -> Forecast:
+        """Return what is left; between two reports of epochs the seconds count down."""
+        reported = len(trials), sum(trial.epochs for trial in trials)
+        if reported != self._reported:
+            self._reported, self._reported_at = reported, elapsed
+            self._last = forecast(self._queue.recipe, self._queue.budget, trials, self._workers)
+        return Forecast(self._last.epochs, max(0.0, self._last.seconds - (elapsed - self._reported_at)))
 
     def _print_line(self) -> None:
         print(self.view().line(), file=sys.stderr, flush=True)
