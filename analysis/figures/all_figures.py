@@ -5,10 +5,10 @@ from __future__ import annotations
 from display_names import FAMILY_NAMES
 from figures.calibration import calibration_figure
 from figures.classification import confusion_matrices, first_samples, predictions, training_loss
-from figures.importance import rung_importance
+from figures.importance import importance_figure, importances, overall
 from figures.parallel_coordinates import parallel_coordinates
 from figures.scores import precision_and_f1, side_by_side
-from figures.search import best_so_far, importance, learning_curves
+from figures.search import best_so_far, learning_curves
 from figures.style import CaptionedFigure
 from model_choice import Choices
 from published import load_papers
@@ -22,14 +22,14 @@ def all_figures(summary: Summary) -> dict[str, CaptionedFigure]:
 
 def _search_figures(summary: Summary) -> dict[str, CaptionedFigure]:
     search, mark = summary.search, summary.mark
-    importances, rung = rung_importance(search, summary.rungs)
-    return {
+    found = importances(search, summary.rungs)
+    figures = {
         "first_samples": first_samples(summary.train.images, summary.train.labels, summary.class_names, mark),
         "best_so_far": best_so_far(search, mark, summary.control),
         "learning_curves": learning_curves(search, summary.rungs, mark),
-        "importance": importance(importances, mark, rung),
-        "parallel_coordinates": parallel_coordinates(search, importances, mark),
+        "parallel_coordinates": parallel_coordinates(search, overall(found), mark),
     }
+    return figures | ({"importance": importance_figure(found, mark)} if found else {})
 
 
 def _training_figures(summary: Summary) -> dict[str, CaptionedFigure]:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap
 
 from bloodtune.run.records import TrialRecord, scored
+from bloodtune.space.configuration import FIELD_NAMES
+from figures.error_scale import error_norm, error_ticks
 from figures.hover import hover_titles
 from figures.style import BLUE, PAGE, SMALL, TEXT, VERMILLION, CaptionedFigure, finish, new_figure
 from summary import SearchRecords
@@ -33,14 +35,18 @@ class _Column:
 
 
 def parallel_coordinates(search: SearchRecords, importances: Mapping[str, float], mark: str) -> CaptionedFigure:
-    """Draw one line per trial through the most important hyperparameters, coloured by score, the best trial on top."""
+    """Draw one line per trial through the most important hyperparameters, coloured by score, the best trial on top.
+
+    Without importances, the hyperparameters are the first ones that vary.
+    """
     trials = sorted(scored(search.trials), key=lambda record: record.best_val_macro_f1 or 0.0)
     names = sorted(importances, key=lambda name: -importances[name] if math.isfinite(importances[name]) else 0.0)
+    names = names or list(FIELD_NAMES)
     columns = [column for name in names if (column := _column(name, trials))][:MOST_COLUMNS]
     figure, (axes,) = new_figure(PAGE, 2.9)
     scores = [record.best_val_macro_f1 or 0.0 for record in trials]
     low, high = (float(np.quantile(scores, 0.25)), max(scores)) if scores else (0.0, 1.0)
-    norm = Normalize(low, max(high, low + 1e-6), clip=True)
+    norm = error_norm(low, max(high, low + 1e-6))
     for record, score in zip(trials, scores, strict=True):
         values = record.configuration.to_mapping()
         heights = [column.places.get(_key(values.get(column.name)), _ABSENT) for column in columns]
@@ -54,13 +60,14 @@ def parallel_coordinates(search: SearchRecords, importances: Mapping[str, float]
         )
     _draw_axes(axes, columns)
     bar = figure.colorbar(ScalarMappable(norm, _SCORES), ax=axes, fraction=0.03, pad=0.01, extend="min")
+    bar.set_ticks(ticks := error_ticks(low, high), labels=[f"{tick:.4g}" for tick in ticks])
     bar.ax.tick_params(labelsize=TEXT, width=0.6, length=2.5)
-    bar.set_label("best validation macro-F1", fontsize=TEXT)
+    bar.set_label("best validation macro-F1 (log error)", fontsize=TEXT)
     caption = f"The {len(trials)} trials with a score, from their hyperparameters to their best validation macro-F1."
     note = (
-        "The hyperparameters are the most important ones. The best trial is thick. "
+        f"{'The hyperparameters are the most important ones. ' if importances else ''}The best trial is thick. "
         "A line that passes below an axis has no such hyperparameter. "
-        "The colour scale of the scores begins at their lower quartile."
+        "Heights and colours of the scores follow the logarithm of the error and begin at the scores' lower quartile."
     )
     return finish(figure, caption, note, mark, hover_titles(trials))
 

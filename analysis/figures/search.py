@@ -1,9 +1,9 @@
-"""The figures of the search: best score so far, learning curves and importance."""
+"""The figures of the search: best score so far, and learning curves."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, TrialRecord
 from contender_labels import is_published
 from display_names import FAMILY_NAMES
+from figures.error_scale import spread, use_error_scale
 from figures.hover import hover_titles
 from figures.style import (
     BLACK,
@@ -29,7 +30,6 @@ from figures.style import (
     CaptionedFigure,
     finish,
     new_figure,
-    percent,
 )
 from summary import SearchRecords
 
@@ -41,6 +41,7 @@ _FAMILIES: dict[str, dict[str, Any]] = {
     "residual": {"color": PURPLE, "linestyle": "-"},
 }
 _OTHER: dict[str, Any] = {"color": VERMILLION, "linestyle": "-"}  # families of the user's own
+_SCORE = "validation macro-F1 (log error)"
 _LINES = {"search": (BLUE, "-"), "random control": (GREY, "--")}
 # Marker of each state, whether it is filled, and its name.
 _ENDS = {
@@ -66,8 +67,9 @@ def best_so_far(search: SearchRecords, mark: str, control: SearchRecords | None 
     lows = [float(best[np.isfinite(best)][0]) for _, _, best in progress.values()]
     hidden = _draw_trials(axes, search.trials, min(lows, default=0.0))
     published = _mark_published(axes, search.trials)
+    use_error_scale(axes)
     axes.set_xlabel("epochs spent (all trials)", fontsize=TEXT)
-    axes.set_ylabel("validation macro-F1", fontsize=TEXT)
+    axes.set_ylabel(_SCORE, fontsize=TEXT)
     axes.set_xlim(left=0)
     axes.grid(alpha=0.25, linewidth=0.4)
     axes.set_axisbelow(True)
@@ -105,8 +107,11 @@ def learning_curves(search: SearchRecords, rungs: Sequence[int], mark: str) -> C
         axes.plot(last.epoch, last.val_macro_f1, linestyle="none", **_end(record.state, look["color"]))
     longest = max((int(curve.epoch.max()) for curve in curves.values()), default=1)
     _draw_rungs(axes, rungs, max(longest, *rungs, 2))
+    scores = np.array([score for curve in curves.values() for score in curve.val_macro_f1 if np.isfinite(score)])
+    axes.set_ylim(spread(scores.min(initial=1.0), scores.max(initial=0.0), 0.03, 0.03))
+    use_error_scale(axes)
     axes.set_xlabel("epoch (logarithmic)", fontsize=TEXT)
-    axes.set_ylabel("validation macro-F1", fontsize=TEXT)
+    axes.set_ylabel(_SCORE, fontsize=TEXT)
     axes.grid(axis="y", alpha=0.25, linewidth=0.4)
     figure.legend(
         handles=_curve_legend(trials, rungs),
@@ -121,31 +126,6 @@ def learning_curves(search: SearchRecords, rungs: Sequence[int], mark: str) -> C
     listed = ", ".join(map(str, rungs))
     note = f"The vertical lines are the rungs ({listed}) at which ASHA decides which trials continue." if rungs else ""
     return finish(figure, caption, note, mark, hover_titles(trials))
-
-
-def importance(importances: Mapping[str, float], mark: str, rung: int | None = None) -> CaptionedFigure:
-    """Draw the importance of each hyperparameter as a share, largest first.
-
-    ``rung`` is the epoch of the scores from which importance was computed.
-    """
-    known = sorted(
-        ((name, share) for name, share in importances.items() if math.isfinite(share)),
-        key=lambda item: -item[1],
-    )
-    figure, (axes,) = new_figure(COLUMN, 0.6 + 0.17 * max(len(known), 4))
-    shares = [share for _, share in known]
-    bars = axes.barh(range(len(known)), shares, color=BLUE, height=0.65)
-    axes.bar_label(bars, [percent(share) for share in shares], fontsize=SMALL, padding=2)
-    axes.set_yticks(range(len(known)), [name.replace("_", " ") for name, _ in known], parse_math=False)
-    axes.set_ylim(max(len(known), 1) - 0.4, -0.6)
-    axes.set_xlim(0, 1.18 * max(shares, default=0.0) or 1.0)
-    axes.xaxis.set_major_formatter(lambda share, _: percent(share, 0))
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("share of the explained variation", fontsize=TEXT)
-    if not known:
-        axes.text(0.5, 0.5, "too few trials, or no variation", transform=axes.transAxes, ha="center", fontsize=TEXT)
-    note = f"Computed from the scores at epoch {rung}, without failed trials." if rung is not None else ""
-    return finish(figure, "Importance of the hyperparameters for validation macro-F1.", note, mark)
 
 
 def _progress(trials: Sequence[TrialRecord]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -183,8 +163,8 @@ def _draw_trials(axes: Axes, trials: Sequence[TrialRecord], low: float) -> str:
     """Draw the trials' scores; scores far below the lowest first score become triangles at the lower edge."""
     spent, scores, best = _progress(trials)
     top = float(np.nanmax(best)) if np.isfinite(best).any() else 1.0
-    bottom = max(0.0, low - 0.35 * max(top - low, 0.02))
-    axes.set_ylim(bottom, min(1.0, top + 0.18 * max(top - bottom, 0.02)))
+    bottom, high = spread(low, top, 0.35, 0.18)
+    axes.set_ylim(bottom, high)
     seen = scores >= bottom
     axes.plot(
         spent[seen],

@@ -21,7 +21,7 @@ from bloodtune.space.configuration import Configuration
 
 COLUMN, PAGE = 3.5, 7.0  # inches: width of one column and of a whole two-column page
 SMALL, TEXT, TITLE = 6.0, 7.0, 8.0  # points
-PIXELS_PER_POINT = 1.9  # on an HTML page; letters of 7 points become as large as the captions
+PIXELS_PER_POINT = 1.9  # on an HTML page
 _SVG = "http://www.w3.org/2000/svg"
 
 # Okabe and Ito, "Color Universal Design" (2008): distinguishable with every common colour blindness.
@@ -62,6 +62,11 @@ class CaptionedFigure:
     def description(self) -> str:
         """Caption, note and mark as one paragraph, for the metadata of files."""
         return " ".join(part for part in (self.caption, self.note, self.mark and f"Data: {self.mark}.") if part)
+
+    @property
+    def pixels(self) -> int:
+        """Width on an HTML page at which letters are as large as the captions."""
+        return round(self.figure.get_figwidth() * 72 * PIXELS_PER_POINT)
 
 
 def new_figure(
@@ -148,7 +153,6 @@ def to_svg(drawn: CaptionedFigure) -> str:
             group.text = None
     for name in ("width", "height"):
         svg.attrib.pop(name)
-    svg.set("style", f"width:{drawn.figure.get_figwidth() * 72 * PIXELS_PER_POINT:.0f}px")
     svg.set("role", "img")
     svg.set("aria-label", drawn.caption)
     ET.register_namespace("", _SVG)

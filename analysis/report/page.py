@@ -24,6 +24,8 @@ from tables.files import Panel, numeric_columns
 PAGE = "report.html"
 MOST_ERRORS = 240
 
+_SIDE_BY_SIDE = {FigureBlock: "figures", TableBlock: "tables"}  # classes of the elements around them
+
 
 def write_page(summary: Summary, report: Report, folder: Path) -> Path:
     """Write ``report.html`` into ``folder``; return its path."""
@@ -45,10 +47,10 @@ def write_page(summary: Summary, report: Report, folder: Path) -> Path:
 
 
 def _body(section: Section) -> Iterator[str]:
-    """Yield the blocks of a section as HTML. Consecutive figures share an element that shows them side by side."""
-    for are_figures, blocks in groupby(section.blocks, lambda block: isinstance(block, FigureBlock)):
+    """Yield the blocks of a section as HTML. Consecutive figures, or tables, share an element: side by side."""
+    for name, blocks in groupby(section.blocks, lambda block: _SIDE_BY_SIDE.get(type(block), "")):
         html = "\n".join(map(_block, blocks))
-        yield f'<div class="figures">{html}</div>' if are_figures else html
+        yield f'<div class="{name}">{html}</div>' if name else html
 
 
 def _block(block: Block) -> str:
@@ -61,11 +63,12 @@ def _block(block: Block) -> str:
             number = f"<strong>Table {block.number}.</strong> " if block.number else ""
             head = f"<p>{number}{escape(block.caption)}</p>" if number or block.caption else ""
             note = f'<p class="note">{escape(block.note)}</p>' if block.note else ""
-            return "\n".join([head, *map(_panel, block.panels), note])
+            return "\n".join(["<div>", head, *map(_panel, block.panels), note, "</div>"])
         case FigureBlock():
             note = f'<p class="note">{escape(block.drawn.note)}</p>' if block.drawn.note else ""
             caption = f"<figcaption>{escape(block.drawn.caption)}{note}</figcaption>"
-            return f'<figure><div class="scroll">{to_svg(block.drawn)}</div>{caption}</figure>'
+            picture = f'<div class="scroll">{to_svg(block.drawn)}</div>'
+            return f'<figure style="--width:{block.drawn.pixels}px">{picture}{caption}</figure>'
 
 
 def _inline(part: Inline) -> str:

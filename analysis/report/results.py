@@ -7,6 +7,7 @@ import pandas as pd
 
 from contender_labels import FOUND
 from display_names import FAMILY_NAMES
+from figures.importance import FEWEST_TRIALS
 from report.blocks import Block, Inline, Strong, TableBlock, paragraph
 from report.contents import Material, figures_of, points, seeds_text, tables_of, value_text
 from tables.files import Panel
@@ -90,6 +91,11 @@ def search_section(material: Material) -> list[Block]:
         text += f" The best validation macro-F1 in the search is {100 * costs['best']:.1f} %"
         text += f", {points(costs['gain'])} against the best published configuration" if "gain" in costs else ""
         text += ". As the largest of many noisy scores it is too good on average (see Cost and gain)."
+    if "importance" not in material.figures:
+        text += (
+            f" There are too few trials for the importance of the hyperparameters: no family has {FEWEST_TRIALS} at a "
+            "rung, with scores and settings that vary."
+        )
     return [paragraph(text), *figures_of(material, "search")]
 
 

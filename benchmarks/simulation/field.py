@@ -15,7 +15,7 @@ from bloodtune.space.recipe import Recipe
 from bloodtune.tuning.sampler import StudySampler
 from bloodtune.tuning.trial_queue import Sampler, TrialQueue
 from curves.tables import Table
-from simulation.loop import Rule, simulate
+from simulation.loop import Rule, Search, simulate
 from simulation.outcome import outcomes
 from simulation.rules import ProductRule, RayAsha, ToTheEnd
 from simulation.samplers import OptunaSearchSampler, RandomSampler, RetoldSampler
@@ -46,12 +46,15 @@ class Algorithm:
 
     def run(self, table: Table, *, trials: int, workers: int, seed: int) -> np.ndarray:
         """Simulate one search; return its outcomes, (MOMENTS + 1, 4)."""
-        table = _adapted(table, self.is_enqueued, self.first_rung)
-        budget = round(trials * self.extension)
         own_seed = zlib.crc32(f"{table.collection} {table.task} {seed}".encode())
-        queue = TrialQueue(table.recipe, self.sampler(table, own_seed), budget=budget)
-        search = simulate(table, queue, self.rule(table.recipe, queue), workers=workers, seed=own_seed)
+        search, _ = self.search(table, budget=round(trials * self.extension), workers=workers, seed=own_seed)
         return outcomes(search, table, trials=trials, workers=workers, seed=own_seed)
+
+    def search(self, table: Table, *, budget: int, workers: int, seed: int) -> tuple[Search, TrialQueue]:
+        """Simulate one search of ``budget`` trials; return what happened, and its queue."""
+        table = _adapted(table, self.is_enqueued, self.first_rung)
+        queue = TrialQueue(table.recipe, self.sampler(table, seed), budget=budget)
+        return simulate(table, queue, self.rule(table.recipe, queue), workers=workers, seed=seed), queue
 
 
 @functools.lru_cache(maxsize=128)

@@ -36,15 +36,17 @@ class Running:
 class View:
     """A snapshot of a search.
 
-    ``counts`` is the number of trials by state. ``bests`` is the best validation macro-F1 after each finished trial.
-    ``saved`` is the number of epochs that pruning saved. ``needed`` maps rungs to the score that promotes a trial.
-    ``elapsed`` and ``left`` are in seconds. ``stopping`` is the reason why the search stops, or an empty string.
+    ``counts`` is the number of trials by state. ``epochs`` have been trained, ``epochs_left`` are expected to follow,
+    and pruning ``saved`` others. ``bests`` is the best validation macro-F1 after each finished trial. ``needed`` maps
+    rungs to the score that promotes a trial. ``elapsed`` and ``left`` are in seconds. ``stopping`` is the reason why
+    the search stops, or an empty string.
     """
 
     title: str
     budget: int
     counts: Mapping[str, int]
     epochs: int
+    epochs_left: int
     saved: int
     images_per_second: float
     elapsed: float
@@ -68,7 +70,7 @@ class View:
         parts = [
             f"{self.finished}/{self.budget} trials",
             *(f"{number} {state}" for state, number in self.counts.items() if number),
-            f"{self.epochs:,} epochs ({self._saved()})",
+            f"{self._spent()} ({self._saved()})",
             f"{self.images_per_second:,.0f} images/s",
             f"best {self.best.best_val_macro_f1:.4f} (trial {self.best.trial})" if self.best else "no score yet",
             f"{clock(self.elapsed)} elapsed, about {clock(self.left)} left",
@@ -78,19 +80,25 @@ class View:
     def screen(self, width: int) -> Panel:
         """Return the screen for a terminal ``width`` columns wide."""
         width = min(width, _MAX_WIDTH)
-        text = f"{self.finished}/{self.budget} trials  {clock(self.elapsed)} elapsed  {clock(self.left)} left"
+        expected = self.epochs + self.epochs_left
+        text = f"{self.epochs / max(expected, 1):.0%}  {clock(self.elapsed)} elapsed  {clock(self.left)} left"
         head = Table.grid(padding=(0, 2, 0, 0))
-        bar = ProgressBar(total=self.budget, completed=self.finished, width=max(4, width - len(text) - 6))
+        bar = ProgressBar(total=max(expected, 1), completed=self.epochs, width=max(4, width - len(text) - 6))
         head.add_row(bar, Text(text, no_wrap=True))
         counts = "  ".join(f"{number} {state}" for state, number in self.counts.items())
-        facts = Text(f"{counts}  ·  {self.epochs:,} epochs, {self._saved()}")
+        trials = Text(f"{self.finished}/{self.budget} trials  ·  {counts}")
+        epochs = Text(f"{self._spent()}  ·  {self._saved()}")
         speed = Text(f"{self.images_per_second:,.0f} images/s  ·  {self.load}", "dim")
         return Panel(
-            Group(head, facts, speed, Text(), *self._best(width - 4), Text(), self._running(width - 4)),
+            Group(head, trials, epochs, speed, Text(), *self._best(width - 4), Text(), self._running(width - 4)),
             title=Text(f"bloodtune  {self.title}"),
             subtitle=Text(f"{self.stopping}: stopping" if self.stopping else "Ctrl-C stops and keeps everything"),
             width=width,
         )
+
+    def _spent(self) -> str:
+        about = f" of about {self.epochs + self.epochs_left:,}" if self.epochs_left else ""
+        return f"{self.epochs:,}{about} epochs"
 
     def _saved(self) -> str:
         spent = self.saved + self.epochs

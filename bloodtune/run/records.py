@@ -18,6 +18,7 @@ from bloodtune.errors import InputError
 from bloodtune.space.configuration import FIELD_NAMES, Configuration
 
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
+RUNNING = "RUNNING"  # of a trial that has not ended; never in trials.csv
 
 CONFIG_PREFIX = "config."
 

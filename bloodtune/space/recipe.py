@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import operator
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +50,31 @@ class Asha:
             epoch *= self.reduction_factor
         return tuple(rungs)
 
+    @property
+    def stage_ends(self) -> tuple[int, ...]:
+        """Epoch 0, the rungs and the last epoch: a trial trains from one to the next without a decision."""
+        return (0, *self.rungs, self.max_epochs)
+
+    def expected_trials(self, budget: int, epochs: Sequence[int] = ()) -> list[int]:
+        """Return how many of ``budget`` trials are expected to train beyond epoch 0 and beyond each rung.
+
+        ``epochs`` are those of the trials so far. One in ``reduction_factor`` of a rung's trials goes on, at least one.
+        If more have gone on, the share holds for those that are still to reach the rung.
+        """
+        expected = [budget]
+        for rung in self.rungs:
+            below = expected[-1]
+            coming = max(0, below - sum(epoch >= rung for epoch in epochs))
+            gone_on = sum(epoch > rung for epoch in epochs)
+            places = max(below // self.reduction_factor, gone_on + coming // self.reduction_factor)
+            expected.append(max(places, min(below, 1)))
+        return expected
+
+    def expected_epochs(self, budget: int, epochs: Sequence[int] = ()) -> int:
+        """Return the epochs of ``budget`` trials, from the epochs of the trials so far."""
+        lengths = (end - start for start, end in itertools.pairwise(self.stage_ends))
+        return sum(map(operator.mul, self.expected_trials(budget, epochs), lengths))
+
     def with_max_epochs(self, max_epochs: int) -> Asha:
         """Return a copy with another last epoch. If it pruned no trial before, it prunes none afterwards."""
         first_rung = min(self.first_rung, max_epochs) if self.rungs else max_epochs
@@ -78,14 +105,6 @@ class Recipe:
     parameters: tuple[Parameter, ...]
     enqueued: tuple[Enqueued, ...]
     text: str
-
-    def expected_epochs(self, budget: int) -> int:
-        """Return the epochs of ``budget`` trials if one in ``reduction_factor`` is promoted at each rung."""
-        total, alive, last = 0.0, float(budget), 0
-        for rung in (*self.asha.rungs, self.asha.max_epochs):
-            total += alive * (rung - last)
-            alive, last = max(1.0, alive / self.asha.reduction_factor), rung
-        return round(total)
 
 
 def enqueue_first(recipe: Recipe, entries: Sequence[Enqueued]) -> Recipe:

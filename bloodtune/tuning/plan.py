@@ -107,7 +107,7 @@ class Plan:
             f"budget    {self.budget} configurations, {min(len(recipe.enqueued), self.budget)} of them enqueued",
             f"sampler   {recipe.sampler}, seed {self.seed}",
             f"ASHA      at most {asha.max_epochs} epochs, rungs at {', '.join(map(str, asha.rungs)) or 'none'}",
-            f"expected  about {recipe.expected_epochs(self.budget):,} epochs, more if ASHA promotes more trials early",
+            f"expected  about {asha.expected_epochs(self.budget):,} epochs, more if ASHA promotes more trials early",
             *self._cost_of_folds(),
             f"workers   {self.workers}, each with {_amounts(self.resources_per_trial)}{self.reason('workers')}",
             f"precision {self.numerics.precision}{self.reason('precision')}",

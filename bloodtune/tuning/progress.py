@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -15,7 +14,8 @@ from rich.console import Console
 from rich.live import Live
 
 from bloodtune.monitoring.live_view import Running, View
-from bloodtune.run.records import COMPLETE, FAILED, PRUNED, best_so_far
+from bloodtune.run.records import COMPLETE, FAILED, PRUNED, RUNNING, TrialRecord, best_so_far
+from bloodtune.tuning.forecast import Forecast, forecast
 from bloodtune.tuning.stopper import Interrupt
 from bloodtune.tuning.trial_queue import TrialQueue
 
@@ -47,6 +47,7 @@ class Progress(Callback):  # type: ignore[misc]
         self._started = time.monotonic()
         self._next_line = self._next_look = 0.0
         self._hosts = 1
+        self._reported, self._reported_at = (-1, -1), 0.0  # trials and epochs of the last forecast, and its time
         self._console = Console(stderr=True)
         self._live = (
             Live(get_renderable=self._screen, console=self._console, refresh_per_second=2, transient=True)
@@ -84,8 +85,7 @@ class Progress(Callback):  # type: ignore[misc]
         elapsed = time.monotonic() - self._started
         epochs = sum(record.epochs for record in new) + sum(len(trial.epochs) for trial in live)
         trained = max(0, epochs - queue.epochs_before)
-        waiting = queue.budget - len(finished)
-        left = waiting * elapsed / len(new) if new else math.inf
+        needed = self._forecast([*finished, *(trial.record(RUNNING) for trial in live)], elapsed)
         busy = f"{len(live)} of {self._workers} workers busy"
         cores = len(os.sched_getaffinity(0))
         here = f"load {os.getloadavg()[0]:.1f} on {cores} cores"
@@ -99,10 +99,11 @@ class Progress(Callback):  # type: ignore[misc]
                 "failed": states.count(FAILED),
             },
             epochs=sum(record.epochs for record in finished) + sum(len(trial.epochs) for trial in live),
+            epochs_left=needed.epochs,
             saved=sum(asha.max_epochs - record.epochs for record in finished if record.state == PRUNED),
             images_per_second=trained * self._train_images / max(elapsed, 1e-3),
             elapsed=elapsed,
-            left=min(left, self._interrupt.seconds_left),
+            left=min(needed.seconds, self._interrupt.seconds_left),
             load=f"{busy}, {here}" if self._hosts == 1 else f"{busy} on {self._hosts} hosts",
             best=queue.best(),
             bests=best_so_far(finished),
@@ -112,6 +113,14 @@ class Progress(Callback):  # type: ignore[misc]
             needed=self._needed(),
             stopping=self._interrupt.reason,
         )
+
+    def _forecast(self, trials: Sequence[TrialRecord], elapsed: float) -> Forecast:
+        """Return what is left; between two reports of epochs the seconds count down."""
+        reported = len(trials), sum(trial.epochs for trial in trials)
+        if reported != self._reported:
+            self._reported, self._reported_at = reported, elapsed
+            self._last = forecast(self._queue.recipe, self._queue.budget, trials, self._workers)
+        return Forecast(self._last.epochs, max(0.0, self._last.seconds - (elapsed - self._reported_at)))
 
     def _print_line(self) -> None:
         print(self.view().line(), file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from bloodtune.run.model import ModelFiles
-from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, TrialRecord, best_record
+from bloodtune.run.records import COMPLETE, FAILED, PRUNED, RUNNING, EpochRecord, Proposal, TrialRecord, best_record
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe import Recipe
@@ -188,8 +188,8 @@ class TrialQueue:
         return 0.0 if any(epoch.val_macro_f1 > score for epoch in live.epochs) else score
 
     def best(self) -> TrialRecord | None:
-        """Return the best trial so far; one that still runs has the state RUNNING, which no row on disk has."""
-        running = [live.record("RUNNING") for live in list(self.live.values())]
+        """Return the best trial so far; one that still runs has the state RUNNING."""
+        running = [live.record(RUNNING) for live in list(self.live.values())]
         return best_record(filter(None, (self._best, *running)))
 
     def rung_history(self) -> dict[int, dict[int, tuple[float, bool]]]:

@@ -22,6 +22,7 @@ def make_view(**changes: Any) -> View:
         "budget": 64,
         "counts": {"done": 3, "running": 2, "pruned": 5, "failed": 0},
         "epochs": 1234,
+        "epochs_left": 411,
         "saved": 617,
         "images_per_second": 15300.4,
         "elapsed": 754.0,
@@ -60,15 +61,18 @@ def row_of(view: View, trial: int = 8) -> str:
 
 def test_the_log_line_has_all_numbers_and_leaves_out_states_without_trials() -> None:
     assert make_view().line() == (
-        "8/64 trials, 3 done, 2 running, 5 pruned, 1,234 epochs (ASHA saved 617, 33%), 15,300 images/s, "
+        "8/64 trials, 3 done, 2 running, 5 pruned, 1,234 of about 1,645 epochs (ASHA saved 617, 33%), 15,300 images/s, "
         "best 0.9123 (trial 7), 12:34 elapsed, about 2 h 02 min left"
     )
 
 
 def test_the_log_line_of_a_search_that_just_began() -> None:
-    view = make_view(counts={"running": 2}, epochs=0, saved=0, images_per_second=0.0, best=None, left=math.inf)
+    view = make_view(
+        counts={"running": 2}, epochs=0, epochs_left=184, saved=0, images_per_second=0.0, best=None, left=math.inf
+    )
     assert view.line() == (
-        "0/64 trials, 2 running, 0 epochs (none saved yet), 0 images/s, no score yet, 12:34 elapsed, about ? left"
+        "0/64 trials, 2 running, 0 of about 184 epochs (none saved yet), 0 images/s, no score yet, "
+        "12:34 elapsed, about ? left"
     )
 
 
@@ -82,16 +86,21 @@ def test_running_trials_are_not_finished() -> None:
 
 def test_the_screen_shows_states_without_trials_too() -> None:
     screen = "\n".join(draw(make_view()))
-    assert "3 done  2 running  5 pruned  0 failed  ·  1,234 epochs, ASHA saved 617, 33%" in screen
+    assert "8/64 trials  ·  3 done  2 running  5 pruned  0 failed" in screen
+    assert "1,234 of about 1,645 epochs  ·  ASHA saved 617, 33%" in screen
     assert "15,300 images/s  ·  2 of 2 workers busy" in screen
-    assert "8/64 trials  12:34 elapsed  2 h 02 min left" in screen
+    assert "75%  12:34 elapsed  2 h 02 min left" in screen
 
 
-def test_the_screen_has_the_name_of_the_run_above_and_what_ends_it_below() -> None:
-    lines = draw(make_view())
-    assert "bloodtune  night" in lines[0]
-    assert "Ctrl-C stops and keeps everything" in lines[-1]
-    assert "the time budget is used up: stopping" in draw(make_view(stopping="the time budget is used up"))[-1]
+@pytest.mark.parametrize(("epochs", "left", "share"), [(0, 0, 0), (0, 184, 0), (92, 92, 0.5), (184, 0, 1)])
+def test_the_bar_shows_the_share_of_the_expected_epochs(epochs: int, left: int, share: float) -> None:
+    row, whole = draw(make_view(epochs=epochs, epochs_left=left))[1], draw(make_view(epochs_left=0))[1]
+    assert row.count("━") / whole.count("━") == pytest.approx(share, abs=0.05)
+    assert f"{share:.0%}  12:34 elapsed" in row
+
+
+def test_a_search_without_epochs_to_come_shows_those_trained() -> None:
+    assert any("1,234 epochs  ·  ASHA" in line for line in draw(make_view(epochs_left=0)))
 
 
 def test_the_screen_is_no_wider_than_it_can_be_read() -> None:

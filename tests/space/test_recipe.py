@@ -121,19 +121,36 @@ def test_rungs_lie_below_the_last_epoch(asha: tuple[int, int, int], rungs: tuple
 @pytest.mark.parametrize(
     ("asha", "budget", "epochs"),
     [
-        # 64 trials to epoch 3, a third of them 6 further, a ninth 18 further: 192 + 128 + 128.
-        ((27, 3, 3), 64, 448),
-        # 27 to epoch 1, 9 two further, 3 six further, 1 eighteen further: 27 + 18 + 18 + 18.
-        ((27, 1, 3), 27, 81),
+        # 64 trials to epoch 3, 21 of them 6 further, 7 of these 18 further: 192 + 126 + 126.
+        ((27, 3, 3), 64, 444),
+        # 64 trials to epoch 1, 21 two further, 7 six further, 2 eighteen further: 64 + 42 + 42 + 36.
+        ((27, 1, 3), 64, 184),
         # Never less than one trial goes on.
         ((27, 3, 3), 1, 27),
         ((27, 3, 3), 2, 2 * 3 + 6 + 18),
+        ((27, 3, 3), 0, 0),
         ((40, 40, 3), 9, 360),
     ],
 )
-def test_expected_epochs_by_hand(file: Path, asha: tuple[int, int, int], budget: int, epochs: int) -> None:
-    recipe = dataclasses.replace(load_recipe(str(file)), asha=Asha(*asha))
-    assert recipe.expected_epochs(budget) == epochs
+def test_expected_epochs_by_hand(asha: tuple[int, int, int], budget: int, epochs: int) -> None:
+    assert Asha(*asha).expected_epochs(budget) == epochs
+
+
+@pytest.mark.parametrize(
+    ("epochs", "trials"),
+    [
+        ([], [64, 21, 7, 2]),
+        # 31 wait at epoch 1, two have gone on: still 21 in all.
+        ([1] * 31 + [3, 3], [64, 21, 7, 2]),
+        # 20 of the first 30 have gone on, so a third of the other 34 does: 20 + 11.
+        ([1] * 10 + [2] * 20, [64, 31, 10, 3]),
+        # All have reached the first rung.
+        ([1] * 40 + [9] * 24, [64, 24, 24, 8]),
+        ([1] * 43 + [3] * 14 + [9] * 5 + [27] * 2, [64, 21, 7, 2]),
+    ],
+)
+def test_expected_trials_follow_those_that_have_gone_on(epochs: list[int], trials: list[int]) -> None:
+    assert Asha(27, 1, 3).expected_trials(64, epochs) == trials
 
 
 @pytest.mark.parametrize(

@@ -97,5 +97,5 @@ def test_published_stops_no_trial_and_samples_nothing() -> None:
     recipe = load_recipe("published")
     assert recipe.sampler == "enqueued"
     assert recipe.asha.rungs == ()
-    assert recipe.expected_epochs(9) == 9 * recipe.asha.max_epochs
+    assert recipe.asha.expected_epochs(9) == 9 * recipe.asha.max_epochs
     assert len(recipe.enqueued) == 9

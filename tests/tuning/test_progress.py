@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def test_a_plain_line_tells_trials_by_state_epochs_and_the_best(
     progress.on_step_end(2, [])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1, "the next one is due a minute later"
-    assert lines[0].startswith("3/6 trials, 1 done, 1 running, 1 pruned, 1 failed, 6 epochs (ASHA saved 2, 25%), ")
+    assert lines[0].startswith(
+        "3/6 trials, 1 done, 1 running, 1 pruned, 1 failed, 6 of about 9 epochs (ASHA saved 2, 25%), "
+    )
     assert "best 0.7500 (trial 0)" in lines[0]
 
 
@@ -52,6 +55,20 @@ def test_the_best_may_still_be_running(tmp_path: Path, capsys: pytest.CaptureFix
     searcher.on_trial_result("d", report([3], 0.9))
     make_progress(searcher).on_step_end(1, [])
     assert "best 0.9000 (trial 3)" in capsys.readouterr().err
+
+
+def test_the_time_left_counts_down_between_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    searcher = busy_searcher(tmp_path)
+    progress = make_progress(searcher)
+    first = progress.view().left
+    now += 0.2
+    assert progress.view().left == pytest.approx(first - 0.2) != pytest.approx(0)
+    now += 100
+    assert progress.view().left == 0
+    searcher.on_trial_result("d", report([3], 0.9))
+    assert 0 < progress.view().left < first
 
 
 def draw(progress: Progress, width: int) -> list[str]:

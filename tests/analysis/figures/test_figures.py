@@ -21,8 +21,9 @@ from bloodtune.training.metrics import Interval
 from display_names import data_mark
 from figure_fixtures import drawn_texts, lines_of
 from figures.classification import confusion_matrices, first_samples, predictions, training_loss
+from figures.importance import Importance, importance_figure
 from figures.scores import precision_and_f1, side_by_side
-from figures.search import best_so_far, importance, learning_curves
+from figures.search import best_so_far, learning_curves
 from figures.style import CaptionedFigure, long_class_names, save_figure, short_class_names
 from scores import predicted_matrix, score_intervals
 from summary import SearchRecords
@@ -100,8 +101,13 @@ def _all_figures(run: SearchRecords, control: SearchRecords) -> dict[str, Callab
         ),
         "best so far": lambda: best_so_far(run, MARK, control),
         "learning curves": lambda: learning_curves(run, RUNGS, MARK),
-        "importance": lambda: importance({"learning_rate": 0.7, "weighted.focal_gamma": 0.3}, MARK, 3),
+        "importance": lambda: importance_figure([_importance("cnn")], MARK),
+        "importance, three families": lambda: importance_figure([_importance(f) for f in ("cnn", "mlnn", "own")], MARK),
     }
+
+
+def _importance(family: str) -> Importance:
+    return Importance(family, 9, 14, {"learning_rate": np.array([0.5, 0.7]), "label_smoothing": np.array([0.5, 0.3])})
 
 
 FIGURES = list(_all_figures(SearchRecords("", {}, (), pd.DataFrame()), SearchRecords("", {}, (), pd.DataFrame())))
@@ -132,11 +138,11 @@ def test_every_figure_is_legible_and_names_its_synthetic_data(
 
 
 def test_a_figure_of_photographs_does_not_call_them_synthetic() -> None:
-    drawn = importance({"momentum": 1.0}, "bloodmnist_rebuilt, rebuilt split")
+    drawn = importance_figure([_importance("cnn")], "bloodmnist_rebuilt, rebuilt split")
 
     assert "synthetic" not in drawn.description
     assert _with_gid(drawn, "data")[0].get_weight() == "normal"
-    assert _with_gid(importance({"momentum": 1.0}, ""), "data") == [], "official data has no mark"
+    assert _with_gid(importance_figure([_importance("cnn")], ""), "data") == [], "official data has no mark"
 
 
 def test_save_figure_writes_the_same_pdf_and_png_each_time(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 import math
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import FAILED
 from figure_fixtures import drawn_texts, lines_of
@@ -53,6 +56,24 @@ def test_a_run_without_a_score_has_axes_and_no_line(tmp_path: Path) -> None:
     drawn = parallel_coordinates(SearchRecords.read(run), {}, "x")
     assert "The 0 trials" in drawn.caption
     drawn_texts(drawn.figure)
+
+
+def test_without_importances_the_first_hyperparameters_that_vary_are_shown(run: RunDirectory) -> None:
+    drawn = parallel_coordinates(SearchRecords.read(run), {}, "x")
+    names = [text.get_text() for text in drawn.figure.axes[0].get_xticklabels()]
+    assert names[0] == "family" and len(names) == MOST_COLUMNS + 1
+    assert "most important" not in drawn.note
+
+
+def test_the_height_of_a_score_is_the_logarithm_of_its_error(run: RunDirectory) -> None:
+    drawn = parallel_coordinates(SearchRecords.read(run), IMPORTANCES, "x")
+    scored = [t for t in run.trials() if t.best_val_macro_f1 is not None and t.state != FAILED]
+    scores = [record.best_val_macro_f1 or 0.0 for record in scored]
+    low, high = (math.log(1 - score) for score in (np.quantile(scores, 0.25), max(scores)))
+    for record, score in zip(scored, scores, strict=True):
+        (line,) = lines_of(drawn, f"trial {record.trial}")
+        share = (low - math.log(1 - score)) / (low - high)
+        assert line.get_ydata()[-1] == pytest.approx(max(share, 0.0))  # type: ignore[index]
 
 
 def test_a_figure_is_the_same_svg_each_time(run: RunDirectory) -> None:

@@ -1,4 +1,4 @@
-"""The figures of a search: best so far, learning curves, importance."""
+"""The figures of a search: best so far, and learning curves."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import FAILED, PRUNED, EpochRecord
 from display_names import data_mark
 from figure_fixtures import drawn_texts, lines_of
-from figures.search import best_so_far, importance, learning_curves
+from figures.search import best_so_far, learning_curves
 from summary import SearchRecords
 from summary_fixtures import RUNGS, fake_provenance, fake_run
 
@@ -89,17 +90,13 @@ def test_search_figures_of_one_trial_can_be_drawn(tmp_path: Path) -> None:
         assert drawn_texts(drawn.figure)
 
 
-def test_importance_sorts_its_bars_from_zero() -> None:
-    drawn = importance({"momentum": 0.2, "learning_rate": 0.7, "ema": 0.1, "loss": float("nan")}, MARK, rung=3)
-
-    (axes,) = drawn.figure.axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["learning rate", "momentum", "ema"]
-    assert [bar.get_width() for bar in axes.patches] == [0.7, 0.2, 0.1]
-    assert axes.get_xlim()[0] == 0
-    assert "at epoch 3" in drawn.note
-
-
-def test_importance_of_nothing_says_so() -> None:
-    drawn = importance({}, MARK)
-
-    assert "too few trials, or no variation" in [text.get_text() for text in drawn_texts(drawn.figure)]
+def test_scores_are_spaced_by_the_logarithm_of_their_error(run: RunDirectory) -> None:
+    search = SearchRecords.read(run)
+    for drawn in (best_so_far(search, MARK), learning_curves(search, RUNGS, MARK)):
+        (axes,) = drawn.figure.axes
+        heights = axes.transData.transform([(1, 0.5), (1, 0.75), (1, 0.875)])[:, 1]
+        assert heights[1] - heights[0] == pytest.approx(heights[2] - heights[1]), "each halves the error"
+        ticks = [float(label.get_text()) for label in axes.get_yticklabels()]
+        low, high = axes.get_ylim()
+        assert len(ticks) >= 3 and low <= ticks[0] < ticks[-1] <= high
+        assert [axes.get_yticks()[i] for i in range(len(ticks))] == pytest.approx(ticks)

@@ -64,7 +64,9 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(page: str) -> None:
 def test_the_story_is_that_of_the_report(page: str, written: tuple[str, Material]) -> None:
     titles = re.findall(r'<h2 id="s\d+">(.*?)</h2>', page)
     assert titles == [section.heading for section in compose(written[1]).sections]
-    assert page.count("<figure>") == 2 and page.count('<div class="figures"><figure>') == 1
+    assert page.count("<figure ") == 2 and page.count('<div class="figures"><figure style="--width:479px">') == 1
+    (pair,) = (part for part in page.split('<div class="tables">') if "Table 1." in part)
+    assert "Table 2." in pair.partition("<h2")[0], "side by side with the table before it"
     assert "A &lt;b&gt; &amp; c." in page
     assert page.count("<table>") == page.count('<div class="scroll"><table>') > 10
     assert "![" not in page and "figures/" not in page
