@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Collection
 
 
@@ -23,6 +24,13 @@ def describe(error: BaseException) -> str:
 def one_line(text: object) -> str:
     """Return text or an error's message in one line; the type's name if that is empty."""
     return " ".join(str(text).split()) or type(text).__name__
+
+
+def printable(text: str) -> str:
+    """Return text in one line for a terminal: escape codes, line ends and marks that reverse text are spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or unicodedata.category(one) == "Zs" else ascii(one)[1:-1] for one in text)
 
 
 def plural(count: int, noun: str) -> str:

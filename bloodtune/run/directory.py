@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import itertools
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bloodtune.command_line import print_lines
 from bloodtune.errors import InputError
-from bloodtune.files import append, replace
+from bloodtune.files import LATEST, append, follow_latest, point_latest, replace
 from bloodtune.run.checkpoints import CHECKPOINT_SUFFIX, CHECKPOINTS, DIGEST_BYTES, Checkpoint, state_digest
+from bloodtune.run.lock import is_locked, locked
 from bloodtune.run.records import (
     CURVE_COLUMNS,
     TRIAL_COLUMNS,
@@ -35,7 +36,7 @@ from bloodtune.run.records import (
 
 TRIALS, CURVES, PROPOSALS = "trials.csv", "curves.csv", "proposals.jsonl"
 RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json", "study.journal"
-PROFILE, LATEST, RUNS, _LOCK = "profile.csv", "latest", "runs", ".lock"
+PROFILE, RUNS = "profile.csv", "runs"
 
 _NAME_CHARACTERS = r"\w.+-"  # of a run's name, for use inside the brackets of a regular expression
 MESSAGE_LENGTH = 500  # the csv module cannot read very long cells
@@ -70,10 +71,10 @@ class RunDirectory:
             append(path / CURVES, to_csv(CURVE_COLUMNS))
             (path / PROPOSALS).touch()
             append(path / TRIALS, to_csv(TRIAL_COLUMNS))
-            point_latest(out, name)
         except OSError as error:
-            shutil.rmtree(path, ignore_errors=True)
+            run.delete()
             raise InputError(f"{out} cannot be written: {error.strerror}") from None
+        print_lines(point_latest(out, name))
         return run
 
     @classmethod
@@ -83,37 +84,24 @@ class RunDirectory:
         Raises:
             InputError: there is no run at ``path``.
         """
+        path = follow_latest(path)  # which may point at another run later
         # os.path.isfile, because Path.is_file raises for a name that is too long and for an unreadable folder.
         if not os.path.isfile(path / TRIALS):
             names = sorted(p.parent.name for p in path.parent.glob(f"*/{TRIALS}") if not p.parent.is_symlink())
             raise InputError(f"no run at {path}; runs in folder {path.parent}: {', '.join(names) or 'none'}")
-        # Resolve `latest`, which may point at another run later.
-        return cls(path.parent / path.resolve().name if path.is_symlink() else path)
+        return cls(path)
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Lock the run against other searches while the context lasts.
-
-        Raises:
-            InputError: another search has locked it.
-        """
-        with (self.path / _LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(f"run {self.name} is in use by another search") from None
-            yield
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Lock the run against other searches while the context lasts; see ``locked``."""
+        return locked(self.path, self.name)
 
     def in_use(self) -> bool:
         """Return whether a search has locked the run. Nothing is written."""
-        try:
-            with (self.path / _LOCK).open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # no lock file, or not readable by this user
-            pass
-        return False
+        return is_locked(self.path)
+
+    def delete(self) -> None:
+        """Delete the folder of the run, such as one whose search could not start."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     @property
     def name(self) -> str:
@@ -243,18 +231,10 @@ def check_name(out: Path, name: str) -> None:
         InputError: the name has other characters than allowed, or is taken.
     """
     # The name is used in commands, in reports and in the study.
-    if not re.fullmatch(rf"\w[{_NAME_CHARACTERS}]*", name) or name == LATEST:
+    if not re.fullmatch(rf"\w[{_NAME_CHARACTERS}]*", name) or name.casefold() == LATEST:
         raise InputError(f"run name {name!r}: allowed are letters, digits, _ and (not first) . + -, except {LATEST!r}")
     if os.path.lexists(out / name):
         raise InputError(f"run {out / name} exists; choose another --name or --resume {name}")
-
-
-def point_latest(folder: Path, name: str) -> None:
-    """Point the link ``folder/latest`` at ``folder/name``, atomically."""
-    temporary = folder / f".{LATEST}-{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(name)
-    temporary.replace(folder / LATEST)
 
 
 # file: (header or an empty string, parser of a line)

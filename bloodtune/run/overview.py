@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bloodtune.errors import InputError
-from bloodtune.run.directory import LATEST, PROVENANCE, TRIALS, RunDirectory
+from bloodtune.run.directory import PROVENANCE, TRIALS, RunDirectory
 from bloodtune.run.records import best_record
 
 
@@ -71,12 +70,6 @@ def runs_table(runs: list[RunOverview], latest: str | None) -> Table:
             f"{run.size / 1e6:.0f}MB",
         )
     return table
-
-
-def latest_name(out: Path) -> str | None:
-    """Return the name of the run that the link ``latest`` points at, or None if there is no link."""
-    link = out / LATEST
-    return os.path.basename(os.readlink(link)) if link.is_symlink() else None
 
 
 def _read(run: RunDirectory) -> RunOverview:
