@@ -1,10 +1,13 @@
-"""Error messages: InputError for unusable input, any error in one line, nearest name, counts."""
+"""Error messages and names from strangers: InputError, one line, escapes, nearest name, counts."""
 
 from __future__ import annotations
 
 import difflib
-import unicodedata
+import re
 from collections.abc import Collection
+
+_OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class InputError(ValueError):
@@ -27,10 +30,18 @@ def one_line(text: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text in one line for a terminal: escape codes, line ends and marks that reverse text are spelled out."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() or unicodedata.category(one) == "Zs" else ascii(one)[1:-1] for one in text)
+    """Return text in one line, with escape codes, line ends, lone surrogates and marks of direction spelled out."""
+    return _OBEYED.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def spreadsheet_cell(text: str) -> str:
+    """Return text for a cell of a CSV file, with an apostrophe where Excel would run it as a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def escape_markdown(text: str) -> str:
+    """Return text with escapes for what ends a table cell or starts emphasis, code, a formula, a tag or a link."""
+    return re.sub(r"([\\|*<`$~]|(?<!\w)_|_(?!\w)|&(?=#|\w+;)|(?<=\])[(\[:])", r"\\\1", printable(text))
 
 
 def plural(count: int, noun: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Iterator
-from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bloodtune.errors import printable
 from bloodtune.inference.templates import render
 from bloodtune.monitoring.live_view import clock
 from display_names import FAMILY_NAMES
@@ -44,11 +45,16 @@ def write_page(summary: Summary, report: Report, folder: Path) -> Path:
     return file
 
 
+def escape(text: str) -> str:
+    """Return text for HTML."""
+    return html.escape(printable(text))
+
+
 def _body(section: Section) -> Iterator[str]:
     """Yield the blocks of a section as HTML. Consecutive figures share an element that shows them side by side."""
     for are_figures, blocks in groupby(section.blocks, lambda block: isinstance(block, FigureBlock)):
-        html = "\n".join(map(_block, blocks))
-        yield f'<div class="figures">{html}</div>' if are_figures else html
+        content = "\n".join(map(_block, blocks))
+        yield f'<div class="figures">{content}</div>' if are_figures else content
 
 
 def _block(block: Block) -> str:

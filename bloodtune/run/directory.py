@@ -39,6 +39,7 @@ RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json",
 PROFILE, RUNS = "profile.csv", "runs"
 
 _NAME_CHARACTERS = r"\w.+-"  # of a run's name, for use inside the brackets of a regular expression
+_NAME_LENGTH = 48  # of four bytes each; a file system allows 255 bytes, and a date and more is added
 MESSAGE_LENGTH = 500  # the csv module cannot read very long cells
 
 
@@ -220,8 +221,8 @@ def load_run(asked: Path | str = f"{RUNS}/{LATEST}") -> RunDirectory:
 
 
 def plain_name(text: str) -> str:
-    """Replace characters that a run's name may not have by hyphens."""
-    return re.sub(rf"[^{_NAME_CHARACTERS}]+", "-", text)
+    """Replace characters that a run's name may not have by hyphens; a long text is cut."""
+    return re.sub(rf"[^{_NAME_CHARACTERS}]+", "-", text)[:_NAME_LENGTH]
 
 
 def check_name(out: Path, name: str) -> None:

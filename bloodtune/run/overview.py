@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from bloodtune.errors import InputError
+from bloodtune.errors import InputError, printable
 from bloodtune.run.directory import PROVENANCE, TRIALS, RunDirectory
 from bloodtune.run.records import best_record
 
@@ -65,7 +65,7 @@ def runs_table(runs: list[RunOverview], latest: str | None) -> Table:
             f"[{colours[run.state]}]{run.state}" if run.state in colours else run.state,
             f"{run.finished}/{run.budget or '?'}",
             f"{run.best:.4f}" if run.best is not None else "–",
-            Text("" if run.data in run.name else run.data),  # a run's default name contains it
+            Text("" if run.data in run.name else printable(run.data)),  # a run's default name contains it
             _age(run.age),
             f"{run.size / 1e6:.0f}MB",
         )

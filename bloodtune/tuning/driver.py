@@ -15,7 +15,7 @@ from bloodtune.command_line import print_lines
 from bloodtune.data.dataset import SYNTHETIC, Dataset
 from bloodtune.data.partition import write_splits
 from bloodtune.data.preparation import SPLITS_FILE
-from bloodtune.errors import InputError, one_line
+from bloodtune.errors import InputError, one_line, printable
 from bloodtune.files import check_writable
 from bloodtune.monitoring.trackers import check_trackers
 from bloodtune.run.directory import PROVENANCE, RECIPE, RUNS, RunDirectory, check_name, plain_name
@@ -124,7 +124,7 @@ def search(options: SearchOptions, *, dry_run: bool = False) -> tuple[int, RunDi
         plan = _make_plan(request, resources, dry_run)
         print_lines(*plan.corrections(options.workers))
         if dry_run:
-            print(plan)
+            print(*map(printable, str(plan).splitlines()), sep="\n")
             return 0, None
         record = plan.describe_start(resources)
         run = request.resumed or _create_run(request, record, held)

@@ -20,14 +20,12 @@ _LOGS = 64 * 2**20  # bytes of room for Ray's logs
 
 # None removes a variable. Other users cannot read a token in the environment, but often Ray's file ~/.ray/auth_token.
 # Of the next three, left by Slurm or for a cluster, Ray would refuse to start or count GPUs that do not exist.
-# Under `uv run` Ray would start each worker by uv, from a copy of the current folder.
-_ENVIRONMENT = {
+_ENVIRONMENT: dict[str, str | None] = {
     "RAY_AUTH_MODE": None,
     "RAY_AUTH_TOKEN_PATH": None,
     "RAY_ADDRESS": None,
     "RAY_OVERRIDE_RESOURCES": None,
     "ROCR_VISIBLE_DEVICES": None,
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
 
 

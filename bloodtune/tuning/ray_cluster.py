@@ -30,7 +30,8 @@ RAYLET_SECONDS = 2.0
 _CLUSTER_HEAD = Path("~/ray_bootstrap_config.yaml")
 
 # Ray reads these at import or start. Tune's own loggers, checkpoints and signal handlers would repeat the work of the
-# run directory and of our modules, and its notices about them do not concern the user.
+# run directory and of our modules, and its notices about them do not concern the user. Under `uv run` Ray would start
+# each worker by uv, from a copy of the current folder.
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -40,6 +41,7 @@ _ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
