@@ -53,11 +53,21 @@ class RunDirectory:
         self.path = path
 
     @classmethod
-    def create(cls, out: Path, name: str, recipe: str, provenance: Mapping[str, Any] | None = None) -> RunDirectory:
+    def create(
+        cls,
+        out: Path,
+        name: str,
+        recipe: str,
+        provenance: Mapping[str, Any] | None = None,
+        prepare: Callable[[RunDirectory], None] = lambda run: None,
+    ) -> RunDirectory:
         """Create ``out/name`` with the text of the recipe and empty records, and point ``out/latest`` at it.
 
+        ``prepare`` is called in between, such as to lock the run.
+
         Raises:
-            InputError: the name is not allowed or taken, or the folder cannot be written. No new folder remains.
+            InputError: the name is not allowed or taken, the folder cannot be written, or ``prepare`` fails. No new
+                folder remains.
         """
         check_name(out, name)
         path = out / name
@@ -72,8 +82,11 @@ class RunDirectory:
             append(path / CURVES, to_csv(CURVE_COLUMNS))
             (path / PROPOSALS).touch()
             append(path / TRIALS, to_csv(TRIAL_COLUMNS))
-        except OSError as error:
-            run.delete()
+            prepare(run)
+        except (OSError, InputError) as error:
+            shutil.rmtree(path, ignore_errors=True)
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{out} cannot be written: {error.strerror}") from None
         print_lines(point_latest(out, name))
         return run
@@ -99,10 +112,6 @@ class RunDirectory:
     def in_use(self) -> bool:
         """Return whether a search has locked the run. Nothing is written."""
         return is_locked(self.path)
-
-    def delete(self) -> None:
-        """Delete the folder of the run, such as one whose search could not start."""
-        shutil.rmtree(self.path, ignore_errors=True)
 
     @property
     def name(self) -> str:

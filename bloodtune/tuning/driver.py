@@ -15,7 +15,7 @@ from bloodtune.command_line import print_lines
 from bloodtune.data.dataset import SYNTHETIC, Dataset
 from bloodtune.data.partition import write_splits
 from bloodtune.data.preparation import SPLITS_FILE
-from bloodtune.errors import InputError, one_line, printable
+from bloodtune.errors import InputError, printable
 from bloodtune.files import check_writable
 from bloodtune.monitoring.trackers import check_trackers
 from bloodtune.run.directory import PROVENANCE, RECIPE, RUNS, RunDirectory, check_name, plain_name
@@ -273,16 +273,12 @@ def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe) -> int:
 
 
 def _create_run(request: _Request, record: dict[str, Any], held: contextlib.ExitStack) -> RunDirectory:
-    # Returns a new run with its lock held; leaves no folder if that fails.
-    run = RunDirectory.create(Path(request.options.out), request.name, request.recipe.text, record)
-    try:
+    def prepare(run: RunDirectory) -> None:
         held.enter_context(run.lock())
         if request.dataset.rows:
             write_splits(run.path / SPLITS_FILE, request.dataset.rows)
-    except (InputError, OSError) as error:
-        run.delete()
-        raise InputError(f"run {run.name} cannot be written: {one_line(error)}") from None
-    return run
+
+    return RunDirectory.create(Path(request.options.out), request.name, request.recipe.text, record, prepare)
 
 
 def _name(asked: str | None, out: Path, dataset: Dataset) -> str:

@@ -13,7 +13,7 @@ import pytest
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable, point_latest
 from bloodtune.run.checkpoints import CHECKPOINTS
-from bloodtune.run.directory import BEST, PROVENANCE, RunDirectory, load_run
+from bloodtune.run.directory import BEST, PROVENANCE, RunDirectory, load_run, plain_name
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, best_record, best_records
 from bloodtune.space.configuration import FIELD_NAMES
 from engine_fixtures import SGD, make_configuration
@@ -368,3 +368,8 @@ def test_best_records_are_the_best_of_those_that_got_furthest(tmp_path: Path) ->
     best = best_records(stopped, (3, 9), len(trials))
     assert {trial.epochs for trial in best} == {9}, "a lucky value at an early rung beats nothing at a later one"
     assert best_records([trial for trial in trials if trial.state == FAILED], (3, 9), 5) == []
+
+
+def test_the_name_that_a_long_title_gives_fits_a_file_system() -> None:
+    assert plain_name("a b/c") == "a-b-c"
+    assert len(f"20261126-220115-{plain_name('𐐨' * 250)}-4194304".encode()) <= 255
