@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,12 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bloodtune import command_line as flags
+from bloodtune.command_line import print_lines
 from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
 from bloodtune.data.medmnist import published_name
 from bloodtune.data.preparation import Preparation
 from bloodtune.errors import InputError
-from bloodtune.files import check_writable
-from bloodtune.run.directory import LATEST, PROVENANCE, RECIPE, RunDirectory, load_run, point_latest
+from bloodtune.files import LATEST, check_writable, point_latest
+from bloodtune.run.directory import PROVENANCE, RECIPE, RUNS, RunDirectory, load_run
 from bloodtune.run.provenance import git_commit
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.training.models.own import sources_to_send
@@ -69,17 +69,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A quick summary never overwrites a full one.
         folder = Path(arguments.out) / (f"{run.name}-quick" if quick else run.name)
         summarize(run, settings, folder, control, arguments.data)
-        point_latest(folder.parent, folder.name)
+        print_lines(point_latest(folder.parent, folder.name))
     except InputError as error:
-        print(f"summarize: {error}", file=sys.stderr)
+        print_lines(f"summarize: {error}")
         return 2
     except OSError as error:  # such as a full disk
-        print(f"summarize: {error}; {_CONTINUE}", file=sys.stderr)
+        print_lines(f"summarize: {error}; {_CONTINUE}")
         return 1
     except KeyboardInterrupt:
-        print(f"summarize: stopped; {_CONTINUE}", file=sys.stderr)
+        print_lines(f"summarize: stopped; {_CONTINUE}")
         return 130
-    print(f"report: {folder / PAGE}, the same as Markdown: {folder / REPORT}", file=sys.stderr)
+    print_lines(f"report: {folder / PAGE}, the same as Markdown: {folder / REPORT}")
     return 0
 
 
@@ -179,7 +179,7 @@ def _retrain(
         raise InputError("every retraining diverged in its first epoch")
     if diverged := labels - {contender.label for contender in done}:
         names = ", ".join(sorted(diverged))
-        print(f"left out, because a retraining diverged in its first epoch: {names}", file=sys.stderr)
+        print_lines(f"left out, because a retraining diverged in its first epoch: {names}")
     return sorted(done, key=lambda contender: contender.origin != PUBLISHED)
 
 
@@ -228,7 +228,7 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
         def advance(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
             if not console.is_terminal:
-                print(f"{title}: {done}/{total}", file=sys.stderr, flush=True)
+                print_lines(f"{title}: {done}/{total}")
 
         yield advance
 
@@ -242,7 +242,9 @@ def _parser() -> argparse.ArgumentParser:
         "the same command again only rewrites the results.",
     )
     add, positive = parser.add_argument, flags.positive
-    add("run", nargs="?", default=f"runs/{LATEST}", help="run directory, or a name in runs/ (default: the newest run)")
+    add(
+        "run", nargs="?", default=f"{RUNS}/{LATEST}", help="run directory, or a name in runs/ (default: the newest run)"
+    )
     top = f"retrain at most N found configurations, the best that reached the highest rung (default: {TOP})"
     add("--top", type=positive, metavar="N", help=top)
     add("--seeds", type=positive, metavar="N", help=f"trainings per configuration (default: {SEEDS})")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bloodtune.command_line import leave
+from bloodtune.command_line import leave, print_lines
 from bloodtune.errors import unknown_name
 
 # subcommand: (module, help text)
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0
     if name not in COMMANDS:
-        print(f"bloodtune: {unknown_name('command', name, COMMANDS)}", file=sys.stderr)
+        print_lines(f"bloodtune: {unknown_name('command', name, COMMANDS)}")
         return 2
     sys.argv = [sys.argv[0], *rest]  # recorded in provenance.json as the arguments of the search
     # As with `python -m`, user-defined networks are found in the current folder. It comes last to hide no package.

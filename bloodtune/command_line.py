@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
+from bloodtune.errors import printable
+
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
 
 
@@ -28,7 +30,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message in one line on stderr and exit with code 2."""
-        print(f"{self.prog}: {message}; see --help", file=sys.stderr)
+        print_lines(f"{self.prog}: {message}; see --help")
         raise SystemExit(2)
 
 
@@ -90,10 +92,10 @@ def collector_paused() -> Iterator[None]:
 
 
 def print_lines(*lines: str) -> None:
-    """Print lines to stderr; empty ones are left out."""
+    """Print lines to stderr, without what a terminal would obey; empty ones are left out."""
     for line in lines:
         if line:
-            print(line, file=sys.stderr, flush=True)
+            print(printable(line), file=sys.stderr, flush=True)
 
 
 def leave(code: int) -> NoReturn:

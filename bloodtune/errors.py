@@ -1,9 +1,13 @@
-"""Error messages: InputError for unusable input, any error in one line, nearest name, counts."""
+"""Error messages and names from strangers: InputError, one line, escapes, nearest name, counts."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection
+
+_OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class InputError(ValueError):
@@ -23,6 +27,21 @@ def describe(error: BaseException) -> str:
 def one_line(text: object) -> str:
     """Return text or an error's message in one line; the type's name if that is empty."""
     return " ".join(str(text).split()) or type(text).__name__
+
+
+def printable(text: str) -> str:
+    """Return text in one line, with escape codes, line ends, lone surrogates and marks of direction spelled out."""
+    return _OBEYED.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def spreadsheet_cell(text: str) -> str:
+    """Return text for a cell of a CSV file, with an apostrophe where Excel would run it as a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def escape_markdown(text: str) -> str:
+    """Return text with escapes for what ends a table cell or starts emphasis, code, a formula, a tag or a link."""
+    return re.sub(r"([\\|*<`$~]|(?<!\w)_|_(?!\w)|&(?=#|\w+;)|(?<=\])[(\[:])", r"\\\1", printable(text))
 
 
 def plural(count: int, noun: str) -> str:

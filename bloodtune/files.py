@@ -1,13 +1,21 @@
-"""Durable file writes: atomic replacement, durable append, check for write access, backup copies."""
+"""Durable file writes: replacement, append, write access, backup copies; the pointer `latest`."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import itertools
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from bloodtune.errors import InputError
+
+LATEST = "latest"
+
+# Errors of an operation that a file system lacks, such as a sync on some FUSE mounts. 524 is Linux's ENOTSUPP.
+UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, 524})
 
 
 def check_writable(place: Path) -> None:
@@ -35,6 +43,16 @@ def check_output_file(file: Path) -> Path:
     return file
 
 
+@contextlib.contextmanager
+def if_supported() -> Iterator[None]:
+    """Ignore an error that says that the file system lacks the operation."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
 def replace(file: Path, content: bytes) -> None:
     """Replace a file atomically: after a crash it has the old content or the new content, never a part of it."""
     temporary = file.with_name(f".{file.name}")
@@ -42,7 +60,8 @@ def replace(file: Path, content: bytes) -> None:
         with temporary.open("wb") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            with if_supported():
+                os.fsync(stream.fileno())
         temporary.replace(file)
     except OSError:
         temporary.unlink(missing_ok=True)
@@ -54,7 +73,8 @@ def append(file: Path, text: str) -> None:
     with file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(text)
         stream.flush()
-        os.fsync(stream.fileno())
+        with if_supported():
+            os.fsync(stream.fileno())
 
 
 def keep_damaged_copy(file: Path) -> Path:
@@ -63,3 +83,41 @@ def keep_damaged_copy(file: Path) -> Path:
     copy = next(path for end in endings if not (path := file.with_name(f"{file.name}.damaged{end}")).exists())
     shutil.copyfile(file, copy)
     return copy
+
+
+def point_latest(folder: Path, name: str) -> str:
+    """Point ``folder/latest`` at ``folder/name``, atomically: a link, or a file with the name where links fail.
+
+    Returns:
+        A line for the user if neither can be written, else an empty string.
+    """
+    temporary = folder / f".{LATEST}-{os.getpid()}"
+    try:
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(name)
+        temporary.replace(folder / LATEST)
+    except OSError:
+        try:
+            replace(folder / LATEST, f"{name}\n".encode())
+        except OSError as error:
+            return f"{folder / LATEST} does not name {name}: {error.strerror}"
+        finally:
+            temporary.unlink(missing_ok=True)
+    return ""
+
+
+def latest_name(folder: Path) -> str | None:
+    """Return the name of the folder that ``folder/latest`` points at, or None if it points at none."""
+    pointer = folder / LATEST
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        text = os.readlink(pointer) if pointer.is_symlink() else pointer.read_text(encoding="utf-8")
+        return os.path.basename(text.strip()) or None
+    return None
+
+
+def follow_latest(path: Path) -> Path:
+    """Return a path with ``latest`` replaced by the name that it points at now."""
+    for place in (path, *path.parents):
+        if place.name == LATEST and (name := latest_name(place.parent)):
+            return place.parent / name / path.relative_to(place)
+    return path

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bloodtune.command_line import INTERRUPTED, leave, print_lines
 from bloodtune.errors import InputError
+from bloodtune.files import latest_name
 from bloodtune.tuning.driver import search
 from bloodtune.tuning.flags import read_options, search_parser
 
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _list(out: Path) -> int:
     from rich.console import Console
 
-    from bloodtune.run.overview import latest_name, list_runs, runs_table
+    from bloodtune.run.overview import list_runs, runs_table
 
     Console().print(runs_table(list_runs(out), latest_name(out)))
     return 0

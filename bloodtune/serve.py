@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bloodtune import command_line as flags
-from bloodtune.command_line import leave
+from bloodtune.command_line import leave, print_lines
 from bloodtune.data.photographs import suffixes
 from bloodtune.errors import InputError
 from bloodtune.inference.differential import BEST_MODEL, Unreadable, differential
@@ -42,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         app = create_app(load_predictor(arguments.model, arguments.threshold, "serve"))
         server = _bind(app, arguments.port)
     except InputError as error:
-        print(f"serve: {error}", file=sys.stderr)
+        print_lines(f"serve: {error}")
         return 2
-    print(f"serve: open http://{HOST}:{arguments.port} on this machine; Ctrl-C stops the server", file=sys.stderr)
+    print_lines(f"serve: open http://{HOST}:{arguments.port} on this machine; Ctrl-C stops the server")
     try:
         server.run()
     finally:

@@ -17,6 +17,7 @@ cd "${BLOODTUNE_HOME:-$SLURM_SUBMIT_DIR}"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(python3 -c "import secrets; print(secrets.token_hex(32))")
 export PATH="$PWD/.venv/bin:$PATH"
+unset ROCR_VISIBLE_DEVICES # Slurm sets it in every step with GPUs, and Ray refuses to start with it
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 port=$((20000 + SLURM_JOB_ID % 20000)) # two jobs may share a node
@@ -24,12 +25,13 @@ address=$(srun --nodes=1 --ntasks=1 -w "$head" hostname --ip-address | cut -d " 
 gpus=${SLURM_GPUS_ON_NODE:-0}
 
 srun --nodes=1 --ntasks=1 -w "$head" \
-  ray start --head --node-ip-address="${address%:*}" --port="$port" --num-cpus="$SLURM_CPUS_PER_TASK" \
-  --num-gpus="$gpus" --include-dashboard=false --block &
+  env --unset=ROCR_VISIBLE_DEVICES ray start --head --node-ip-address="${address%:*}" --port="$port" \
+  --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="$gpus" --include-dashboard=false --block &
 if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
   srun --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks=$((SLURM_JOB_NUM_NODES - 1)) --exclude="$head" \
     bash -c "until ray health-check --address $address; do sleep 1; done 2>/dev/null
-             ray start --address $address --num-cpus=$SLURM_CPUS_PER_TASK --num-gpus=$gpus --block" &
+             env --unset=ROCR_VISIBLE_DEVICES ray start --address $address --num-cpus=$SLURM_CPUS_PER_TASK \
+               --num-gpus=$gpus --block" &
 fi
 # Wait for all nodes: the search uses only the nodes that it finds at its start.
 python - "$address" "$SLURM_JOB_NUM_NODES" <<'WAIT'

@@ -2,7 +2,15 @@
 
 import pytest
 
-from bloodtune.errors import InputError, describe, one_line, unknown_name
+from bloodtune.errors import (
+    InputError,
+    describe,
+    escape_markdown,
+    one_line,
+    printable,
+    spreadsheet_cell,
+    unknown_name,
+)
 
 
 def test_an_input_error_is_a_value_error() -> None:
@@ -51,3 +59,36 @@ def test_an_unknown_name_without_a_near_one_gets_all_allowed_names() -> None:
 
 def test_an_unknown_name_is_quoted_in_one_line() -> None:
     assert unknown_name("key", "a\nb", ("width",)) == r"unknown key 'a\nb'; allowed: width"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("größer 100\u00a0% 赤 \u200c", "größer 100\u00a0% 赤 \u200c"),
+        ("a\x1b[31m\x07", r"a\x1b[31m\x07"),
+        ("two\r\nlines\u2028", r"two\r\nlines\u2028"),
+        ("a\u202etxt.exe\u2066", r"a\u202etxt.exe\u2066"),
+        ("\udcff", r"\udcff"),
+    ],
+)
+def test_printable_spells_out_what_a_terminal_obeys(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-a", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"])
+def test_a_formula_is_text_in_a_spreadsheet(text: str) -> None:
+    assert spreadsheet_cell(text) == f"'{text}"
+    assert spreadsheet_cell(f"x{text}") == f"x{text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("a|b *c* <d> `e` f_g _h_ [1]", r"a\|b \*c\* \<d> \`e\` f_g \_h\_ [1]"),
+        ("[a](javascript:b) ![c](//d) [e][f]", r"[a]\(javascript:b) ![c]\(//d) [e]\[f]"),
+        ("$x$ ~~y~~ &lt; &#60; a & b", r"\$x\$ \~\~y\~\~ \&lt; \&#60; a & b"),
+        ("two\nlines", r"two\\nlines"),
+    ],
+)
+def test_markdown_takes_a_name_as_text(text: str, escaped: str) -> None:
+    assert escape_markdown(text) == escaped

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bloodtune.files import append, check_writable, keep_damaged_copy, replace
+from bloodtune.files import (
+    append,
+    check_writable,
+    follow_latest,
+    keep_damaged_copy,
+    latest_name,
+    point_latest,
+    replace,
+)
 from error_fixtures import refusal
 
 
@@ -143,3 +152,59 @@ def test_the_next_damaged_copy_takes_the_first_free_number(tmp_path: Path) -> No
         (tmp_path / name).touch()
     assert keep_damaged_copy(file).name == "trials.csv.damaged-2"
     assert keep_damaged_copy(file).name == "trials.csv.damaged-4"
+
+
+# File systems without some operation
+
+
+@pytest.fixture(params=[errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EINVAL])
+def no_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def symlink(*_: object, **__: object) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(os, "symlink", symlink)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, 524])
+def test_writing_works_where_a_sync_is_not_supported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    replace(tmp_path / "best.json", b"new")
+    append(tmp_path / "trials.csv", "a row\n")
+    assert [(tmp_path / name).read_bytes() for name in names(tmp_path)] == [b"new", b"a row\n"]
+
+
+def test_a_sync_that_fails_for_another_reason_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="Input/output error"):
+        append(tmp_path / "trials.csv", "a row\n")
+
+
+@pytest.mark.usefixtures("no_links")
+def test_latest_is_a_file_with_the_name_where_there_are_no_links(tmp_path: Path) -> None:
+    for name in ("one", "größer"):
+        assert point_latest(tmp_path, name) == ""
+        assert latest_name(tmp_path) == name
+    assert names(tmp_path) == ["latest"]
+    assert follow_latest(tmp_path / "latest" / "models" / "best") == tmp_path / "größer" / "models" / "best"
+    assert follow_latest(tmp_path / "one") == tmp_path / "one"
+
+
+def test_a_latest_that_cannot_be_replaced_is_named_and_nothing_fails(tmp_path: Path) -> None:
+    (tmp_path / "latest").mkdir()
+    assert point_latest(tmp_path, "two") == f"{tmp_path / 'latest'} does not name two: Is a directory"
+    assert names(tmp_path) == ["latest"]
+    assert latest_name(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"../../etc\n"])
+def test_what_else_latest_holds_leads_nowhere_else(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "latest").write_bytes(content)
+    assert latest_name(tmp_path) in (None, "etc")

@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bloodtune.errors import printable
 from bloodtune.space.configuration import Configuration
 
 COLUMN, PAGE = 3.5, 7.0  # inches: width of one column and of a whole two-column page
@@ -165,14 +166,14 @@ def short_class_names(class_names: Sequence[str], width: int = 14, lines: int = 
 
     Shortened lines end in an ellipsis. Names that become equal get the number of their class.
     """
-    short = [_shorten(name, width, lines) for name in class_names]
+    short = [_shorten(printable(name), width, lines) for name in class_names]
     return [f"{i}: {name}" if short.count(name) > 1 else name for i, name in enumerate(short)]
 
 
 def long_class_names(class_names: Sequence[str], width: int = 14, lines: int = 2) -> str:
     """Return a sentence on the names that ``short_class_names`` shortens, or an empty string."""
     short = [name.replace("\n", " ") for name in short_class_names(class_names, width, lines)]
-    cut = [f"{a} = {b}" for a, b in zip(short, class_names, strict=True) if a != b]
+    cut = [f"{a} = {b}" for a, b in zip(short, map(printable, class_names), strict=True) if a != b]
     return f" Shortened: {'; '.join(cut)}." if cut else ""
 
 

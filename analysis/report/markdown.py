@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from bloodtune.errors import escape_markdown
 from report.blocks import Block, Bullets, FigureBlock, Inline, Paragraph, Report, Strong, TableBlock
-from tables.files import escape_markdown, markdown_panel
+from tables.files import markdown_panel
 
 
 def to_markdown(report: Report) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Iterator
-from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bloodtune.errors import printable
 from bloodtune.inference.templates import render
 from bloodtune.monitoring.live_view import clock
 from display_names import FAMILY_NAMES
@@ -46,11 +47,16 @@ def write_page(summary: Summary, report: Report, folder: Path) -> Path:
     return file
 
 
+def escape(text: str) -> str:
+    """Return text for HTML."""
+    return html.escape(printable(text))
+
+
 def _body(section: Section) -> Iterator[str]:
     """Yield the blocks of a section as HTML. Consecutive figures, or tables, share an element: side by side."""
     for name, blocks in groupby(section.blocks, lambda block: _SIDE_BY_SIDE.get(type(block), "")):
-        html = "\n".join(map(_block, blocks))
-        yield f'<div class="{name}">{html}</div>' if name else html
+        content = "\n".join(map(_block, blocks))
+        yield f'<div class="{name}">{content}</div>' if name else content
 
 
 def _block(block: Block) -> str:

@@ -6,8 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+
+from bloodtune.errors import escape_markdown, printable, spreadsheet_cell
 
 # A page of LaTeX's article has 345 pt by 550 pt for text: characters per line at footnotesize (about 3.9 pt each) and
 # at scriptsize (3.3 pt), and table rows above a caption of twelve lines.
@@ -26,6 +29,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
     "±": r"$\pm$",
     "×": r"$\times$",
     "→": r"$\rightarrow$",
@@ -78,10 +82,15 @@ def write_table(table: Table, folder: Path) -> tuple[Path, Path, Path]:
     """Write ``name.csv``, ``name.md`` and ``name.tex`` (for ``booktabs``) into ``folder``; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     csv, markdown, latex = (folder / f"{table.name}.{suffix}" for suffix in ("csv", "md", "tex"))
-    table.frame.to_csv(csv, index=False, float_format="%.6g")
+    frame = table.frame.rename(columns=_cell).map(_cell)
+    frame.to_csv(csv, index=False, float_format="%.6g")
     markdown.write_text(to_markdown(table), encoding="utf-8")
     latex.write_text(to_latex(table), encoding="utf-8")
     return csv, markdown, latex
+
+
+def _cell(value: Any) -> Any:
+    return spreadsheet_cell(value) if isinstance(value, str) else value
 
 
 def to_markdown(table: Table) -> str:
@@ -132,12 +141,7 @@ def to_latex(table: Table) -> str:
 
 def escape_latex(text: str) -> str:
     """Return text with special characters of LaTeX, and characters that its fonts lack, as commands."""
-    return "".join(_LATEX.get(character, character) for character in text)
-
-
-def escape_markdown(text: str) -> str:
-    """Return text with escapes for characters that end a table cell or start emphasis, code or a tag."""
-    return re.sub(r"([\\|*<`]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+    return "".join(_LATEX.get(character, character) for character in printable(text))
 
 
 def shown_width(frame: pd.DataFrame) -> int:

@@ -19,7 +19,7 @@ from bloodtune.data.contact_sheet import contact_sheet
 from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
 from bloodtune.data.npz import SPLITS, Split
 from bloodtune.data.preparation import SIZE, Preparation
-from bloodtune.errors import InputError
+from bloodtune.errors import InputError, printable
 from bloodtune.files import check_output_file, replace
 
 
@@ -71,11 +71,11 @@ def _show(dataset: Dataset, splits: dict[str, Split]) -> None:
             dataset.class_counts[split][label] if label < len(dataset.class_names) else dataset.split_sizes[split]
             for split in SPLITS
         ]
-        table.add_row(name, *(f"{count:,}" for count in (*counts, sum(counts))))
+        table.add_row(printable(name), *(f"{count:,}" for count in (*counts, sum(counts))))
     Console().print(table, markup=False)
     side, channels = splits["train"].images.shape[2:]
     print(f"images of {side} x {side} pixels, {'grey' if channels == 1 else 'colour'}")
-    print(*dataset.findings(), sep="\n")
+    print(*map(printable, dataset.findings()), sep="\n")
 
 
 def _archive(dataset: Dataset, splits: dict[str, Split]) -> bytes:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from rich.console import Console
-from rich.text import Text
 
+from bloodtune.errors import printable, spreadsheet_cell
 from bloodtune.inference.differential import Prediction
 from bloodtune.inference.evaluation import Evaluation
 from bloodtune.inference.predictor import Predictor
 from bloodtune.inference.templates import render
-from bloodtune.inference.writers import FOR_RESEARCH, PAGE_IMAGES, simple_table, with_picture
+from bloodtune.inference.writers import FOR_RESEARCH, PAGE_IMAGES, screen_text, simple_table, with_picture
 from bloodtune.training.metrics import Interval
 
 Pairs = Sequence[tuple[int, Prediction]]  # index of the true class, prediction
@@ -42,7 +42,7 @@ def print_evaluation(evaluation: Evaluation, notes: Sequence[str]) -> None:
     _print(console, "Confusion matrix (rows: true, columns: predicted)", columns, rows)
     _print(console, "Count, with 95 % CI", _COUNT, count_rows(evaluation))
     for note in notes:
-        console.print(f"{note}.", highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(f"{note}."), highlight=False, markup=False, soft_wrap=True)
     console.print(FOR_RESEARCH, highlight=False)
 
 
@@ -82,11 +82,13 @@ def to_csv(predictor: Predictor, evaluation: Evaluation, pairs: Pairs, notes: Se
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     names = predictor.class_names
-    writer.writerow(["file", "true", "class", "correct", "probability", "sure", *names])
+    cells = [spreadsheet_cell(name) for name in names]
+    writer.writerow(["file", "true", "class", "correct", "probability", "sure", *cells])
     for label, one in pairs:
         correct, sure = (str(value).lower() for value in (names[label] == one.label, one.sure))
         numbers = [f"{value:.6f}" for value in one.probabilities]
-        writer.writerow([one.source, names[label], one.label, correct, f"{one.probability:.6f}", sure, *numbers])
+        texts = map(spreadsheet_cell, (one.source, names[label], one.label))
+        writer.writerow([*texts, correct, f"{one.probability:.6f}", sure, *numbers])
     return stream.getvalue()
 
 
@@ -135,7 +137,7 @@ def _cells(score: Interval | None) -> tuple[str, str]:
 def _print(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = simple_table(title)
     for number, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if number else "left")
+        table.add_column(screen_text(column), justify="right" if number else "left")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(screen_text, row))
     console.print(table)

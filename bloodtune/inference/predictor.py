@@ -24,6 +24,7 @@ from bloodtune.data import medmnist
 from bloodtune.data.npz import load_images
 from bloodtune.data.photographs import Tile, find_photographs, read_pages, tile_picture
 from bloodtune.errors import InputError
+from bloodtune.files import follow_latest
 from bloodtune.inference.classifier import CARD, Classifier
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable, is_blood
 from bloodtune.training.augmentation import dihedral_views
@@ -216,6 +217,7 @@ def classify(
 
 def _model_folder(folder: Path) -> Path:
     # A run directory has its model in a subfolder.
+    folder = follow_latest(folder)
     inner = folder / RUN_MODEL
     return inner if os.path.isfile(inner / CARD) and not os.path.isfile(folder / CARD) else folder
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bloodtune.errors import printable, spreadsheet_cell
 from bloodtune.inference.differential import OF_LEUKOCYTES, Prediction, Tally, Unreadable
 
 if TYPE_CHECKING:
@@ -56,12 +57,14 @@ class Screen:
         if self._unsure and tally.images > len(self._images):
             _print_images(console, unsure, self._unsure, tally.unsure.total())
         for source, first in tally.copies[:SCREEN_IMAGES]:
-            console.print(Text(f"{source}: the same picture as {first}; both are counted", "yellow"), soft_wrap=True)
+            console.print(
+                screen_text(f"{source}: the same picture as {first}; both are counted", "yellow"), soft_wrap=True
+            )
         for result in self._unreadable:
-            console.print(Text(f"{result.source}: {result.reason}", "red"), soft_wrap=True)
+            console.print(screen_text(f"{result.source}: {result.reason}", "red"), soft_wrap=True)
         if tally.images:
             console.print(_count_table(tally))
-        console.print(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}", highlight=False, markup=False)
+        console.print(printable(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}"), highlight=False, markup=False)
 
 
 class _File:
@@ -114,19 +117,28 @@ class CsvFile(_File):
         self._writer = csv.writer(self._stream, lineterminator="\n")
         names = self._predictor.class_names
         self._writer.writerow(
-            ["file", "class", "probability", "second", "second_probability", "sure", "error", *map(_text, names)]
+            [
+                "file",
+                "class",
+                "probability",
+                "second",
+                "second_probability",
+                "sure",
+                "error",
+                *map(spreadsheet_cell, names),
+            ]
         )
 
     def add(self, result: Prediction | Unreadable) -> None:
         """Write the row of an image."""
         if isinstance(result, Unreadable):
             blank = [""] * len(self._predictor.class_names)
-            self._writer.writerow([_text(result.source), *[""] * 5, _text(result.reason), *blank])
+            self._writer.writerow([spreadsheet_cell(result.source), *[""] * 5, spreadsheet_cell(result.reason), *blank])
             return
         numbers = [f"{value:.6f}" for value in result.probabilities]
-        first, second = _text(result.label), _text(result.second)
+        first, second = spreadsheet_cell(result.label), spreadsheet_cell(result.second)
         best = [first, f"{result.probability:.6f}", second, f"{result.second_probability:.6f}"]
-        self._writer.writerow([_text(result.source), *best, str(result.sure).lower(), "", *numbers])
+        self._writer.writerow([spreadsheet_cell(result.source), *best, str(result.sure).lower(), "", *numbers])
 
     def finish(self, tally: Tally) -> None:
         """Do nothing: the file has no count."""
@@ -193,10 +205,6 @@ class HtmlFile(_File):
         self._stream.write(page)
 
 
-def _text(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
-
-
 def as_mapping(result: Prediction | Unreadable, class_names: tuple[str, ...]) -> dict[str, Any]:
     """Return the prediction of an image as a JSON object."""
     if isinstance(result, Unreadable):
@@ -228,7 +236,7 @@ def _print_images(console: Console, title: str, images: list[Prediction], total:
     for image in images:
         first = (Path(image.source).name, image.label if image.sure else f"{image.label} ?", f"{image.probability:.3f}")
         second = (image.second, f"{image.second_probability:.3f}")
-        table.add_row(*(Text(cell) for cell in (*first, *second)), style="" if image.sure else "yellow")
+        table.add_row(*map(screen_text, (*first, *second)), style="" if image.sure else "yellow")
     console.print(table)
     if total > len(images):
         console.print(f"the first {len(images)} of {total:,}; --csv FILE or --json FILE lists all\n", style="dim")
@@ -246,8 +254,15 @@ def _count_table(tally: Tally) -> Table:
     table.add_column("unit", no_wrap=True)
     for row in rows:
         unsure = tally.unsure[row.label]
-        table.add_row(Text(row.label), f"{row.images:,}", f"{unsure:,}" if unsure else "", *row.cells(), row.unit)
+        table.add_row(
+            screen_text(row.label), f"{row.images:,}", f"{unsure:,}" if unsure else "", *row.cells(), row.unit
+        )
     return table
+
+
+def screen_text(text: str, style: str = "") -> Text:
+    """Return text for the terminal, without what the terminal would obey."""
+    return Text(printable(text), style)
 
 
 def simple_table(title: str) -> Table:

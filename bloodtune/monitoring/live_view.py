@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bloodtune.errors import printable
 from bloodtune.run.records import EpochRecord, TrialRecord
 from bloodtune.space.configuration import Configuration, describe
 
@@ -111,7 +112,7 @@ class View:
         line.append(f"{self.best.best_val_macro_f1:.4f}", "bold green")
         line.append(f" macro-F1, trial {self.best.trial}, epoch {self.best.best_epoch} ")
         line.append(sparkline(self.bests, width - line.cell_len), "green")
-        name = f"{self.best.label}: " if self.best.label else ""
+        name = f"{printable(self.best.label)}: " if self.best.label else ""
         return [line, Text("  ").append(name, "cyan").append(describe(self.best.configuration), "dim")]
 
     def _running(self, width: int) -> Table:
@@ -126,7 +127,7 @@ class View:
                 f"#{trial.trial} {last.val_macro_f1:.4f}" if last else f"#{trial.trial}      -",
                 self._curve(trial),
                 Text(f"{reached}/{self.max_epochs}{self._next_rung(reached)}"),
-                Text(trial.label or describe(trial.configuration), "dim"),
+                Text(printable(trial.label) or describe(trial.configuration), "dim"),
             )
         if len(self.running) > _MAX_RUNNING:
             table.add_row("", "", "", Text(f"and {len(self.running) - _MAX_RUNNING} more", "dim"))

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import itertools
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bloodtune.command_line import print_lines
 from bloodtune.errors import InputError
-from bloodtune.files import append, replace
+from bloodtune.files import LATEST, append, follow_latest, point_latest, replace
 from bloodtune.run.checkpoints import CHECKPOINT_SUFFIX, CHECKPOINTS, DIGEST_BYTES, Checkpoint, state_digest
+from bloodtune.run.lock import is_locked, locked
 from bloodtune.run.records import (
     CURVE_COLUMNS,
     TRIAL_COLUMNS,
@@ -35,9 +36,10 @@ from bloodtune.run.records import (
 
 TRIALS, CURVES, PROPOSALS = "trials.csv", "curves.csv", "proposals.jsonl"
 RECIPE, PROVENANCE, BEST, STUDY = "recipe.toml", "provenance.json", "best.json", "study.journal"
-PROFILE, LATEST, RUNS, _LOCK = "profile.csv", "latest", "runs", ".lock"
+PROFILE, RUNS = "profile.csv", "runs"
 
 _NAME_CHARACTERS = r"\w.+-"  # of a run's name, for use inside the brackets of a regular expression
+_NAME_LENGTH = 48  # of four bytes each; a file system allows 255 bytes, and a date and more is added
 MESSAGE_LENGTH = 500  # the csv module cannot read very long cells
 
 
@@ -51,11 +53,21 @@ class RunDirectory:
         self.path = path
 
     @classmethod
-    def create(cls, out: Path, name: str, recipe: str, provenance: Mapping[str, Any] | None = None) -> RunDirectory:
+    def create(
+        cls,
+        out: Path,
+        name: str,
+        recipe: str,
+        provenance: Mapping[str, Any] | None = None,
+        prepare: Callable[[RunDirectory], None] = lambda run: None,
+    ) -> RunDirectory:
         """Create ``out/name`` with the text of the recipe and empty records, and point ``out/latest`` at it.
 
+        ``prepare`` is called in between, such as to lock the run.
+
         Raises:
-            InputError: the name is not allowed or taken, or the folder cannot be written. No new folder remains.
+            InputError: the name is not allowed or taken, the folder cannot be written, or ``prepare`` fails. No new
+                folder remains.
         """
         check_name(out, name)
         path = out / name
@@ -70,10 +82,13 @@ class RunDirectory:
             append(path / CURVES, to_csv(CURVE_COLUMNS))
             (path / PROPOSALS).touch()
             append(path / TRIALS, to_csv(TRIAL_COLUMNS))
-            point_latest(out, name)
-        except OSError as error:
+            prepare(run)
+        except (OSError, InputError) as error:
             shutil.rmtree(path, ignore_errors=True)
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{out} cannot be written: {error.strerror}") from None
+        print_lines(point_latest(out, name))
         return run
 
     @classmethod
@@ -83,37 +98,20 @@ class RunDirectory:
         Raises:
             InputError: there is no run at ``path``.
         """
+        path = follow_latest(path)  # which may point at another run later
         # os.path.isfile, because Path.is_file raises for a name that is too long and for an unreadable folder.
         if not os.path.isfile(path / TRIALS):
             names = sorted(p.parent.name for p in path.parent.glob(f"*/{TRIALS}") if not p.parent.is_symlink())
             raise InputError(f"no run at {path}; runs in folder {path.parent}: {', '.join(names) or 'none'}")
-        # Resolve `latest`, which may point at another run later.
-        return cls(path.parent / path.resolve().name if path.is_symlink() else path)
+        return cls(path)
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Lock the run against other searches while the context lasts.
-
-        Raises:
-            InputError: another search has locked it.
-        """
-        with (self.path / _LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(f"run {self.name} is in use by another search") from None
-            yield
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Lock the run against other searches while the context lasts; see ``locked``."""
+        return locked(self.path, self.name)
 
     def in_use(self) -> bool:
         """Return whether a search has locked the run. Nothing is written."""
-        try:
-            with (self.path / _LOCK).open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # no lock file, or not readable by this user
-            pass
-        return False
+        return is_locked(self.path)
 
     @property
     def name(self) -> str:
@@ -232,8 +230,8 @@ def load_run(asked: Path | str = f"{RUNS}/{LATEST}") -> RunDirectory:
 
 
 def plain_name(text: str) -> str:
-    """Replace characters that a run's name may not have by hyphens."""
-    return re.sub(rf"[^{_NAME_CHARACTERS}]+", "-", text)
+    """Replace characters that a run's name may not have by hyphens; a long text is cut."""
+    return re.sub(rf"[^{_NAME_CHARACTERS}]+", "-", text)[:_NAME_LENGTH]
 
 
 def check_name(out: Path, name: str) -> None:
@@ -243,18 +241,10 @@ def check_name(out: Path, name: str) -> None:
         InputError: the name has other characters than allowed, or is taken.
     """
     # The name is used in commands, in reports and in the study.
-    if not re.fullmatch(rf"\w[{_NAME_CHARACTERS}]*", name) or name == LATEST:
+    if not re.fullmatch(rf"\w[{_NAME_CHARACTERS}]*", name) or name.casefold() == LATEST:
         raise InputError(f"run name {name!r}: allowed are letters, digits, _ and (not first) . + -, except {LATEST!r}")
     if os.path.lexists(out / name):
         raise InputError(f"run {out / name} exists; choose another --name or --resume {name}")
-
-
-def point_latest(folder: Path, name: str) -> None:
-    """Point the link ``folder/latest`` at ``folder/name``, atomically."""
-    temporary = folder / f".{LATEST}-{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(name)
-    temporary.replace(folder / LATEST)
 
 
 # file: (header or an empty string, parser of a line)

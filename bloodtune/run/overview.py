@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from bloodtune.errors import InputError
-from bloodtune.run.directory import LATEST, PROVENANCE, TRIALS, RunDirectory
+from bloodtune.errors import InputError, printable
+from bloodtune.run.directory import PROVENANCE, TRIALS, RunDirectory
 from bloodtune.run.records import best_record
 
 
@@ -66,17 +65,11 @@ def runs_table(runs: list[RunOverview], latest: str | None) -> Table:
             f"[{colours[run.state]}]{run.state}" if run.state in colours else run.state,
             f"{run.finished}/{run.budget or '?'}",
             f"{run.best:.4f}" if run.best is not None else "–",
-            Text("" if run.data in run.name else run.data),  # a run's default name contains it
+            Text("" if run.data in run.name else printable(run.data)),  # a run's default name contains it
             _age(run.age),
             f"{run.size / 1e6:.0f}MB",
         )
     return table
-
-
-def latest_name(out: Path) -> str | None:
-    """Return the name of the run that the link ``latest`` points at, or None if there is no link."""
-    link = out / LATEST
-    return os.path.basename(os.readlink(link)) if link.is_symlink() else None
 
 
 def _read(run: RunDirectory) -> RunOverview:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial
 
-from bloodtune.files import keep_damaged_copy
+from bloodtune.files import if_supported, keep_damaged_copy
 
 OLD_STUDY = "study.db"  # the study's SQLite file in runs of earlier versions; it too was only a copy of the records
 
@@ -51,6 +52,12 @@ class StudyFile:
         self._study.add_trial(trial)
 
 
+class _Journal(JournalFileBackend):
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        with if_supported():  # the sync, which comes after the write
+            super().append_logs(logs)
+
+
 def _cut_partial_line(file: Path) -> None:
     # A killed search can leave a partial line, to which Optuna would append.
     if file.exists() and not (content := file.read_bytes()).endswith(b"\n"):
@@ -59,7 +66,7 @@ def _cut_partial_line(file: Path) -> None:
 
 def _open(file: Path, name: str) -> tuple[optuna.Study, set[int | None]]:
     # Returns the study and the numbers of its trials; None stands for an unknown trial or another study.
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(file), JournalFileOpenLock(str(file))))
+    storage = optuna.storages.JournalStorage(_Journal(str(file), JournalFileOpenLock(str(file))))
     studies = {study.study_name for study in storage.get_all_studies()}
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     stored = {trial.user_attrs.get("trial") for trial in study.get_trials(deepcopy=False)}

@@ -15,7 +15,7 @@ from bloodtune.command_line import print_lines
 from bloodtune.data.dataset import SYNTHETIC, Dataset
 from bloodtune.data.partition import write_splits
 from bloodtune.data.preparation import SPLITS_FILE
-from bloodtune.errors import InputError
+from bloodtune.errors import InputError, printable
 from bloodtune.files import check_writable
 from bloodtune.monitoring.trackers import check_trackers
 from bloodtune.run.directory import PROVENANCE, RECIPE, RUNS, RunDirectory, check_name, plain_name
@@ -124,12 +124,10 @@ def search(options: SearchOptions, *, dry_run: bool = False) -> tuple[int, RunDi
         plan = _make_plan(request, resources, dry_run)
         print_lines(*plan.corrections(options.workers))
         if dry_run:
-            print(plan)
+            print(*map(printable, str(plan).splitlines()), sep="\n")
             return 0, None
         record = plan.describe_start(resources)
-        run = request.resumed or _create_run(request, record)
-        if not request.resumed:
-            held.enter_context(run.lock())
+        run = request.resumed or _create_run(request, record, held)
         if request.storage:
             held.enter_context(request.storage.mirror(run.path, print_lines))
         from bloodtune.tuning.plan_execution import run_plan
@@ -275,11 +273,13 @@ def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe) -> int:
     return budget
 
 
-def _create_run(request: _Request, record: dict[str, Any]) -> RunDirectory:
-    run = RunDirectory.create(Path(request.options.out), request.name, request.recipe.text, record)
-    if request.dataset.rows:
-        write_splits(run.path / SPLITS_FILE, request.dataset.rows)
-    return run
+def _create_run(request: _Request, record: dict[str, Any], held: contextlib.ExitStack) -> RunDirectory:
+    def prepare(run: RunDirectory) -> None:
+        held.enter_context(run.lock())
+        if request.dataset.rows:
+            write_splits(run.path / SPLITS_FILE, request.dataset.rows)
+
+    return RunDirectory.create(Path(request.options.out), request.name, request.recipe.text, record, prepare)
 
 
 def _name(asked: str | None, out: Path, dataset: Dataset) -> str:

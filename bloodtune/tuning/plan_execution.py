@@ -159,7 +159,7 @@ def _tune(
 
 
 def _write_profile(run: RunDirectory, table: pd.DataFrame) -> None:
-    print_lines(table.to_string(index=False))
+    print_lines(*table.to_string(index=False).splitlines())
     try:
         table.to_csv(run.path / PROFILE, index=False)
     except OSError as error:  # such as a full disk

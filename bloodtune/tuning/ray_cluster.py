@@ -6,18 +6,22 @@ import contextlib
 import logging
 import os
 import socket
-import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bloodtune.errors import InputError
-from bloodtune.tuning.ray_patches import START, applied, daemon_settings
+from bloodtune.command_line import print_lines
+from bloodtune.errors import InputError, one_line
+from bloodtune.tuning.local_ray import local_ray
 
 LOCAL = "local"
 
 CONNECT_SECONDS = 10.0
+
+_TOKEN = "; it needs its token in ~/.ray/auth_token or RAY_AUTH_TOKEN, and the same version of Ray"
+
+_CONNECTING = threading.Lock()  # a process has one connection to Ray
 
 # Seconds between two checks that the raylet, Ray's process on each host, still lives.
 RAYLET_SECONDS = 2.0
@@ -26,7 +30,8 @@ RAYLET_SECONDS = 2.0
 _CLUSTER_HEAD = Path("~/ray_bootstrap_config.yaml")
 
 # Ray reads these at import or start. Tune's own loggers, checkpoints and signal handlers would repeat the work of the
-# run directory and of our modules, and its notices about them do not concern the user.
+# run directory and of our modules, and its notices about them do not concern the user. Under `uv run` Ray would start
+# each worker by uv, from a copy of the current folder.
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -36,6 +41,7 @@ _ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
@@ -56,6 +62,8 @@ def connect(
 ) -> Iterator[dict[str, float]]:
     """Connect to Ray, or start it here, for as long as the context lasts; yields the resources of all hosts.
 
+    A Ray that this process has started or joined before is used as it is, and goes on afterwards.
+
     Args:
         address: from ``resolve_address``.
         workers: CPUs of a Ray that is started here. None, or more than there are, means all CPUs that the affinity of
@@ -64,53 +72,70 @@ def connect(
         sources: files and folders of modules to send to the hosts of a running cluster.
 
     Raises:
-        InputError: no cluster answers at the address.
+        InputError: no cluster answers at the address, Ray cannot be started here, or this process is connected already.
     """
     if address.startswith("ray://"):
         raise InputError(f"{address}: Ray's client protocol cannot be used; run this on a host of the cluster")
-    _check_answers(address)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    import joblib
     import ray
 
     # We handle what Ray and Tune log as errors, such as a killed worker, and print it ourselves.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address == LOCAL:
-        cores = joblib.cpu_count()
-        options |= {"num_cpus": min(workers or cores, cores), "object_store_memory": 2 * image_bytes + 200 * 2**20}
-    elif sources:
-        options["runtime_env"] = {"py_modules": list(sources)}
-    try:
-        context = _init(options)
-    except (ConnectionError, ValueError) as error:
-        raise InputError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
-    try:
-        with _ending_without(context.address_info["raylet_socket_name"]):
+    with contextlib.ExitStack() as held:
+        if not _CONNECTING.acquire(blocking=False):
+            raise InputError("this process has a search or a summary already; wait for its end, or start a process")
+        held.callback(_CONNECTING.release)
+        if ray.is_initialized():  # the caller's own, which goes on
             yield ray.cluster_resources()
+            return
+        if address == LOCAL:
+            context = held.enter_context(local_ray(options | _size(workers, image_bytes)))
+        else:
+            modules = {"runtime_env": {"py_modules": list(sources)}} if sources else {}
+            context = held.enter_context(_joined(options | modules))
+        held.enter_context(_ending_without(context.address_info["raylet_socket_name"]))
+        yield ray.cluster_resources()
+
+
+def _size(workers: int | None, image_bytes: int) -> dict[str, int]:
+    import joblib
+
+    cores = joblib.cpu_count()
+    return {"num_cpus": min(workers or cores, cores), "object_store_memory": 2 * image_bytes + 200 * 2**20}
+
+
+@contextlib.contextmanager
+def _joined(options: Mapping[str, Any]) -> Iterator[Any]:
+    import ray
+
+    address, answers = options["address"], False
+    try:
+        answers = _check_answers(address)
+        context = ray.init(**options)
+    except Exception as error:  # Ray raises many types
+        failed = "the Ray cluster cannot be joined at" if answers else "no Ray cluster answers at"
+        hint = _TOKEN if answers else _hint(address)
+        raise InputError(f"{failed} {address}: {one_line(error)}{hint}") from None
+    try:
+        yield context
     finally:
         ray.shutdown()
 
 
-def _init(options: dict[str, Any]) -> Any:
-    import ray
-
-    if options["address"] != LOCAL:
-        return ray.init(**options)
-    with applied(START), daemon_settings():
-        return ray.init(**options)
-
-
-def _check_answers(address: str) -> None:
-    # Ray itself would retry for minutes, with its logs on the terminal.
+def _check_answers(address: str) -> bool:
+    # Ray itself would retry for minutes. Returns whether there is a port to ask: "auto" has none.
     host, colon, port = address.rpartition(":")
-    if not colon:
-        return
-    try:
+    if colon:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise InputError(f"no Ray cluster answers at {address}: {error}") from None
+    return bool(colon)
+
+
+def _hint(address: str) -> str:
+    if address == os.environ.get("RAY_ADDRESS"):
+        return "; unset RAY_ADDRESS to use this machine alone"
+    return "; RAY_ADDRESS=local uses this machine alone" if address == "auto" else ""
 
 
 @contextlib.contextmanager
@@ -122,7 +147,7 @@ def _ending_without(raylet: str) -> Iterator[None]:
         while not ended.wait(RAYLET_SECONDS):
             with socket.socket(socket.AF_UNIX) as probe:
                 if probe.connect_ex(raylet) and not ended.is_set():
-                    print("bloodtune: Ray died on this machine; continue with --resume", file=sys.stderr, flush=True)
+                    print_lines("bloodtune: Ray died on this machine; continue with --resume")
                     os._exit(1)
 
     thread = threading.Thread(target=watch, name="raylet", daemon=True)

@@ -1,9 +1,9 @@
 """Guarded patches of Ray's private parts: what each replaces, why, and what happens without it.
 
 A patch is applied only if the part that it replaces looks as it did in Ray 2.60. Otherwise one line in the log names it
-and Ray runs as it is: slower, or more easily ended by a host that dies. ``BLOODTUNE_PLAIN_RAY=1`` skips all patches.
-Targets are named by text and imported where they are applied, since workers start sooner if ``ray.tune`` is not
-imported before Ray runs.
+and Ray runs as it is: slower, or more easily ended by a host that dies. ``BLOODTUNE_PLAIN_RAY=1`` skips all patches but
+those for security. Targets are named by text and imported where they are applied, since workers start sooner if
+``ray.tune`` is not imported before Ray runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import importlib
 import inspect
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,8 @@ _log = logging.getLogger("bloodtune")
 class Patch:
     """One replaced attribute: ``target`` is ``module:attribute``, ``looks_known`` checks the original.
 
-    ``replace`` returns the replacement for an original. ``kind`` is speed or correctness; ``gain`` says what the patch
-    buys, as measured on 2 cores of an EPYC (docs/design.md).
+    ``replace`` returns the replacement for an original. ``kind`` is speed, correctness or security; ``gain`` says what
+    the patch buys, as measured on 2 cores of an EPYC (docs/design.md).
     """
 
     target: str
@@ -69,7 +69,14 @@ def _actor_task_failed(original: Any) -> Any:
     return failed
 
 
-# For a Ray that is started on this machine.
+# For a Ray that is started on this machine. Never skipped: other hosts could run code as this user.
+LOOPBACK = Patch(
+    "ray._private.ray_constants:ENABLE_RAY_CLUSTER",
+    "security",
+    "Ray listens on 127.0.0.1 alone, as it does on macOS",
+    lambda original: isinstance(original, bool),
+    lambda original: False,
+)
 START = (
     Patch(
         "ray._private.node:Node.start_monitor",
@@ -139,7 +146,9 @@ TUNE = (
 def applied(patches: Sequence[Patch]) -> Iterator[None]:
     """Apply patches for as long as the context lasts; a part that has changed is left alone, with a line in the log."""
     with contextlib.ExitStack() as held:
-        for patch in () if is_plain() else patches:
+        for patch in patches:
+            if is_plain() and patch.kind != "security":
+                continue
             try:
                 owner, name, original = _find(patch.target)
                 known = patch.looks_known(original)
@@ -185,16 +194,43 @@ def actor_of(trial: Any) -> Any | None:
 @contextlib.contextmanager
 def daemon_settings() -> Iterator[None]:
     """Set ``DAEMON_SETTINGS`` for as long as the context lasts: daemons read them at their start."""
-    before = {name: os.environ.get(name) for name in DAEMON_SETTINGS}
-    if not is_plain():
-        os.environ.update(DAEMON_SETTINGS)
-    try:
+    with environment({} if is_plain() else DAEMON_SETTINGS):
         yield
-    finally:
-        for name, value in before.items():
+
+
+@contextlib.contextmanager
+def environment(settings: Mapping[str, str | None]) -> Iterator[None]:
+    """Set variables of the environment, or remove those with None, for as long as the context lasts."""
+    before = {name: os.environ.get(name) for name in settings}
+
+    def apply(values: Mapping[str, str | None]) -> None:
+        for name, value in values.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+    apply(settings)
+    try:
+        yield
+    finally:
+        apply(before)
+
+
+@contextlib.contextmanager
+def token_reread() -> Iterator[None]:
+    """Let Ray read its token from the environment anew, in the context and afterwards: it keeps the first one."""
+    try:
+        _, _, loader = _find("ray._raylet:AuthenticationTokenLoader")
+        forget = loader.instance().reset_cache
+    except (ImportError, AttributeError) as error:
+        _log_once(f"Ray has changed: an earlier token of this process stays in use ({error})")
+        yield
+        return
+    forget()
+    try:
+        yield
+    finally:
+        forget()
 
 
 def _find(target: str) -> tuple[Any, str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -26,8 +27,9 @@ class Interrupt(Stopper):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle the signals for as long as the context lasts."""
-        before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Handle the signals for as long as the context lasts; only a process's main thread can."""
+        handled = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        before = {number: signal.signal(number, self._take) for number in handled}
         try:
             yield
         finally:

@@ -206,6 +206,15 @@ def test_a_page_takes_names_as_text(tmp_path: Path) -> None:
     assert "&lt;script&gt;.jpg" in page and "a &amp; b" in page
 
 
+def test_no_name_reaches_the_terminal_as_more_than_text(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("\x1b[31mred\x07", "two\nlines")
+    image = make_prediction("x/\u202e.jpg", 0.6, 0.4, class_names=names)
+    out = show(capsys, [image, Unreadable("\x1b]0;title\x07.jpg", "a\x9bb")], class_names=names)
+    assert not any(one in out for one in "\x1b\x07\x9b\u202e")
+    for text in (r"\x1b[31mred\x07", r"two\nlines", r"\u202e.jpg", r"\x1b]0;title\x07.jpg: a\x9bb"):
+        assert text in out
+
+
 def test_a_page_warns_of_a_model_of_synthetic_images(tmp_path: Path) -> None:
     predictor = make_predictor()
     assert "synthetic" not in write(HtmlFile, tmp_path / "a.html", [SURE], predictor)

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from bloodtune.errors import InputError
-from bloodtune.files import check_writable
+from bloodtune.files import check_writable, point_latest
 from bloodtune.run.checkpoints import CHECKPOINTS
-from bloodtune.run.directory import BEST, PROVENANCE, RunDirectory, point_latest
+from bloodtune.run.directory import BEST, PROVENANCE, RunDirectory, load_run, plain_name
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, best_record, best_records
 from bloodtune.space.configuration import FIELD_NAMES
 from engine_fixtures import SGD, make_configuration
@@ -83,7 +83,9 @@ def test_create_takes_plain_names(tmp_path: Path, name: str) -> None:
     assert RunDirectory.create(tmp_path, name, "").name == name
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", ".a", "-a", "latest", "a/b", "../a", "/a", "a/", "a b", "a?b", "a\n"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".a", "-a", "latest", "a/b", "../a", "/a", "a/", "a b", "a?b", "a\n", "Latest"]
+)
 def test_create_refuses_what_is_not_one_folders_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:
         RunDirectory.create(tmp_path / "runs", name, "")
@@ -100,24 +102,33 @@ def test_create_refuses_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         RunDirectory.create(tmp_path, "a" * 300, "")
 
 
-def test_create_leaves_nothing_behind_where_it_fails(tmp_path: Path) -> None:
-    (tmp_path / "latest").mkdir()  # where the link should be
-    with pytest.raises(InputError, match=r"cannot be written: Is a directory$"):
+def test_create_leaves_nothing_behind_where_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def append(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bloodtune.run.directory.append", append)
+    with pytest.raises(InputError, match=r"cannot be written: No space left on device$"):
         RunDirectory.create(tmp_path, "first", "")
-    assert not (tmp_path / "first").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_create_goes_on_without_latest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "latest").mkdir()  # where the link should be
+    assert RunDirectory.create(tmp_path, "first", "").trials() == []
+    assert capsys.readouterr().err == f"{tmp_path / 'latest'} does not name first: Is a directory\n"
+
+
+def test_latest_is_found_where_it_is_a_file(tmp_path: Path, run: RunDirectory) -> None:
+    latest = tmp_path / "runs" / "latest"
+    latest.unlink()
+    latest.write_text("first\n")
+    assert RunDirectory.open(latest).path == run.path
+    assert load_run(latest).path == run.path
 
 
 def test_create_writes_the_provenance_before_the_run_counts_as_one(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path, "first", "", {"seed": 3})
     assert run.read_json(PROVENANCE) == {"seed": 3}
-
-
-def test_a_run_is_locked_against_a_second_search_until_the_first_one_ends(run: RunDirectory) -> None:
-    other = RunDirectory.open(run.path)
-    with run.lock(), pytest.raises(InputError, match=r"^run first is in use by another search$"), other.lock():
-        pytest.fail("both searches hold the run")
-    with other.lock():
-        assert other.trials() == []
 
 
 def test_open_names_the_runs_that_are_there(tmp_path: Path, run: RunDirectory) -> None:
@@ -357,3 +368,8 @@ def test_best_records_are_the_best_of_those_that_got_furthest(tmp_path: Path) ->
     best = best_records(stopped, (3, 9), len(trials))
     assert {trial.epochs for trial in best} == {9}, "a lucky value at an early rung beats nothing at a later one"
     assert best_records([trial for trial in trials if trial.state == FAILED], (3, 9), 5) == []
+
+
+def test_the_name_that_a_long_title_gives_fits_a_file_system() -> None:
+    assert plain_name("a b/c") == "a-b-c"
+    assert len(f"20261126-220115-{plain_name('𐐨' * 250)}-4194304".encode()) <= 255

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bloodtune.files import latest_name
 from bloodtune.run.directory import RunDirectory
-from bloodtune.run.overview import RunOverview, latest_name, list_runs, runs_table
+from bloodtune.run.overview import RunOverview, list_runs, runs_table
 from error_fixtures import refusal
 from run_fixtures import make_record
 

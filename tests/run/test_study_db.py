@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import optuna
@@ -109,3 +111,12 @@ def test_a_trial_that_cannot_be_stored_whole_is_not_stored(tmp_path: Path) -> No
     with pytest.raises(TypeError):
         file.add(broken)
     assert load(tmp_path / "study.journal", "a run") == []
+
+
+def test_trials_are_written_where_a_sync_is_not_supported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    StudyFile(tmp_path / "study.journal", "a run").add(make_trial(0, TrialState.COMPLETE))
+    assert len(load(tmp_path / "study.journal", "a run")) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from bloodtune.data.dataset import Dataset, load_dataset
+from bloodtune.errors import InputError
+from bloodtune.run import directory
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.recipe import Recipe
@@ -235,3 +238,31 @@ def test_run_search_names_the_argument_that_cannot_be_used(asked: list[SearchOpt
     assert refusal(lambda: driver.run_search(budget=0)) == "budget = 0: allowed are whole numbers from 1"
     assert re.match("track = .*neptune", refusal(lambda: driver.run_search(track="neptune")))
     assert asked == []
+
+
+# A run that cannot be started
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "reason"),
+    [
+        (
+            "locked",
+            InputError("run night cannot be locked: Read-only file system"),
+            "run night cannot be locked: Read-only file system",
+        ),
+        ("write_splits", OSError(28, "No space left on device"), ".*runs cannot be written: No space left on device"),
+    ],
+)
+def test_no_folder_remains_of_a_run_that_cannot_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, error: Exception, reason: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(driver if broken == "write_splits" else directory, broken, fail)
+    options, rows = SimpleNamespace(out=str(tmp_path / "runs")), SimpleNamespace(rows=[1])
+    request: Any = SimpleNamespace(options=options, name="night", recipe=SimpleNamespace(text=""), dataset=rows)
+    with contextlib.ExitStack() as held, pytest.raises(InputError, match=f"^{reason}$"):
+        driver._create_run(request, {}, held)
+    assert os.listdir(tmp_path / "runs") == []

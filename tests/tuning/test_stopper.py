@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 
 import pytest
 
@@ -45,3 +46,19 @@ def test_a_failure_ends_the_search_with_its_reason() -> None:
 
 def test_no_single_trial_is_stopped() -> None:
     assert not Interrupt(0)("trial", {"epoch": 1})
+
+
+def test_in_a_thread_a_search_handles_no_signals() -> None:
+    before, errors = signal.getsignal(signal.SIGINT), []
+
+    def listen() -> None:
+        try:
+            with Interrupt().listening():
+                assert signal.getsignal(signal.SIGINT) is before
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    thread.join()
+    assert errors == []

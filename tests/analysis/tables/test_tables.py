@@ -26,7 +26,6 @@ from tables.files import (
     Panel,
     Table,
     escape_latex,
-    escape_markdown,
     shown_width,
     to_latex,
     to_markdown,
@@ -309,10 +308,6 @@ def test_latex_files_compile(tables: dict[str, Table], tmp_path: Path) -> None:
 
 def test_escape_latex() -> None:
     assert escape_latex("a_b & 5 % ± #1 {x} \\ <") == (r"a\_b \& 5 \% $\pm$ \#1 \{x\} \textbackslash{} \textless{}")
-
-
-def test_escape_markdown() -> None:
-    assert escape_markdown("a|b *c* <d> `e` f_g _h_ [1]") == r"a\|b \*c\* \<d> \`e\` f_g \_h\_ [1]"
 
 
 def test_to_latex_guards_a_row_that_starts_with_a_bracket() -> None:

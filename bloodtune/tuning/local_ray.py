@@ -1,0 +1,83 @@
+"""Ray of our own on this machine: no other host reaches it, and its token and its folder are its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bloodtune.errors import InputError, describe
+from bloodtune.tuning.ray_patches import LOOPBACK, START, applied, daemon_settings, environment, token_reread
+
+# Ray's sockets have 64 characters below its folder, and a path of a socket has at most 107 (104 on macOS).
+_PREFIX, _LONGEST = "ray-", 27
+_LOGS = 64 * 2**20  # bytes of room for Ray's logs
+
+# None removes a variable. Other users cannot read a token in the environment, but often Ray's file ~/.ray/auth_token.
+# Of the next three, left by Slurm or for a cluster, Ray would refuse to start or count GPUs that do not exist.
+_ENVIRONMENT: dict[str, str | None] = {
+    "RAY_AUTH_MODE": None,
+    "RAY_AUTH_TOKEN_PATH": None,
+    "RAY_ADDRESS": None,
+    "RAY_OVERRIDE_RESOURCES": None,
+    "ROCR_VISIBLE_DEVICES": None,
+}
+
+
+@contextlib.contextmanager
+def local_ray(options: Mapping[str, Any]) -> Iterator[Any]:
+    """Start Ray on this machine for as long as the context lasts; yields what ``ray.init`` returns.
+
+    Ray listens on 127.0.0.1 alone, and a process without its token is refused. Its folder is deleted at the end.
+
+    Raises:
+        InputError: Ray cannot be started; the message says what to do where that is known.
+    """
+    settings = _ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    if "CUDA_VISIBLE_DEVICES" not in os.environ and "ROCR_VISIBLE_DEVICES" in os.environ:
+        settings["HIP_VISIBLE_DEVICES"] = os.environ["ROCR_VISIBLE_DEVICES"]  # the name that Ray takes for AMD's GPUs
+    with _folder(options["object_store_memory"]) as folder, environment(settings), token_reread():
+        import ray
+
+        try:
+            with applied((LOOPBACK, *START)), daemon_settings():
+                context = ray.init(**options, _temp_dir=str(folder))
+        except Exception as error:  # Ray raises many types
+            ray.shutdown()
+            raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
+        try:
+            yield context
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _folder(store_bytes: int) -> Iterator[Path]:
+    # Ray's default, /tmp/ray, is shared by all users. Where /dev/shm is too small, the object store is in this folder.
+    room = _LOGS + (store_bytes if _free("/dev/shm") < store_bytes else 0)
+    places = [os.environ.get("RAY_TMPDIR"), os.environ.get("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"]
+    tried = list(dict.fromkeys(os.path.abspath(place) for place in places if place))
+    for place in tried:
+        with contextlib.suppress(OSError):
+            if len(os.fsencode(place)) <= _LONGEST and _free(place) >= room:
+                folder = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
+                break
+    else:
+        needed = f"a writable folder with {room / 1e6:,.0f} MB of room and a path of at most {_LONGEST} bytes"
+        raise InputError(f"Ray needs {needed}; set RAY_TMPDIR to one (tried {', '.join(tried)})")
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free(place: str) -> int:
+    try:
+        return shutil.disk_usage(place).free
+    except OSError:
+        return 0
