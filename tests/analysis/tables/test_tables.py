@@ -44,6 +44,7 @@ NAMES = [
     "table5_confused_pairs",
     "table6_mcnemar",
     "table7_search",
+    "table8_frontier",
 ]
 
 
