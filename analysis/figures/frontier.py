@@ -149,18 +149,15 @@ def _label(side: _Side) -> None:
     for x, accuracy, name in side.frontier:
         own = scale * side.axes.transData.transform((x, accuracy))[1]
         floor = max(own + _GAP, floor + _LINE)
-        side.axes.annotate(
-            name,
-            (x, accuracy),
-            (side.free * _GAP, floor - own),
-            textcoords="offset points",
-            ha="right" if side.free < 0 else "left",
-            va="bottom",
-            fontsize=TITLE,
-            parse_math=False,
-            gid="name",
-            arrowprops=_LEADER | {"relpos": (side.free < 0, 0)} if floor - own > _GAP else None,
-        )
+        place: dict[str, Any] = {
+            "xy": (x, accuracy),
+            "xytext": (side.free * _GAP, floor - own),
+            "textcoords": "offset points",
+        }
+        if floor - own > _GAP:
+            side.axes.annotate("", **place, arrowprops=_LEADER)
+        align = "right" if side.free < 0 else "left"
+        side.axes.annotate(name, **place, ha=align, va="bottom", fontsize=TITLE, parse_math=False, gid="name")
 
 
 def _legend(points: Sequence[Point]) -> list[Line2D]:
