@@ -10,14 +10,21 @@ from summary import Summary
 
 _COLD, _HOT = np.array([68.0, 1.0, 84.0]), np.array([253.0, 231.0, 37.0])  # the ends of matplotlib's viridis
 
+_SIDE = 96  # pixels; pictures are made smaller by a whole factor, so that the page of large images stays small
+
 
 def explain_mistakes(summary: Summary, most: int) -> list[np.ndarray]:
-    """Return the first ``most`` of ``summary.mistakes``, uint8 (H, W, 3), each with the heat map of the wrong class."""
+    """Return pictures, uint8 (H, W, 3), of the first ``summary.mistakes`` with the heat maps of the wrong classes.
+
+    There are at most ``most``. A picture has the size of its image if that is below 192 pixels.
+    """
     rows = summary.mistakes[:most]
     contender = summary.best.contender
     images, predicted = summary.test.images[rows], summary.best.median_probabilities[rows].argmax(axis=1)
     network = Classifier.load(contender.retrainings[contender.median].model).network
-    return [overlay(image, heat) for image, heat in zip(images, heat_maps(network, images, predicted), strict=True)]
+    step = max(1, images.shape[1] // _SIDE)
+    pairs = zip(images, heat_maps(network, images, predicted), strict=True)
+    return [overlay(image[::step, ::step], heat[::step, ::step]) for image, heat in pairs]
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-_BATCH = 64
+_BATCH_PIXELS = 64 * 28 * 28  # every layer's output of a batch is in memory
 
 
 def heat_maps(network: nn.Module, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -36,9 +37,10 @@ def heat_maps(network: nn.Module, images: np.ndarray, classes: np.ndarray) -> np
     network.eval()
     maps = [np.zeros((0, *images.shape[1:3]), np.float32)]
     try:
-        for start in range(0, len(images), _BATCH):
-            pixels = torch.from_numpy(np.array(images[start : start + _BATCH])).to(device).permute(0, 3, 1, 2).float()
-            chosen = torch.from_numpy(classes[start : start + _BATCH].astype(np.int64)).to(device)
+        batch = max(1, _BATCH_PIXELS // math.prod(images.shape[1:3]))
+        for start in range(0, len(images), batch):
+            pixels = torch.from_numpy(np.array(images[start : start + batch])).to(device).permute(0, 3, 1, 2).float()
+            chosen = torch.from_numpy(classes[start : start + batch].astype(np.int64)).to(device)
             maps.append(_explain(network, pixels, chosen).cpu().numpy())
     finally:
         network.train(is_training)
