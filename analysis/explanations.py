@@ -8,7 +8,9 @@ from bloodtune.inference.classifier import Classifier
 from bloodtune.inference.heat_map import heat_maps
 from summary import Summary
 
-_COLD, _HOT = np.array([68.0, 1.0, 84.0]), np.array([253.0, 231.0, 37.0])  # the ends of matplotlib's viridis
+# From dark to bright like matplotlib's inferno, whose order survives grey print and every colour blindness.
+_HEAT = (0.0, 0.25, 0.5, 0.75, 1.0)
+_COLOURS = np.array([[22, 11, 57], [87, 16, 110], [188, 55, 84], [249, 142, 9], [246, 215, 70]])
 
 _SIDE = 96  # pixels; pictures are made smaller by a whole factor, so that the page of large images stays small
 
@@ -28,7 +30,7 @@ def explain_mistakes(summary: Summary, most: int) -> list[np.ndarray]:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Return an image, uint8 (H, W, C), in grey with a colour: yellow where ``heat`` (H, W) is 1, violet where 0."""
-    grey = image.mean(axis=2, keepdims=True)
-    colour = _COLD + heat[..., None] * (_HOT - _COLD)
-    return np.asarray((0.5 * grey + 0.5 * colour).round().astype(np.uint8))
+    """Return the colours of ``heat`` (H, W), 0 to 1, as uint8 (H, W, 3), darker where the image (H, W, C) is dark."""
+    grey = image.mean(axis=2) / 255
+    colours = np.stack([np.interp(heat, _HEAT, channel) for channel in _COLOURS.T], axis=2)
+    return np.asarray((colours * (0.5 + 0.5 * grey[..., None])).round().astype(np.uint8))

@@ -30,7 +30,7 @@ from figures.style import (
 from frontier import Point, speed_note
 
 _HEIGHT = 3.2  # inches
-_LINE, _LETTER = 1.3 * TITLE, 0.56 * TITLE  # points: height of a label, mean width of its letters
+_LINE, _LETTER = 1.3 * TITLE, 0.62 * TITLE  # points: height of a label, mean width of its letters
 _GAP = 4  # points between a model and its label
 
 # As in the learning curves; markers differ in shape as well as in colour.

@@ -91,7 +91,7 @@ def test_every_mistake_is_a_picture_the_surest_first(page: str, written: tuple[s
 def test_beside_every_mistake_is_what_the_network_looked_at(page: str, written: tuple[str, Material]) -> None:
     pairs = re.findall(r'<div class="pair"><img [^>]*alt="test image \d+">\n<img [^>]*alt="what the netw', page)
     assert len(pairs) == page.count('alt="test image') == len(written[1].summary.mistakes[:240])
-    assert "what the network looked at for the predicted class: yellow counted most, violet not at all." in page
+    assert "what the network looked at for the predicted class: bright counted most, dark not at all." in page
 
 
 def test_without_heat_maps_the_mistakes_stand_alone(written: tuple[str, Material], tmp_path: Path) -> None:
