@@ -15,7 +15,8 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(folder: Pat
     code, _, err = run_command(folder, command, SUMMARIZE)
     assert code == 0, err
     results = folder / "results" / "one-quick"
-    assert 'alt="what the network looked at"' in (results / "report.html").read_text()
+    page = (results / "report.html").read_text()
+    assert page.count('alt="what the network looked at"') == page.count('alt="test image'), "beside every mistake"
     for name in (
         "report.md",
         "choices.json",
