@@ -13,7 +13,7 @@ from bloodtune.tuning.contender import Contender
 from bloodtune.tuning.retraining_cache import Candidate
 from contender_labels import FOUND, PUBLISHED, is_published, trial_label
 from display_names import is_blood
-from model_choice import best_of
+from model_choice import BEST, best_of
 from published import load_papers
 from summary import SearchRecords
 
@@ -27,6 +27,7 @@ class Settings:
 
     The best found configuration is retrained once more with ``longer`` times the epochs, unless ``longer`` is 1. The
     ``published`` configurations are retrained if this is True, or if it is None and the classes are BloodMNIST's.
+    ``prefer`` is ``best`` or ``small``: the rule by which the model is chosen.
     """
 
     top: int
@@ -35,6 +36,7 @@ class Settings:
     epochs: int | None
     workers: int | None
     published: bool | None = None
+    prefer: str = BEST
 
 
 def retrained_published(search: SearchRecords, settings: Settings, class_names: Sequence[str]) -> list[Candidate]:

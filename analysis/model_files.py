@@ -22,7 +22,7 @@ from summary import Summary
 
 
 def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
-    """Write the best model into ``folder/best``, and the best model of each family into ``folder/<family>``.
+    """Write the chosen model into ``folder/best``, and the best model of each family into ``folder/<family>``.
 
     The model of a configuration is the seed that is median on validation.
     """
@@ -33,6 +33,8 @@ def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
         source = contender.retrainings[contender.median].model
         card = json.loads((source / CARD).read_text(encoding="utf-8"))
         card |= {"label": label, "run": summary.search.name, "git_commit": git_commit(), "data": data}
+        if summary.choices.small and label == summary.choices.best:
+            card["choice"] = summary.choices.small.reason(contender)
         held_out = None if dataset.folds is None else np.load(source / HELD_OUT)
         card |= deployment_scores(Classifier.load(source), val, summary.test, held_out)
         card["test"] = {name: list(interval) for name, interval in summary.measured[label].intervals.items()}

@@ -26,22 +26,24 @@ from bloodtune.run.provenance import git_commit
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.training.models.own import sources_to_send
 from bloodtune.training.numerics import Numerics, supported_precisions
-from bloodtune.tuning.contender import Contender
+from bloodtune.tuning.contender import Contender, Speed
 from bloodtune.tuning.plan import fitting_trials
 from bloodtune.tuning.precision_choice import HostTimer
+from bloodtune.tuning.prediction_speed import prediction_speeds
 from bloodtune.tuning.ray_cluster import connect, resolve_address
 from bloodtune.tuning.retraining import CACHE, retrain, score_test_split
 from bloodtune.tuning.retraining_cache import Candidate
 from bloodtune.tuning.retraining_workers import Workers
 from candidates import PUBLISHED_EPOCHS, Settings, retrained_found, retrained_longer, retrained_published
 from contender_labels import PUBLISHED
+from explanations import explain_mistakes
 from figures.all_figures import all_figures
 from figures.style import save_figure
-from model_choice import Choices, choose
+from model_choice import BEST, SMALL, Choices, choose
 from model_files import write_models
 from report.composition import REPORT, compose, write_report
 from report.contents import Material
-from report.page import PAGE, write_page
+from report.page import MOST_ERRORS, PAGE, write_page
 from scores import measure
 from summary import SearchRecords, Summary
 from tables.all_tables import all_tables, write_tables
@@ -62,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         epochs=arguments.epochs or (QUICK_EPOCHS if quick else None),
         workers=arguments.workers,
         published=True if arguments.published else False if arguments.only_best else None,
+        prefer=arguments.prefer,
     )
     try:
         run = load_run(arguments.run)
@@ -96,8 +99,7 @@ def summarize(
     recipe = load_recipe(str(run.path / RECIPE))
     published = retrained_published(search, settings, dataset.class_names)
     found = retrained_found(search, recipe, settings, published)
-    if control is not None:
-        _check_control(control, dataset)
+    _check_control(control, dataset)
     check_writable(folder)
     sources = sources_to_send(one.configuration.family for one in found)
     with connect(
@@ -105,7 +107,7 @@ def summarize(
     ) as resources:
         workers = _workers(search, dataset, [*found, *published], settings.workers, resources)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
-        choices = choose(contenders)
+        choices = choose(contenders, dataset.class_counts["val"] if settings.prefer == SMALL else None)
         _write_choices(folder, settings, contenders, choices)
         test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
         with _bar("test split") as advance:
@@ -120,6 +122,7 @@ def summarize(
         test=test,
         tested=tuple(tested),
         measured={one.contender.label: measure(one, test.labels, generator) for one in tested},
+        speeds=_speeds(contenders, dataset.val.images),
         choices=choices,
     )
     _write(summary, dataset, folder, generator)
@@ -183,6 +186,12 @@ def _retrain(
     return sorted(done, key=lambda contender: contender.origin != PUBLISHED)
 
 
+def _speeds(contenders: Sequence[Contender], images: np.ndarray) -> dict[str, Speed]:
+    models = [contender.retrainings[contender.median].model for contender in contenders]
+    speeds = prediction_speeds(models, images)
+    return {contender.label: speed for contender, speed in zip(contenders, speeds, strict=True)}
+
+
 def _write_choices(folder: Path, settings: Settings, contenders: Sequence[Contender], choices: Choices) -> None:
     # Written before the test split is read, as proof that the choice did not depend on it.
     record = {
@@ -204,10 +213,12 @@ def _write(summary: Summary, dataset: Dataset, folder: Path, generator: np.rando
     write_models(folder / "models", summary, dataset)
     report = compose(Material(summary, tables, figures))
     write_report(report, folder)
-    write_page(summary, report, folder)
+    write_page(summary, report, folder, explain_mistakes(summary, MOST_ERRORS))
 
 
-def _check_control(control: RunDirectory, dataset: Dataset) -> None:
+def _check_control(control: RunDirectory | None, dataset: Dataset) -> None:
+    if control is None:
+        return
     known = control.read_json(PROVENANCE).get("data", {})
     if known.get("md5") != dataset.md5:
         raise InputError(f"--control: run {control.name} used other data; give a run on the data of the search")
@@ -242,16 +253,12 @@ def _parser() -> argparse.ArgumentParser:
         "the same command again only rewrites the results.",
     )
     add, positive = parser.add_argument, flags.positive
-    add(
-        "run", nargs="?", default=f"{RUNS}/{LATEST}", help="run directory, or a name in runs/ (default: the newest run)"
-    )
+    run = "run directory, or a name in runs/ (default: the newest run)"
+    add("run", nargs="?", default=f"{RUNS}/{LATEST}", help=run)
     top = f"retrain at most N found configurations, the best that reached the highest rung (default: {TOP})"
     add("--top", type=positive, metavar="N", help=top)
     add("--seeds", type=positive, metavar="N", help=f"trainings per configuration (default: {SEEDS})")
-    epochs = (
-        f"epochs of a training at most (default: as published, or {PUBLISHED_EPOCHS} if not published; found "
-        "configurations: as in the search)"
-    )
+    epochs = f"epochs of a training at most (default: as published, else {PUBLISHED_EPOCHS}; found ones: as searched)"
     add("--epochs", type=positive, metavar="N", help=epochs)
     longer = (
         "retrain the best found configuration once more with K times the epochs; 1 for not at all "
@@ -263,6 +270,8 @@ def _parser() -> argparse.ArgumentParser:
         f"--seeds {QUICK_SEEDS} --epochs {QUICK_EPOCHS} --longer 1"
     )
     add("--quick", action="store_true", help=quick)
+    prefer = "the model to choose: the best on validation, or the smallest within a standard error (default: best)"
+    add("--prefer", choices=(BEST, SMALL), default=BEST, help=prefer)
     which = parser.add_mutually_exclusive_group()
     only_best = "retrain the best found configuration alone: the default becomes --top 1, without published networks"
     which.add_argument("--only-best", action="store_true", help=only_best)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bloodtune.data.npz import Split
 from bloodtune.run.directory import PROVENANCE, RunDirectory
 from bloodtune.run.records import TrialRecord
-from bloodtune.tuning.contender import Contender, TestedContender
+from bloodtune.tuning.contender import Contender, Speed, TestedContender
 from contender_labels import PUBLISHED
 from display_names import data_mark, data_sentence, is_blood
 from model_choice import Choices
@@ -46,7 +47,7 @@ class Summary:
     """A search, its random control if any, and the retrained models with their test scores.
 
     ``rungs`` are the epochs at which ASHA decides. ``tested`` lists published contenders before found ones.
-    ``measured`` maps labels of contenders to their scores.
+    ``measured`` and ``speeds`` map labels of contenders to their scores and to the speeds of their median seeds.
     """
 
     search: SearchRecords
@@ -57,6 +58,7 @@ class Summary:
     test: Split
     tested: tuple[TestedContender, ...]
     measured: Mapping[str, Measured]
+    speeds: Mapping[str, Speed]
     choices: Choices
 
     @cached_property
@@ -73,6 +75,13 @@ class Summary:
     def best(self) -> TestedContender:
         """The chosen contender."""
         return self.by_label[self.choices.best]
+
+    @cached_property
+    def mistakes(self) -> np.ndarray:
+        """Rows of the test images that the chosen contender's median seed misclassifies, the most confident first."""
+        probabilities = self.best.median_probabilities
+        wrong = np.flatnonzero(probabilities.argmax(axis=1) != self.test.labels)
+        return np.asarray(wrong[np.argsort(-probabilities.max(axis=1)[wrong], kind="stable")])
 
     @property
     def chosen(self) -> list[TestedContender]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from display_names import FAMILY_NAMES
 from figures.calibration import calibration_figure
 from figures.classification import confusion_matrices, first_samples, predictions, training_loss
+from figures.frontier import frontier
 from figures.importance import importance_figure, importances, overall
 from figures.parallel_coordinates import parallel_coordinates
 from figures.scores import precision_and_f1, side_by_side
 from figures.search import best_so_far, learning_curves
 from figures.style import CaptionedFigure
+from frontier import frontier_points
 from model_choice import Choices
 from published import load_papers
 from summary import Summary
@@ -73,7 +75,10 @@ def _comparison(summary: Summary) -> dict[str, CaptionedFigure]:
     shown = {roles[label]: summary.contenders[label] for label in summary.choices.compared()}
     intervals = {label: scores.intervals for label, scores in summary.measured.items()}
     images = len(summary.test.labels)
-    return {"side_by_side": side_by_side(shown, images, _percent(summary), summary.mark, intervals)}
+    return {
+        "side_by_side": side_by_side(shown, images, _percent(summary), summary.mark, intervals),
+        "frontier": frontier(frontier_points(summary), summary.choices.best, images, summary.mark),
+    }
 
 
 def _percent(summary: Summary) -> dict[str, float]:
@@ -83,8 +88,7 @@ def _percent(summary: Summary) -> dict[str, float]:
 def roles_of(choices: Choices) -> dict[str, str]:
     """Return the names in the side-by-side figure, by the labels of ``choices.compared()``."""
     roles = {label: FAMILY_NAMES[family] for family, label in choices.published_by_family.items()}
-    if choices.best in roles:
-        roles[choices.best] += "\n(chosen)"
     if choices.found:
-        roles[choices.found] = "chosen model" if choices.found == choices.best else "found model"
-    return roles
+        roles[choices.found] = "found model"
+    is_published = choices.best in choices.published_by_family.values()
+    return roles | {choices.best: f"{roles[choices.best]}\n(chosen)" if is_published else "chosen model"}

@@ -16,7 +16,7 @@ _FIGURE_SECTIONS = {
     "data": ("sample",),
     "search": ("best_so_far", "learning_curve", "importance", "parallel"),
     "reproduction": ("training_loss", "precision"),
-    "model": ("side_by_side", "calibration"),
+    "model": ("side_by_side", "frontier", "calibration"),
     "errors": ("confusion", "predict"),
 }
 

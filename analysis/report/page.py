@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,12 @@ MOST_ERRORS = 240
 _SIDE_BY_SIDE = {FigureBlock: "figures", TableBlock: "tables"}  # classes of the elements around them
 
 
-def write_page(summary: Summary, report: Report, folder: Path) -> Path:
-    """Write ``report.html`` into ``folder``; return its path."""
+def write_page(summary: Summary, report: Report, folder: Path, explained: Sequence[np.ndarray] = ()) -> Path:
+    """Write ``report.html`` into ``folder``; return its path.
+
+    ``explained`` are the first ``MOST_ERRORS`` mistakes with their heat maps, uint8 (H, W, 3); without them the page
+    shows the mistakes alone.
+    """
     page = render(
         "report.html.j2",
         folder=Path(__file__).parent,
@@ -38,8 +42,8 @@ def write_page(summary: Summary, report: Report, folder: Path) -> Path:
         synthetic=summary.search.provenance["data"]["synthetic"],
         sections={section.heading: "\n".join(_body(section)) for section in report.sections},
         facts=_facts(summary),
-        errors=_errors(summary),
-        wrong=int((summary.best.median_probabilities.argmax(axis=1) != summary.test.labels).sum()),
+        errors=_errors(summary, explained),
+        wrong=len(summary.mistakes),
         class_names=summary.class_names,
     )
     file = folder / PAGE
@@ -109,22 +113,22 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     return facts
 
 
-def _errors(summary: Summary) -> list[dict[str, Any]]:
-    """Return the test images that the chosen model misclassifies, most confident first."""
+def _errors(summary: Summary, explained: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    """Return the first test images that the chosen model misclassifies."""
     test, class_names = summary.test, summary.class_names
     probabilities = summary.best.median_probabilities
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != test.labels)
     return [
         {
             "picture": _png(test.images[row]),
+            "explained": _png(heat) if heat is not None else "",
             "row": int(row),
             "actual": class_names[test.labels[row]],
             "predicted": class_names[predicted[row]],
             "probability": float(confidence[row]),
             "actual_probability": float(probabilities[row, test.labels[row]]),
         }
-        for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_ERRORS]
+        for row, heat in zip_longest(summary.mistakes[:MOST_ERRORS], explained)
     ]
 
 

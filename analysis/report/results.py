@@ -29,13 +29,18 @@ def result_section(material: Material) -> list[Block]:
     choices, measured = material.summary.choices, material.summary.measured[material.summary.choices.best]
     chosen = material.summary.contenders[choices.best]
     seeds = len(chosen.retrainings)
+    reason = (
+        f"of {len(material.summary.tested)} configurations {choices.small.reason(chosen)}"
+        if choices.small
+        else f"the best of {len(material.summary.tested)} configurations by mean validation macro-F1 "
+        f"({100 * chosen.mean_val_macro_f1:.1f} %)"
+    )
     mean = {name: 100 * float(np.mean(values)) for name, values in measured.seeds.items()}
     parts: list[Inline] = [
         "The chosen model is ",
         Strong(choices.best),
-        f" ({FAMILY_NAMES[chosen.configuration.family]}, {chosen.retrainings[0].parameters:,} parameters), the best of "
-        f"{len(material.summary.tested)} configurations by mean validation macro-F1 "
-        f"({100 * chosen.mean_val_macro_f1:.1f} %). On the test split it reaches, as a mean over {seeds_text(seeds)}, ",
+        f" ({FAMILY_NAMES[chosen.configuration.family]}, {chosen.retrainings[0].parameters:,} parameters), {reason}. "
+        f"On the test split it reaches, as a mean over {seeds_text(seeds)}, ",
         Strong(f"{mean['accuracy']:.1f} % accuracy and {mean['macro_f1']:.1f} % macro-F1"),
         f". The seed that is median on validation has {percent(measured.intervals['accuracy'], 1)} % accuracy and "
         f"{percent(measured.intervals['macro_f1'], 1)} % macro-F1 (95 % bootstrap intervals over test images).",
@@ -55,7 +60,9 @@ def _best_published(material: Material) -> str:
         f" The best published configuration, trained and chosen in the same way, is {rival.label} with "
         f"{score:.1f} % macro-F1 on the test split."
     )
-    return text + " It is the chosen model: the search found nothing better." if rival.label == choices.best else text
+    if rival.label != choices.best:
+        return text
+    return f"{text} It is the chosen model{'' if choices.small else ': the search found nothing better'}."
 
 
 def _quick_look(material: Material) -> list[Block]:
@@ -115,7 +122,7 @@ def models_section(material: Material) -> list[Block]:
     for contender in material.summary.contenders.values():
         if contender.origin == FOUND and contender.search_val_macro_f1 is None:
             protocol += f" {contender.label} is the best found configuration, retrained for longer than in the search."
-    return [paragraph(protocol), table, *tables_of(material, "6"), *figures_of(material, "model")]
+    return [paragraph(protocol), table, *tables_of(material, "6", "8"), *figures_of(material, "model")]
 
 
 def _folds(material: Material) -> str:

@@ -11,6 +11,7 @@ from summary import Summary
 from tables.classes import confused_pairs_table, per_class_table
 from tables.comparison import comparison_table
 from tables.files import Table, write_table
+from tables.frontier import frontier_table
 from tables.published_configurations import configuration_tables
 from tables.scores import f1_table
 from tables.search import search_table
@@ -25,6 +26,7 @@ def all_tables(summary: Summary, generator: np.random.Generator) -> list[Table]:
         confused_pairs_table(summary),
         comparison_table(summary, generator),
         search_table(summary),
+        frontier_table(summary),
     ]
 
 

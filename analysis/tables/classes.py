@@ -76,8 +76,10 @@ def confused_pairs_table(summary: Summary) -> Table:
 
 def _role(one: TestedContender, summary: Summary) -> str:
     contender = one.contender
-    chosen = ", chosen" if contender.label == summary.choices.best else ""
-    return f"{contender.label} (best {FAMILY_NAMES[contender.configuration.family]}{chosen})"
+    family, choices = contender.configuration.family, summary.choices
+    roles = [f"best {FAMILY_NAMES[family]}"] if contender.label == choices.by_family[family] else []
+    roles += ["chosen"] if contender.label == choices.best else []
+    return f"{contender.label} ({', '.join(roles)})"
 
 
 def _most_confused(matrix: np.ndarray) -> list[tuple[int, int, int, int]]:

@@ -1,9 +1,10 @@
-"""Contenders: configurations retrained over seeds, and their predictions on the test split."""
+"""Contenders: configurations retrained over seeds, their predictions on the test split, and their speed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,18 @@ class Contender:
         """Index of the retraining that is median on validation (the lower one of two)."""
         order = np.argsort([r.val_macro_f1 for r in self.retrainings], kind="stable")
         return int(order[(len(order) - 1) // 2])
+
+
+class Speed(NamedTuple):
+    """The images per second of a retrained model on one core of a processor, as the median over rounds.
+
+    ``views`` are the predictions of each image whose mean is the result.
+    """
+
+    images_per_second: float
+    views: int
+    rounds: int
+    processor: str
 
 
 @dataclass(frozen=True)

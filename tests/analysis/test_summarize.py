@@ -184,6 +184,13 @@ def test_an_official_file_of_another_machine_is_found_in_the_home_folder(
     assert asked == ["bloodmnist"], "which load_dataset looks for in ~/.medmnist"
 
 
+def test_an_unknown_preference_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        summarize.main(["--prefer", "fast"])
+    err = capsys.readouterr().err
+    assert "--prefer" in err and "fast" in err and "best, small" in err.replace("'", "") and len(err.splitlines()) == 1
+
+
 def test_only_best_and_published_contradict_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         summarize.main(["--only-best", "--published"])

@@ -72,3 +72,10 @@ def test_the_card_says_what_the_model_is(
     for text in absent:
         assert text not in card
     assert card.endswith("\n")
+
+
+def test_the_card_says_by_which_rule_a_small_model_was_chosen(tmp_path: Path) -> None:
+    predictor = Predictor.load(make_model(tmp_path))
+    assert "| choice |" not in model_card(predictor)
+    predictor.card["choice"] = "the one with the fewest parameters"
+    assert "\n| choice | the one with the fewest parameters |\n| run, commit |" in model_card(predictor)

@@ -15,7 +15,15 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(folder: Pat
     code, _, err = run_command(folder, command, SUMMARIZE)
     assert code == 0, err
     results = folder / "results" / "one-quick"
-    for name in ("report.md", "choices.json", "tables/table3_f1.tex", "figures/best_so_far.pdf"):
+    page = (results / "report.html").read_text()
+    assert page.count('alt="what the network looked at"') == page.count('alt="test image'), "beside every mistake"
+    for name in (
+        "report.md",
+        "choices.json",
+        "tables/table3_f1.tex",
+        "figures/best_so_far.pdf",
+        "figures/frontier.png",
+    ):
         assert (results / name).stat().st_size > 0
     for place in ("best", "mlnn", "cnn", "lightweight"):
         assert (results / "models" / place / "model.safetensors").exists()
@@ -37,7 +45,9 @@ def test_the_summary_writes_the_paper_and_a_second_call_only_redraws(folder: Pat
 
 
 def test_only_best_retrains_the_found_model_alone(folder: Path) -> None:
-    code, _, err = run_command(folder, "runs/one --only-best --seeds 1 --epochs 1 --workers 1", SUMMARIZE)
+    code, _, err = run_command(
+        folder, "runs/one --only-best --seeds 1 --epochs 1 --workers 1 --prefer small", SUMMARIZE
+    )
     assert code == 0, err
     choices = json.loads((folder / "results" / "one" / "choices.json").read_text())
     best = json.loads((folder / "runs" / "one" / "best.json").read_text())
@@ -46,3 +56,5 @@ def test_only_best_retrains_the_found_model_alone(folder: Path) -> None:
     assert "published configuration" not in report.partition("## Reproduction")[0]
     card = json.loads((folder / "results/one/models/best/model.json").read_text())
     assert "search" not in card, "this model was retrained and tested"
+    assert choices["settings"]["prefer"] == "small" and choices["small"]["highest"] == choices["best"]
+    assert "(--prefer small)" in card["choice"] and card["choice"] in report

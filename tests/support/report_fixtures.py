@@ -14,7 +14,7 @@ from figures.style import CaptionedFigure
 from report.composition import compose
 from report.contents import Material
 from report.markdown import to_markdown
-from report.page import PAGE, write_page
+from report.page import MOST_ERRORS, PAGE, write_page
 from summary_fixtures import fake_contenders, fake_provenance, fake_run, make_summary
 from tables.all_tables import all_tables
 
@@ -61,6 +61,7 @@ def write(folder: Path, *, synthetic: bool = False, classes: int = 8) -> tuple[s
         name: CaptionedFigure(one.figure, "A <b> & c.", one.note, one.mark, one.titles) for name, one in figures.items()
     }
     material = Material(material.summary, material.tables, figures)
-    file = write_page(material.summary, compose(material), folder)
+    explained = [np.zeros((28, 28, 3), np.uint8)] * min(len(material.summary.mistakes), MOST_ERRORS)
+    file = write_page(material.summary, compose(material), folder, explained)
     assert file == folder / PAGE
     return file.read_text(encoding="utf-8"), material

@@ -15,7 +15,7 @@ from bloodtune.run.directory import BEST, PROVENANCE, RunDirectory
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, TrialRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe_file import BOOK, load_enqueued
-from bloodtune.tuning.contender import Contender, Retraining, TestedContender
+from bloodtune.tuning.contender import Contender, Retraining, Speed, TestedContender
 from contender_labels import FOUND, PUBLISHED
 from model_choice import choose
 from published import load_papers
@@ -31,6 +31,7 @@ _MLNN = {"family": "mlnn", "hidden_layers": 2, "hidden_size": 1180, "dropout": 0
 _CNN = {"family": "cnn", "width": 32, "dropout": 0.2}
 _RESIDUAL = {"family": "residual", "width": 32, "schedule": "one_cycle", "dihedral": True}
 _PARAMETERS = {"mlnn": 4_179_568, "cnn": 422_600, "lightweight": 217_000, "residual": 489_000}
+_SPEEDS = {"mlnn": 71_000.0, "cnn": 14_600.0, "lightweight": 4_600.0, "residual": 13_300.0}
 # Logit by which the truth leads: scores in the order of the papers.
 _LEAD = {"mlnn": 2.6, "cnn": 3.4, "lightweight": 3.4, "residual": 4.6}
 
@@ -84,8 +85,15 @@ def make_summary(
         test=Split(images, labels),
         tested=tuple(tested),
         measured={one.contender.label: measure(one, labels, generator, resamples) for one in tested},
+        speeds={one.contender.label: fake_speed(one.contender) for one in tested},
         choices=choose([one.contender for one in tested]),
     )
+
+
+def fake_speed(contender: Contender) -> Speed:
+    """Return a speed that follows from family and augmentation, the same at every call."""
+    views = 8 if contender.configuration.dihedral else 1
+    return Speed(_SPEEDS[contender.configuration.family] / views, views, 5, "Some CPU")
 
 
 def fake_provenance(synthetic: bool = False, class_names: tuple[str, ...] = CLASS_NAMES) -> dict[str, Any]:

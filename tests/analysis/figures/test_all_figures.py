@@ -17,6 +17,8 @@ CHOICES = Choices("search #12", "search #12", {}, PUBLISHED)
         ("search #12", "search #12", ["MLNN", "CNN", "chosen model"]),
         ("CNN config 2", "search #12", ["MLNN", "CNN\n(chosen)", "found model"]),
         ("CNN config 2", None, ["MLNN", "CNN\n(chosen)"]),
+        ("search #7", "search #12", ["MLNN", "CNN", "found model", "chosen model"]),
+        ("CNN config 4", "search #12", ["MLNN", "CNN", "found model", "chosen model"]),
     ],
 )
 def test_each_model_is_named_after_its_part(best: str, found: str | None, names: list[str]) -> None:

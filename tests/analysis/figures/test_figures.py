@@ -19,8 +19,9 @@ from PIL import Image
 from bloodtune.run.directory import RunDirectory
 from bloodtune.training.metrics import Interval
 from display_names import data_mark
-from figure_fixtures import drawn_texts, lines_of
+from figure_fixtures import crowded_points, drawn_texts, lines_of
 from figures.classification import confusion_matrices, first_samples, predictions, training_loss
+from figures.frontier import frontier
 from figures.importance import Importance, importance_figure
 from figures.scores import precision_and_f1, side_by_side
 from figures.search import best_so_far, learning_curves
@@ -87,6 +88,8 @@ def _all_figures(run: SearchRecords, control: SearchRecords) -> dict[str, Callab
         "training loss": lambda: training_loss("MLNN", _contenders(MLNN), MARK),
         "training loss of three": lambda: training_loss("CNN", _contenders(CNN[:3]), MARK),
         "scores": lambda: precision_and_f1(published, 3421, PUBLISHED, MARK, INTERVALS),
+        "frontier": lambda: frontier(crowded_points(), "search #45, 81 epochs", 3421, MARK),
+        "frontier of one": lambda: frontier(crowded_points()[:1], "MLNN config 1", 3421, MARK),
         "side by side": lambda: side_by_side(SHOWN, 3421, PUBLISHED, MARK, INTERVALS),
         "four matrices": lambda: confusion_matrices("MLNN", MLNN, LABELS, NAMES, MARK),
         "one matrix": lambda: confusion_matrices("lightweight CNN", [light], LABELS, NAMES, MARK),

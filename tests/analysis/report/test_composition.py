@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from model_choice import choose
 from report.composition import compose, write_report
 from report.contents import Material
 from report.markdown import to_markdown
@@ -44,7 +45,7 @@ def test_report_leads_through_all_of_it(page: str) -> None:
     ]
     assert page.count("MD5") == page.count("Data: bloodmnist_rebuilt") == 1, "at the top, and nowhere else"
     assert page.count("00112233445566778899aabbccddeeff") == 2, "at the top and in the provenance"
-    for number in ("1", "2", "2b", "3", "4", "5", "6", "7"):
+    for number in ("1", "2", "2b", "3", "4", "5", "6", "7", "8"):
         assert page.count(f"**Table {number}.**") == 1
     assert "synthetic" not in page
     assert not re.search(r"\bnan\b", page, re.IGNORECASE)
@@ -71,6 +72,27 @@ def test_report_gives_the_chosen_model(page: str) -> None:
     result = section(page, "Result")
     assert "**search #12** (residual network, 489,000 parameters), the best of 11 configurations" in result
     assert "The best published configuration, trained and chosen in the same way, is lightweight CNN" in result
+
+
+def test_report_says_that_a_small_model_was_preferred(tmp_path: Path) -> None:
+    material = make_material(tmp_path, figures={})
+    contenders = list(material.summary.contenders.values())
+    choices = choose(contenders, [2] * 8)
+    small = choices.best
+    assert choices.small is not None and small != choices.small.highest == "search #12"
+    page = report(with_summary(material, choices=choices))
+    result = section(page, "Result")
+    assert f"The chosen model is **{small}** (" in result
+    assert "of 11 configurations the one with the fewest parameters whose mean validation macro-F1" in result
+    assert "one standard error below the highest (--prefer small)" in result and "% of search #12, that of" in result
+    assert "the best of 11" not in result and "the search found nothing better" not in result
+    assert "--prefer" not in report(material)
+
+
+def test_report_shows_the_frontier_beside_the_comparison(tmp_path: Path) -> None:
+    material = make_material(tmp_path, figures={"frontier": "The frontier."})
+    side_by_side = section(report(material), "The models side by side")
+    assert "(figures/frontier.png)" in side_by_side and "**Table 8.** Test accuracy in % with" in side_by_side
 
 
 def test_report_gives_the_recipes_description_as_a_description(page: str) -> None:

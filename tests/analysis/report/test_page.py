@@ -11,6 +11,7 @@ import pytest
 
 from report.composition import compose
 from report.contents import Material
+from report.page import write_page
 from report_fixtures import write
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}
@@ -87,6 +88,18 @@ def test_every_mistake_is_a_picture_the_surest_first(page: str, written: tuple[s
     confidence = probabilities[rows].max(axis=1)
     assert (np.diff(confidence) <= 0).all()
     assert f"<p>{len(wrong):,} images" in page
+
+
+def test_beside_every_mistake_is_what_the_network_looked_at(page: str, written: tuple[str, Material]) -> None:
+    pairs = re.findall(r'<div class="pair"><img [^>]*alt="test image \d+">\n<img [^>]*alt="what the netw', page)
+    assert len(pairs) == page.count('alt="test image') == len(written[1].summary.mistakes[:240])
+    assert "what the network looked at for the predicted class: bright counted most, dark not at all." in page
+
+
+def test_without_heat_maps_the_mistakes_stand_alone(written: tuple[str, Material], tmp_path: Path) -> None:
+    file = write_page(written[1].summary, compose(written[1]), tmp_path)
+    page = file.read_text(encoding="utf-8")
+    assert 'alt="test image' in page and "looked at" not in page
 
 
 def test_synthetic_data_is_named_at_the_top_and_other_classes_do_without_papers(tmp_path: Path) -> None:

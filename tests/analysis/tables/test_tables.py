@@ -20,6 +20,7 @@ from model_choice import choose
 from summary import SearchRecords
 from summary_fixtures import CLASS_NAMES, fake_contenders, fake_provenance, fake_run, make_summary
 from tables.all_tables import all_tables, write_tables
+from tables.classes import per_class_table
 from tables.comparison import comparison_table
 from tables.files import (
     SCRIPTSIZE_CHARACTERS,
@@ -43,6 +44,7 @@ NAMES = [
     "table5_confused_pairs",
     "table6_mcnemar",
     "table7_search",
+    "table8_frontier",
 ]
 
 
@@ -174,6 +176,30 @@ def test_per_class_table_has_each_family(tables: dict[str, Table]) -> None:
         "best lightweight CNN)",
         "best residual network, chosen)",
     ]
+
+
+def test_a_chosen_model_that_is_not_the_best_of_its_family_is_not_called_so(tmp_path: Path) -> None:
+    tested, labels, names = fake_contenders()
+    summary = make_summary(fake_run(tmp_path / "run"), tested, labels, names)
+    other = next(f"CNN config {i}" for i in (1, 2) if f"CNN config {i}" != summary.choices.by_family["cnn"])
+    small = dataclasses.replace(summary, choices=dataclasses.replace(summary.choices, best=other))
+    titles = [panel.title for panel in per_class_table(small).panels]
+    assert titles[-1] == f"{other} (chosen)"
+    assert "search #12 (best residual network)" in titles
+
+
+def test_frontier_table_has_the_smallest_first(tables: dict[str, Table]) -> None:
+    frame = tables["table8_frontier"].frame.set_index("configuration")
+    assert frame.parameters.is_monotonic_increasing and len(frame) == 11
+    assert frame.loc["lightweight CNN", ["on_parameter_frontier", "on_speed_frontier"]].tolist() == [True, False]
+    assert frame.loc["search #12", ["views", "images_per_second"]].tolist() == [8, 13_300 / 8]
+    shown = tables["table8_frontier"].panels[0].frame.set_index("Configuration")
+    assert shown.loc["lightweight CNN", ["Parameters", "Images/s", "On the frontier of"]].tolist() == [
+        *("217,000", "4,600", "parameters")
+    ]
+    assert set(shown["On the frontier of"]) == {"parameters", "images/s", "both", "–"}
+    assert "search #12 (chosen)" in shown.index
+    assert "on one core of Some CPU; the median of 5 rounds. No choice depends" in tables["table8_frontier"].note
 
 
 def test_confused_pairs_table_counts_both(tables: dict[str, Table]) -> None:
