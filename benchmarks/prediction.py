@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="bloodtune-photographs-") as drawn:
         if arguments.photographs is None:
             draw_photographs(dataset, Path(drawn))
-        files = list(find_photographs([arguments.photographs or Path(drawn)]))
+        files = find_photographs([arguments.photographs or Path(drawn)]).files
         measure(predictor, files, 64, cores)  # the first photographs are slower
         rows = [(n, threads, *measure(predictor, files, n, threads)) for n, threads in ((count, 1), (count, cores))]
         rows.append((4 * count, cores, *measure(predictor, files, 4 * count, cores)))

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bloodtune import command_line as flags
-from bloodtune.command_line import INTERRUPTED, leave, print_lines
+from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.errors import InputError
 from bloodtune.files import replace
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable
@@ -36,17 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 on success, 1 if no image could be read or a file could not be written, 2 for unusable input, 130 after
         Ctrl-C.
     """
-    try:
-        return _evaluate(_parser().parse_args(argv))
-    except InputError as error:
-        print_lines(f"evaluate: {error}")
-        return 2
-    except OSError as error:  # such as a full disk
-        print_lines(f"evaluate: {error}")
-        return 1
-    except KeyboardInterrupt:
-        print_lines("evaluate: stopped; no file was written")
-        return INTERRUPTED
+    arguments = _parser().parse_args(argv)
+    return run_action("evaluate", lambda: _evaluate(arguments))
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -115,7 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("path", metavar="PATH", help="a folder, a table or an .npz file")
     add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
-    add("--crop", type=flags.positive, metavar="N", help="take the middle N x N pixels of each photograph")
+    add(
+        "--crop",
+        type=flags.positive,
+        metavar="N",
+        help="take the middle N x N pixels; smaller photographs are left out",
+    )
     add("--threshold", type=flags.share, metavar="P", help="threshold of sure predictions (default: the model's own)")
     add("--csv", metavar="FILE", help="write one row per image, with its true class and all probabilities")
     add("--json", metavar="FILE", help="write all scores, the confusion matrix and the counts")

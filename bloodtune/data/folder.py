@@ -13,12 +13,12 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bloodtune.data.audit import identify
+from bloodtune.data.audit import Copies, identify
 from bloodtune.data.contents import Contents
 from bloodtune.data.listing import Listing, list_folder
 from bloodtune.data.npz import SPLITS, Split
 from bloodtune.data.partition import draw_splits, read_splits
-from bloodtune.data.preparation import Preparation
+from bloodtune.data.preparation import MAX_SIZE, MIN_SIZE, Preparation
 from bloodtune.data.table import Row
 from bloodtune.data.tiles import Tiles, read_tiles
 from bloodtune.errors import InputError, plural, unknown_name
@@ -43,7 +43,8 @@ def load_folder(root: Path, preparation: Preparation) -> Contents:
     kept = np.flatnonzero([not reason for reason in tiles.reasons])
     notes += [*_unreadable(root, listing, tiles, preparation), _sizes(tiles.sizes[kept])]
     rows, images = [listing.rows[index] for index in kept], tiles.images[kept]
-    rows, how = _divide(root, rows, images, listing.class_names, preparation)
+    copies = identify([images])
+    rows, how = _divide(root, rows, copies[1], listing.class_names, preparation)
     found = f"{plural(len(rows), 'photograph')} in {len(listing.class_names)} classes, by {listing.layout}; {how}"
     index = {name: number for number, name in enumerate(listing.class_names)}
     labels, given = np.array([index[row.label] for row in rows]), np.array([row.split for row in rows])
@@ -51,6 +52,7 @@ def load_folder(root: Path, preparation: Preparation) -> Contents:
     contents = Contents(
         md5=_md5(rows, [tiles.digests[at] for at in kept], preparation),
         splits={name: Split(np.ascontiguousarray(images[given == name]), labels[given == name]) for name in SPLITS},
+        copies=Copies(*({name: numbers[given == name] for name in SPLITS} for numbers in copies)),
         class_names=listing.class_names,
         groups={name: groups[given == name] for name in SPLITS} if groups.any() else {},
         rows=tuple(rows),
@@ -86,8 +88,19 @@ def _left_out(root: Path, listing: Listing, preparation: Preparation) -> list[st
 def _unreadable(root: Path, listing: Listing, tiles: Tiles, preparation: Preparation) -> list[str]:
     named = [f"{row.file} ({why})" for row, why in zip(listing.rows, tiles.reasons, strict=True) if why]
     if len(named) == len(listing.rows):
-        raise InputError(f"{root}: no photograph of {len(named):,} can be used, such as {_text(named[0])}")
-    return _count(root, named, len(listing.rows), "photographs that cannot be used", preparation)
+        fits = f"; allowed:{crop}" if (crop := _fitting_crop(tiles, preparation.crop)) else ""
+        raise InputError(f"{root}: no photograph of {len(named):,} can be used, such as {_text(named[0])}{fits}")
+    also = _fitting_crop(tiles, preparation.crop)
+    return _count(root, named, len(listing.rows), "photographs that cannot be used", preparation, also)
+
+
+def _fitting_crop(tiles: Tiles, crop: int | None) -> str:
+    """Return the largest crop that fits every photograph as a clause, if some were refused for their size."""
+    sides = tiles.sizes.min(axis=1)  # 0 if unknown
+    refused = sides[[bool(reason) for reason in tiles.reasons]]
+    smallest = int(sides[sides > 0].min(initial=crop or MAX_SIZE))
+    by_size = refused.any() and (crop is None or smallest < crop) and smallest >= MIN_SIZE
+    return f" --crop {smallest}, which fits all of them," if by_size else ""
 
 
 def _sizes(sizes: np.ndarray) -> str:
@@ -96,13 +109,15 @@ def _sizes(sizes: np.ndarray) -> str:
     return f"photographs of {most} pixels" + (f" (most), from {small} to {large}" if len(found) > 1 else "")
 
 
-def _count(root: Path, named: Sequence[str], total: int, what: str, preparation: Preparation) -> list[str]:
+def _count(
+    root: Path, named: Sequence[str], total: int, what: str, preparation: Preparation, also: str = ""
+) -> list[str]:
     if not named:
         return []
     rest = f" and {len(named) - 3:,} more" if len(named) > 3 else ""
     text = f"{what}: {len(named):,} of {total:,}, {', '.join(map(_text, named[:3]))}{rest}"
     if len(named) > _TOLERATED * total and not preparation.skip_unreadable:
-        raise InputError(f"{root}: {text}; allowed: up to 1 %, or --skip-unreadable to leave them out")
+        raise InputError(f"{root}: {text}; allowed: up to 1 %,{also} or --skip-unreadable to leave them out")
     return [f"left out, {text}"]
 
 
@@ -111,9 +126,9 @@ def _text(name: str) -> str:
 
 
 def _divide(
-    root: Path, rows: list[Row], images: np.ndarray, names: Sequence[str], preparation: Preparation
+    root: Path, rows: list[Row], copies: np.ndarray, names: Sequence[str], preparation: Preparation
 ) -> tuple[list[Row], str]:
-    """Return the rows with a split each, and how they got it."""
+    """Return the rows with a split each, and how they got it; ``copies`` (N,) has one number for all copies."""
     given = {row.split for row in rows} - {""}
     if given and "train" not in given:
         raise InputError(f"{root} has the splits {', '.join(sorted(given))}; allowed: train too, or no splits at all")
@@ -123,16 +138,17 @@ def _divide(
     how = f"{what} with seed {preparation.seed}, {apart}" if drawn else "splits as given"
     if preparation.splits is not None:
         return _recorded(root, rows, Path(preparation.splits)), how
-    return _drawn(root, rows, images, names, drawn, preparation.seed) if drawn else rows, how
+    return _drawn(root, rows, copies, names, drawn, preparation.seed) if drawn else rows, how
 
 
 def _drawn(
-    root: Path, rows: list[Row], images: np.ndarray, names: Sequence[str], drawn: Sequence[str], seed: int
+    root: Path, rows: list[Row], copies: np.ndarray, names: Sequence[str], drawn: Sequence[str], seed: int
 ) -> list[Row]:
     at = [index for index, row in enumerate(rows) if row.split in ("", "train")]
     index = {name: number for number, name in enumerate(names)}
     labels = np.array([index[rows[place].label] for place in at])
-    groups = _join([rows[place].group for place in at], identify([images[at]])[1])
+    _, first, inverse = np.unique(copies[at], return_index=True, return_inverse=True)
+    groups = _join([rows[place].group for place in at], first[inverse])
     splits = draw_splits(labels, groups, names, drawn=drawn, seed=seed, where=str(root))
     divided = list(rows)
     for place, split in zip(at, splits.tolist(), strict=True):
@@ -156,7 +172,7 @@ def _recorded(root: Path, rows: Sequence[Row], file: Path) -> list[Row]:
 def _join(groups: Sequence[str], copies: np.ndarray) -> np.ndarray:
     """Number the images (N,) so that those of one group, and those that are copies of each other, share a number.
 
-    ``copies`` has the same number for copies. An image without a group has only its copies beside it.
+    ``copies`` has for each image the index of its first copy. An image without a group has only its copies beside it.
     """
     n = len(groups)
     first = dict[str, int]()

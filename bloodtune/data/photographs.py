@@ -27,6 +27,16 @@ _JPEG_QUALITY = 75
 _PREVIEW_QUALITY = 80
 
 
+class Found(NamedTuple):
+    """The files among paths and the photographs of folders; and how many other files they hold, by reason.
+
+    A reason is the suffix of a file, ``without a suffix``, ``given twice`` or ``hidden``.
+    """
+
+    files: list[Path]
+    left_out: Counter[str]
+
+
 class Tile(NamedTuple):
     """A picture for the network.
 
@@ -41,26 +51,27 @@ class Tile(NamedTuple):
     preview: bytes
 
 
-def find_photographs(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files among ``paths``, and the photographs in and below the folders, sorted by name.
+def find_photographs(paths: Sequence[Path]) -> Found:
+    """Find the files among ``paths``, and the photographs in and below the folders, sorted by name.
 
-    Symbolic links are followed. A file that is reached twice is yielded once. Hidden files and files with other
-    suffixes are skipped in folders; ``left_out`` counts them. A file among ``paths`` needs no suffix.
+    Symbolic links are followed. A file that is reached twice is found once. Hidden files and files with other suffixes
+    are left out of folders. A file among ``paths`` needs no suffix.
 
     Raises:
         InputError: a path does not exist, or a folder contains no photograph.
     """
-    return (file for file, reason in _walk(paths) if not reason)
+    found = Found([], Counter())
+    for file, reason in _walk(paths):
+        if reason:
+            found.left_out[reason] += 1
+        else:
+            found.files.append(file)
+    return found
 
 
 def suffixes() -> tuple[str, ...]:
     """Return the suffixes of the files that are read in folders, in lower case."""
     return SUFFIXES + HEIC if heic_readable() else SUFFIXES
-
-
-def left_out(paths: Sequence[Path]) -> Counter[str]:
-    """Count the files that ``find_photographs`` skips, by their suffix, ``given twice`` or ``hidden``."""
-    return Counter(reason for _, reason in _walk(paths) if reason)
 
 
 def describe_left_out(files: Counter[str]) -> str:

@@ -34,7 +34,7 @@ class Screen:
     """Tables on standard output: first images, unsure images, count."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self._threshold = predictor.threshold
+        self._threshold, self._caveat = predictor.threshold, predictor.caveat
         self._images: list[Prediction] = []
         self._unsure: list[Prediction] = []
         self._unreadable: list[Unreadable] = []
@@ -62,6 +62,8 @@ class Screen:
         if tally.images:
             console.print(_count_table(tally))
         console.print(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}", highlight=False, markup=False)
+        if tally.images:
+            console.print(Text(self._caveat, "yellow"))
 
 
 class _File:
@@ -137,7 +139,8 @@ class JsonFile(_File):
 
     def begin(self) -> None:
         """Write the model and open the list of images."""
-        head = {"model": self._predictor.card, "threshold": self._predictor.threshold}
+        predictor = self._predictor
+        head = {"model": predictor.card, "threshold": predictor.threshold, "warning": predictor.caveat}
         self._stream.write(json.dumps(head, indent=1)[:-2] + ',\n "images": [')
         self._separator = "\n  "
 
