@@ -87,20 +87,19 @@ def _left_out(root: Path, listing: Listing, preparation: Preparation) -> list[st
 
 def _unreadable(root: Path, listing: Listing, tiles: Tiles, preparation: Preparation) -> list[str]:
     named = [f"{row.file} ({why})" for row, why in zip(listing.rows, tiles.reasons, strict=True) if why]
+    crop = _fitting_crop(tiles, preparation.crop)
     if len(named) == len(listing.rows):
-        fits = f"; allowed:{crop}" if (crop := _fitting_crop(tiles, preparation.crop)) else ""
+        fits = f"; allowed: {crop}" if crop else ""
         raise InputError(f"{root}: no photograph of {len(named):,} can be used, such as {_text(named[0])}{fits}")
-    also = _fitting_crop(tiles, preparation.crop)
-    return _count(root, named, len(listing.rows), "photographs that cannot be used", preparation, also)
+    return _count(root, named, len(listing.rows), "photographs that cannot be used", preparation, crop)
 
 
 def _fitting_crop(tiles: Tiles, crop: int | None) -> str:
     """Return the largest crop that fits every photograph as a clause, if some were refused for their size."""
     sides = tiles.sizes.min(axis=1)  # 0 if unknown
-    refused = sides[[bool(reason) for reason in tiles.reasons]]
     smallest = int(sides[sides > 0].min(initial=crop or MAX_SIZE))
-    by_size = refused.any() and (crop is None or smallest < crop) and smallest >= MIN_SIZE
-    return f" --crop {smallest}, which fits all of them," if by_size else ""
+    refused = all(tiles.reasons) and sides.any() if crop is None else smallest < crop
+    return f"--crop {smallest} (fits all of them)" if refused and smallest >= MIN_SIZE else ""
 
 
 def _sizes(sizes: np.ndarray) -> str:
@@ -110,14 +109,15 @@ def _sizes(sizes: np.ndarray) -> str:
 
 
 def _count(
-    root: Path, named: Sequence[str], total: int, what: str, preparation: Preparation, also: str = ""
+    root: Path, named: Sequence[str], total: int, what: str, preparation: Preparation, way_out: str = ""
 ) -> list[str]:
     if not named:
         return []
     rest = f" and {len(named) - 3:,} more" if len(named) > 3 else ""
     text = f"{what}: {len(named):,} of {total:,}, {', '.join(map(_text, named[:3]))}{rest}"
     if len(named) > _TOLERATED * total and not preparation.skip_unreadable:
-        raise InputError(f"{root}: {text}; allowed: up to 1 %,{also} or --skip-unreadable to leave them out")
+        ways = f"{way_out}, or --skip-unreadable" if way_out else "or --skip-unreadable"
+        raise InputError(f"{root}: {text}; allowed: up to 1 %, {ways} to leave them out")
     return [f"left out, {text}"]
 
 

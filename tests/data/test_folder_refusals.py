@@ -142,7 +142,9 @@ def test_a_folder_of_unreadable_files_is_refused(tmp_path: Path) -> None:
 def test_photographs_that_need_a_crop_say_so(tmp_path: Path) -> None:
     write_photographs(tmp_path, class_files(), size=60)
     said = refused(tmp_path)
-    assert "(60 x 60 pixels; allowed: " in said and "any size with --crop); allowed: --crop 60, which fits all" in said
+    assert (
+        "(60 x 60 pixels; allowed: " in said and "any size with --crop); allowed: --crop 60 (fits all of them)" in said
+    )
 
 
 def test_photographs_smaller_than_the_crop_are_refused_with_a_crop_that_fits(tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_photographs_smaller_than_the_crop_are_refused_with_a_crop_that_fits(tmp
     write_photographs(tmp_path, class_files(1), size=50)
     said = refused(tmp_path, crop=55)
     assert "3 of 12, basophil/0.png (50 x 50 pixels: too small for a crop of 55 x 55)" in said
-    assert "allowed: up to 1 %, --crop 50, which fits all of them, or --skip-unreadable" in said
+    assert "allowed: up to 1 %, --crop 50 (fits all of them), or --skip-unreadable" in said
     (tmp_path / "ig" / "1.png").write_text("no picture")
     assert "allowed: up to 1 %, or --skip-unreadable" in refused(tmp_path, crop=50)
 
