@@ -83,8 +83,11 @@ def describe_left_out(files: Counter[str]) -> str:
 
 
 def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-    """Yield all files at and below ``paths``, each with the reason to leave it out or an empty string."""
-    seen: set[tuple[int, int]] = set()
+    """Yield all files at and below ``paths``, each with the reason to leave it out or an empty string.
+
+    A file that a folder leaves out is yielded once, however often the folder is reached.
+    """
+    seen, skipped = set[tuple[int, int]](), set[tuple[int, int]]()
     for path in paths:
         if not os.path.exists(path):
             raise InputError(f"{path}: no such file or folder")
@@ -93,15 +96,20 @@ def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
             continue
         found = False
         for file in _below(path):
-            if file.name.startswith("."):
-                yield file, HIDDEN
-            elif not file.name.lower().endswith(suffixes()):
-                yield file, file.suffix.lower() or "without a suffix"
+            if reason := _reason_to_skip(file):
+                if not _repeated(file, skipped):
+                    yield file, reason
             else:
                 found = True
                 yield file, _repeated(file, seen)
         if not found:
             raise InputError(f"{path}: no photograph in this folder ({', '.join(suffixes())})")
+
+
+def _reason_to_skip(file: Path) -> str:
+    if file.name.startswith("."):
+        return HIDDEN
+    return "" if file.name.lower().endswith(suffixes()) else file.suffix.lower() or "without a suffix"
 
 
 def _below(root: Path) -> Iterator[Path]:
@@ -128,7 +136,8 @@ def _repeated(file: Path, seen: set[tuple[int, int]]) -> str:
     try:
         identity = _identity(file)
     except OSError:  # a link to nothing, which is said when it is read
-        return ""
+        found = file.lstat()
+        identity = found.st_dev, found.st_ino
     if identity in seen:
         return REPEATED
     seen.add(identity)

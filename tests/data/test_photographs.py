@@ -164,6 +164,17 @@ def test_a_path_given_twice_counts_once(tmp_path: Path) -> None:
     assert find_photographs([smears / "b.jpg", smears, smears]).left_out == {"given twice": 3}
 
 
+def test_what_is_left_out_of_a_folder_given_twice_and_a_link_to_nothing_count_once(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.txt", ".c.jpg")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "none.jpg")
+    twice = find_photographs([tmp_path, tmp_path])
+    assert [file.name for file in twice.files] == ["a.jpg", "gone.jpg"]
+    assert twice.left_out == {".txt": 1, "hidden": 1, "given twice": 2}
+    touch(tmp_path, "notes.txt")
+    notes = tmp_path / "notes.txt"
+    assert find_photographs([tmp_path, notes]).files[-1] == notes, "what is given itself is read"
+
+
 def test_an_empty_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     assert "no photograph in this folder (.jpg" in refusal(lambda: find_photographs([tmp_path]))
     assert "no such file or folder" in refusal(lambda: find_photographs([tmp_path / "none"]))
