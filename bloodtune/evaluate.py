@@ -21,6 +21,7 @@ from bloodtune.errors import InputError
 from bloodtune.files import replace
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable
 from bloodtune.inference.evaluation import Evaluation
+from bloodtune.inference.writers import CSV_ENCODING
 from bloodtune.predict import MODEL_HELP, load_predictor, output_files
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     evaluation = _make(predictor, pairs, unknown, unreadable)
     notes += evaluation.notes()
     for kind, file in files.items():
-        replace(file, WRITERS[kind](predictor, evaluation, pairs, notes).encode())
+        encoding = CSV_ENCODING if kind == "csv" else "utf-8"
+        replace(file, WRITERS[kind](predictor, evaluation, pairs, notes).encode(encoding))
     print_evaluation(evaluation, notes)
     print_lines(*(f"evaluate: {file} written" for file in files.values()))
     return 0
@@ -82,7 +84,24 @@ def _read(path: Path, predictor: Predictor) -> tuple[list[Image], list[int], Cou
     shapes = {image.content.shape for image, _ in kept if hasattr(image.content, "shape")}
     if wrong := shapes - {expected}:
         raise InputError(f"{path} has images of {wrong.pop()}; this model takes {expected}")
-    return [image for image, _ in kept], [index for _, index in kept], unknown, notes
+    return (
+        [image for image, _ in kept],
+        [index for _, index in kept],
+        unknown,
+        notes + _training_note(path, predictor, notes),
+    )
+
+
+def _training_note(path: Path, predictor: Predictor, notes: Sequence[str]) -> list[str]:
+    """Return a sentence if the images may be those of the training, as the name of their folder or file says."""
+    from bloodtune.inference.labelled import ONLY_TEST
+
+    title = path.name if path.is_dir() else path.parent.name if path.suffix.lower() == ".csv" else path.stem
+    data = predictor.card["data"]
+    if ONLY_TEST in notes or title != data.get("title") or "split_sizes" not in data:
+        return []
+    trained = f"the model was trained on {data['split_sizes']['train']:,} images of a data set named {title}"
+    return [f"{trained}: if they are among the images here, the scores are too good (see splits.csv of the run)"]
 
 
 def _make(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Images per list on the screen and on the page; CSV and JSON files list all images.
 SCREEN_IMAGES, PAGE_IMAGES = 20, 120
 
+CSV_ENCODING = "utf-8-sig"  # with a byte order mark, so that Excel shows umlauts
 FOR_RESEARCH = "For research, not for diagnosis."
 
 
@@ -105,11 +106,10 @@ class _File:
 class CsvFile(_File):
     """A CSV file, one row per image: class, probability, second class, whether it is sure, all probabilities.
 
-    The file starts with a byte order mark, so that Excel shows umlauts. Text that Excel would run as a formula has an
-    apostrophe before it.
+    Text that Excel would run as a formula has an apostrophe before it.
     """
 
-    encoding = "utf-8-sig"
+    encoding = CSV_ENCODING
 
     def begin(self) -> None:
         """Write the header."""
@@ -254,7 +254,11 @@ def _count_table(tally: Tally) -> Table:
 
 
 def simple_table(title: str) -> Table:
-    """Return a table without columns yet, in the style of the screen."""
+    """Return a table without columns yet, in the style of the screen; the title may be empty."""
     return Table(
-        title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        title=Text(title, "bold") if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
