@@ -66,22 +66,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         published=True if arguments.published else False if arguments.only_best else None,
         prefer=arguments.prefer,
     )
-    try:
-        run = load_run(arguments.run)
-        control = load_run(arguments.control) if arguments.control else None
-        # A quick summary never overwrites a full one.
-        folder = Path(arguments.out) / (f"{run.name}-quick" if quick else run.name)
-        summarize(run, settings, folder, control, arguments.data)
-        print_lines(point_latest(folder.parent, folder.name))
-    except InputError as error:
-        print_lines(f"summarize: {error}")
-        return 2
-    except OSError as error:  # such as a full disk
-        print_lines(f"summarize: {error}; {_CONTINUE}")
-        return 1
-    except KeyboardInterrupt:
-        print_lines(f"summarize: stopped; {_CONTINUE}")
-        return 130
+    return flags.run_action("summarize", lambda: _summarize(arguments, settings), _CONTINUE)
+
+
+def _summarize(arguments: argparse.Namespace, settings: Settings) -> int:
+    run = load_run(arguments.run)
+    control = load_run(arguments.control) if arguments.control else None
+    # A quick summary never overwrites a full one.
+    folder = Path(arguments.out) / (f"{run.name}-quick" if arguments.quick else run.name)
+    summarize(run, settings, folder, control, arguments.data)
+    print_lines(point_latest(folder.parent, folder.name))
     print_lines(f"report: {folder / PAGE}, the same as Markdown: {folder / REPORT}")
     return 0
 

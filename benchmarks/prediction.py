@@ -1,4 +1,4 @@
-"""Prediction benchmark: photographs per second from disk, and memory.
+"""Photographs per second from disk: predicted, with the memory, and read as a search reads a folder.
 
 python benchmarks/prediction.py --data FILE                       photographs drawn from the data's validation images
 python benchmarks/prediction.py --data FILE --photographs DIR     the photographs of a folder, in a cycle
@@ -21,6 +21,7 @@ from PIL import Image
 from bloodtune.command_line import positive
 from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.data.photographs import find_photographs
+from bloodtune.data.tiles import read_tiles
 from bloodtune.inference.classifier import Classifier
 from bloodtune.inference.predictor import Deployment, Predictor
 from bloodtune.inference.predictor import Image as Place
@@ -39,7 +40,7 @@ def make_predictor(dataset: Dataset) -> Predictor:
     names = dataset.class_names
     network = build_network(configuration, size=size, classes=len(names), mean=ones, deviation=ones)
     classifier = Classifier(network, configuration, names, size, channels)
-    return Predictor(Deployment(classifier), names, size, channels, 0.5, {})
+    return Predictor(Deployment(classifier), names, size, channels, 0.5, {"data": {}})
 
 
 def draw_photographs(dataset: Dataset, folder: Path) -> None:
@@ -57,6 +58,17 @@ def measure(predictor: Predictor, files: Sequence[Path], count: int, workers: in
     return found / (time.perf_counter() - started), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def measure_reading(files: Sequence[Path], count: int) -> tuple[float, float]:
+    """Read ``count`` photographs as the data of a search; return photographs per second without and with a cache."""
+    cycle = [str(file) for file in itertools.islice(itertools.cycle(files), count)]
+    speeds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        read_tiles(Path(), cycle, size=28, crop=None)
+        speeds.append(count / (time.perf_counter() - started))
+    return speeds[0], speeds[1]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a table and, as the last line, the figures as JSON."""
     parser = make_parser(__doc__ or "", quick="64 photographs")
@@ -69,17 +81,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="bloodtune-photographs-") as drawn:
         if arguments.photographs is None:
             draw_photographs(dataset, Path(drawn))
-        files = list(find_photographs([arguments.photographs or Path(drawn)]))
+        files = find_photographs([arguments.photographs or Path(drawn)]).files
         measure(predictor, files, 64, cores)  # the first photographs are slower
         rows = [(n, threads, *measure(predictor, files, n, threads)) for n, threads in ((count, 1), (count, cores))]
         rows.append((4 * count, cores, *measure(predictor, files, 4 * count, cores)))
+        os.environ["XDG_CACHE_HOME"] = drawn  # an empty cache, and no trace in the user's
+        read = measure_reading(files, count)
     kind = "photographs of a folder" if arguments.photographs else f"photographs drawn from {dataset.title}"
     print(f"{len(files)} {kind}, in a cycle; residual network, eight views, float32")
     print("photographs  threads  photos/s  peak memory")
     for number, threads, speed, memory in rows:
         print(f"{number:11,}  {threads:7}  {speed:8,.0f}  {memory:8,.0f} MB")
+    print(f"read as the data of a search, {cores} threads: {read[0]:,.0f} photos/s, {read[1]:,.0f} from the cache")
     keys = ("photographs", "threads", "a_second", "memory_mb")
-    print_figures({"rows": [dict(zip(keys, row, strict=True)) for row in rows]}, dataset, {"CPU": cores})
+    figures = {"rows": [dict(zip(keys, row, strict=True)) for row in rows], "read_a_second": read}
+    print_figures(figures, dataset, {"CPU": cores})
     return 0
 
 

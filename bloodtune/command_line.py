@@ -8,10 +8,10 @@ import gc
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from bloodtune.errors import printable
+from bloodtune.errors import InputError, one_line, printable
 
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
 
@@ -96,6 +96,29 @@ def print_lines(*lines: str) -> None:
     for line in lines:
         if line:
             print(printable(line), file=sys.stderr, flush=True)
+
+
+def run_action(program: str, action: Callable[[], int], kept: str = "") -> int:
+    """Run the action of a command and return its exit code; errors become one line on stderr.
+
+    ``kept`` says what is on disk after an action that did not end, such as ``no file was written``.
+
+    Returns:
+        The action's own code; 2 for unusable input; 1 for an error of the system, such as a full disk; 130 after
+        Ctrl-C.
+    """
+    after = f"; {kept}" if kept else ""
+    try:
+        return action()
+    except InputError as error:
+        print_lines(f"{program}: {error}")
+        return 2
+    except OSError as error:
+        print_lines(f"{program}: {one_line(error)}{after}")
+        return 1
+    except KeyboardInterrupt:
+        print_lines(f"{program}: stopped{after}")
+        return INTERRUPTED
 
 
 def leave(code: int) -> NoReturn:

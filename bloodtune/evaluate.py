@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bloodtune import command_line as flags
-from bloodtune.command_line import INTERRUPTED, leave, print_lines
+from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.errors import InputError
 from bloodtune.files import replace
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable
 from bloodtune.inference.evaluation import Evaluation
+from bloodtune.inference.writers import CSV_ENCODING
 from bloodtune.predict import MODEL_HELP, load_predictor, output_files
 
 if TYPE_CHECKING:
@@ -36,17 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 on success, 1 if no image could be read or a file could not be written, 2 for unusable input, 130 after
         Ctrl-C.
     """
-    try:
-        return _evaluate(_parser().parse_args(argv))
-    except InputError as error:
-        print_lines(f"evaluate: {error}")
-        return 2
-    except OSError as error:  # such as a full disk
-        print_lines(f"evaluate: {error}")
-        return 1
-    except KeyboardInterrupt:
-        print_lines("evaluate: stopped; no file was written")
-        return INTERRUPTED
+    arguments = _parser().parse_args(argv)
+    return run_action("evaluate", lambda: _evaluate(arguments))
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -70,7 +62,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     evaluation = _make(predictor, pairs, unknown, unreadable)
     notes += evaluation.notes()
     for kind, file in files.items():
-        replace(file, WRITERS[kind](predictor, evaluation, pairs, notes).encode())
+        encoding = CSV_ENCODING if kind == "csv" else "utf-8"
+        replace(file, WRITERS[kind](predictor, evaluation, pairs, notes).encode(encoding))
     print_evaluation(evaluation, notes)
     print_lines(*(f"evaluate: {file} written" for file in files.values()))
     return 0
@@ -91,7 +84,24 @@ def _read(path: Path, predictor: Predictor) -> tuple[list[Image], list[int], Cou
     shapes = {image.content.shape for image, _ in kept if hasattr(image.content, "shape")}
     if wrong := shapes - {expected}:
         raise InputError(f"{path} has images of {wrong.pop()}; this model takes {expected}")
-    return [image for image, _ in kept], [index for _, index in kept], unknown, notes
+    return (
+        [image for image, _ in kept],
+        [index for _, index in kept],
+        unknown,
+        notes + _training_note(path, predictor, notes),
+    )
+
+
+def _training_note(path: Path, predictor: Predictor, notes: Sequence[str]) -> list[str]:
+    """Return a sentence if the images may be those of the training, as the name of their folder or file says."""
+    from bloodtune.inference.labelled import ONLY_TEST
+
+    title = path.name if path.is_dir() else path.parent.name if path.suffix.lower() == ".csv" else path.stem
+    data = predictor.card["data"]
+    if ONLY_TEST in notes or title != data.get("title") or "split_sizes" not in data:
+        return []
+    trained = f"the model was trained on {data['split_sizes']['train']:,} images of a data set named {title}"
+    return [f"{trained}: if they are among the images here, the scores are too good (see splits.csv of the run)"]
 
 
 def _make(
@@ -115,7 +125,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("path", metavar="PATH", help="a folder, a table or an .npz file")
     add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
-    add("--crop", type=flags.positive, metavar="N", help="take the middle N x N pixels of each photograph")
+    add(
+        "--crop",
+        type=flags.positive,
+        metavar="N",
+        help="take the middle N x N pixels; smaller photographs are left out",
+    )
     add("--threshold", type=flags.share, metavar="P", help="threshold of sure predictions (default: the model's own)")
     add("--csv", metavar="FILE", help="write one row per image, with its true class and all probabilities")
     add("--json", metavar="FILE", help="write all scores, the confusion matrix and the counts")

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bloodtune import command_line as flags
-from bloodtune.command_line import INTERRUPTED, leave, print_lines
-from bloodtune.data.photographs import left_out
+from bloodtune.command_line import leave, print_lines, run_action
+from bloodtune.data.photographs import find_photographs
 from bloodtune.errors import InputError
 from bloodtune.files import check_output_file, check_writable
 from bloodtune.inference.differential import BEST_MODEL, Tally
@@ -42,17 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Ctrl-C.
     """
     arguments = _parser().parse_args(argv)
-    try:
-        return _export(arguments) if arguments.export else _predict(arguments)
-    except InputError as error:
-        print_lines(f"predict: {error}")
-        return 2
-    except OSError as error:  # such as a full disk
-        print_lines(f"predict: {error}; no file was written")
-        return 1
-    except KeyboardInterrupt:
-        print_lines("predict: stopped; no file was written")
-        return INTERRUPTED
+    action = _export if arguments.export else _predict
+    return run_action("predict", lambda: action(arguments), "no file was written")
 
 
 def load_predictor(folder: str, threshold: float | None = None, program: str = "predict") -> Predictor:
@@ -82,11 +73,11 @@ def _predict(arguments: argparse.Namespace) -> int:
         raise InputError("no photograph, folder or .npz file given; see --help")
     files = output_files(arguments)
     predictor = load_predictor(arguments.model, arguments.threshold)
-    total = sum(1 for _ in predictor.find(arguments.paths))
-    skipped = left_out(list(map(Path, arguments.paths)))
-    tally, console = Tally(predictor.class_names, skipped), Console(stderr=True)
+    found = find_photographs(list(map(Path, arguments.paths)))
+    total = sum(map(predictor.count, found.files))
+    tally, console = Tally(predictor.class_names, found.left_out), Console(stderr=True)
     predictions = predictor.predict(
-        predictor.find(arguments.paths),
+        predictor.images(found.files),
         crop=arguments.crop,
         preview=_PREVIEW if "html" in files else 0,
         workers=arguments.workers,
@@ -112,10 +103,10 @@ def _export(arguments: argparse.Namespace) -> int:
 
     if arguments.paths:
         raise InputError("--export takes no photographs")
-    if arguments.threshold is not None:
-        raise InputError("--threshold cannot be given with --export: the model card gives the model's own threshold")
     out = Path(arguments.out or arguments.model)
-    predictor = load_predictor(arguments.model)
+    predictor = load_predictor(arguments.model, arguments.threshold)
+    if arguments.threshold is not None and predictor.own_threshold is not None:
+        raise InputError("--threshold cannot be given with --export: the model card gives the model's own threshold")
     check_writable(out)
     for file in export_onnx(predictor, out):
         print_lines(f"predict: {file} written")
@@ -150,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         "--crop",
         type=flags.positive,
         metavar="N",
-        help="take the middle N x N pixels of each photograph (default: as in training)",
+        help="take the middle N x N pixels of each photograph; smaller ones are not counted (default: as in training)",
     )
     add(
         "--threshold",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bloodtune.command_line import INTERRUPTED, leave, print_lines
-from bloodtune.errors import InputError
+from bloodtune.command_line import leave, run_action
 from bloodtune.files import latest_name
 from bloodtune.tuning.driver import search
 from bloodtune.tuning.flags import read_options, search_parser
@@ -20,17 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         unusable input, 130 after Ctrl-C.
     """
     arguments = search_parser().parse_args(argv)
-    try:
-        if arguments.list:
-            return _list(Path(arguments.out))
-        code, _ = search(read_options(arguments), dry_run=arguments.dry_run)
-        return code
-    except InputError as error:
-        print_lines(f"bloodtune: {error}")
-        return 2
-    except KeyboardInterrupt:
-        print_lines("bloodtune: stopped")
-        return INTERRUPTED
+    if arguments.list:
+        return run_action("bloodtune", lambda: _list(Path(arguments.out)))
+    return run_action("bloodtune", lambda: search(read_options(arguments), dry_run=arguments.dry_run)[0])
 
 
 def _list(out: Path) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bloodtune import command_line as flags
-from bloodtune.command_line import leave, print_lines
+from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.data.photographs import suffixes
 from bloodtune.errors import InputError
 from bloodtune.inference.differential import BEST_MODEL, Unreadable, differential
@@ -37,12 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 on success, 2 for unusable input.
     """
     arguments = _parser().parse_args(argv)
-    try:
-        app = create_app(load_predictor(arguments.model, arguments.threshold, "serve"))
-        server = _bind(app, arguments.port)
-    except InputError as error:
-        print_lines(f"serve: {error}")
-        return 2
+    return run_action("serve", lambda: _serve(arguments))
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    app = create_app(load_predictor(arguments.model, arguments.threshold, "serve"))
+    server = _bind(app, arguments.port)
     print_lines(f"serve: open http://{HOST}:{arguments.port} on this machine; Ctrl-C stops the server")
     try:
         server.run()

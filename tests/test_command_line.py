@@ -1,4 +1,4 @@
-"""The garbage collector pauses for imports, and is as it was after them."""
+"""The garbage collector pauses for imports; errors of a command become one line and an exit code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bloodtune.command_line import collector_paused, leave
+from bloodtune.command_line import collector_paused, leave, run_action
+from bloodtune.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +28,8 @@ def test_the_collector_pauses_and_is_as_before(was_on: bool) -> None:
 
 
 def test_an_import_that_fails_leaves_the_collector_on() -> None:
-    with pytest.raises(ImportError), collector_paused():
-        raise ImportError
+    with pytest.raises(ImportError, match="no torch"), collector_paused():
+        raise ImportError("no torch")
     assert gc.isenabled()
 
 
@@ -44,3 +45,28 @@ def test_a_program_leaves_with_its_exit_code_and_nothing_to_collect() -> None:
         leave(2)
     assert left.value.code == 2
     assert gc.get_freeze_count() > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("no such folder"), 2, "count: no such folder"),
+        (OSError("disk\nfull"), 1, "count: disk full; kept"),
+        (KeyboardInterrupt(), 130, "count: stopped; kept"),
+    ],
+)
+def test_an_error_of_a_command_is_one_line_and_an_exit_code(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def action() -> int:
+        raise error
+
+    assert run_action("count", action, "kept") == code
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_the_code_of_a_command_and_an_error_of_the_program_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_action("count", lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError, match="by zero"):
+        run_action("count", lambda: 1 // 0)
+    assert capsys.readouterr().err == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -57,12 +58,25 @@ def test_a_folder_of_classes_is_scored_on_the_screen(run: Run, cells: Path) -> N
     assert "Confusion matrix" in out and "Count" in out and "not for diagnosis" in out
 
 
+def test_images_that_may_be_those_of_the_training_are_said(run: Run, cells: Path, tmp_path: Path) -> None:
+    data = {"title": cells.name, "split_sizes": {"train": 17, "val": 2, "test": 5}}
+    trained = make_model(tmp_path / "own", data=data)
+    said = f"the model was trained on 17 images of a data set named {cells.name}: if they are among"
+    assert said in run(cells, model=trained)[1]
+    assert "the model was trained on" not in run(cells)[1]
+    with_splits = tmp_path / "splits" / cells.name
+    shutil.copytree(cells, with_splits / "test")
+    shutil.copytree(cells, with_splits / "train")
+    assert "the model was trained on" not in run(with_splits, model=trained)[1], "only the test split is evaluated"
+
+
 def test_the_files_say_the_same(run: Run, cells: Path, tmp_path: Path) -> None:
     files = {kind: tmp_path / f"out.{kind}" for kind in ("csv", "json", "html")}
     code, _, err = run(cells, *(word for kind, file in files.items() for word in (f"--{kind}", file)))
     assert (code, err.count("written")) == (0, 3)
     content = json.loads(files["json"].read_text())
-    rows = list(csv.DictReader(files["csv"].open()))
+    assert files["csv"].read_bytes().startswith(b"\xef\xbb\xbffile,"), "Excel reads umlauts after a byte order mark"
+    rows = list(csv.DictReader(files["csv"].open(encoding="utf-8-sig")))
     assert content["images"] == len(rows) == np.sum(content["confusion_matrix"]) == 24
     assert sum(row["correct"] == "true" for row in rows) == 22
     value, low, high = content["scores"]["accuracy"]

@@ -72,7 +72,7 @@ def test_replace_overwrites_what_a_crash_left(tmp_path: Path) -> None:
 
 
 def test_replace_creates_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"none/\.?best\.json"):
         replace(tmp_path / "none" / "best.json", b"new")
     assert names(tmp_path) == []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bloodtune.data import photographs
 from bloodtune.data.pictures import heic_readable
 from bloodtune.inference import writers
 from bloodtune.predict import main
@@ -124,6 +125,24 @@ def test_bad_input_is_one_line_and_exit_code_2(run: Run, smears: Path, tmp_path:
         code, _, err = run(smears, model=folder)
         assert (code, err.count("\n")) == (2, 1)
         assert expected in err and "a summary writes models, and --model runs/latest" in err
+
+
+def test_the_folders_are_walked_once(run: Run, smears: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walked = []
+    walk = photographs._walk
+    monkeypatch.setattr(photographs, "_walk", lambda paths: walked.append(paths) or walk(paths))
+    assert run(smears)[0] == 0
+    assert len(walked) == 1
+
+
+def test_a_model_without_a_threshold_is_exported_with_one_that_is_given(run: Run, tmp_path: Path) -> None:
+    model = make_model(tmp_path / "bare", threshold=None)
+    code, _, err = run("--export", "onnx", model=model)
+    assert code == 2 and "has no threshold for unsure predictions; give --threshold P" in err
+    code, _, err = run("--export", "onnx", "--threshold", "0.25", "--out", tmp_path / "out", model=model)
+    assert (code, err.count("written")) == (0, 2), err
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert "| threshold | 0.2500: given at the export; the model has none of its own |" in card
 
 
 def test_nothing_readable_is_exit_code_1(run: Run, tmp_path: Path) -> None:

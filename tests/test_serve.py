@@ -32,6 +32,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: Any) -> None:
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert "http" not in answer.text
     assert all(name in answer.text for name in BLOOD)
+    assert "Trained on bloodmnist: for another stain" in answer.text
 
 
 def test_photographs_are_predicted_and_what_is_none_is_said(client: Any, tmp_path: Path) -> None:

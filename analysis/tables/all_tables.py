@@ -18,13 +18,16 @@ from tables.search import search_table
 
 
 def all_tables(summary: Summary, generator: np.random.Generator) -> list[Table]:
-    """Return all tables of the summary in order; ``generator`` draws the bootstrap samples of table 6."""
+    """Return all tables of the summary in order; ``generator`` draws the bootstrap samples of table 6.
+
+    Table 6 compares models, so a single model has none.
+    """
     return [
         *configuration_tables(summary),
         f1_table(summary),
         per_class_table(summary),
         confused_pairs_table(summary),
-        comparison_table(summary, generator),
+        *([comparison_table(summary, generator)] if len(summary.choices.compared()) > 1 else []),
         search_table(summary),
         frontier_table(summary),
     ]

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bloodtune import command_line as flags
-from bloodtune.command_line import INTERRUPTED, leave, print_lines
+from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.data.contact_sheet import contact_sheet
 from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
 from bloodtune.data.npz import SPLITS, Split
@@ -26,27 +26,21 @@ from bloodtune.files import check_output_file, replace
 def main(argv: Sequence[str] | None = None) -> int:
     """Show a data set; return 0, 1 if a file could not be written, 2 for unusable input, 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
-    try:
-        out, sheet = (_check_file(file, end) for file, end in ((arguments.out, ".npz"), (arguments.sheet, ".png")))
-        fields = ("size", "crop", "skip_unreadable", "drop_copies", "seed")
-        chosen = {name: getattr(arguments, name) for name in fields} | {"without": tuple(arguments.without)}
-        dataset = load_dataset(arguments.path, Preparation(**chosen))
-        test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
-        splits = {"train": dataset.train, "val": dataset.val, "test": test}
-        _show(dataset, splits)
-        if sheet:
-            replace(sheet, contact_sheet(splits, dataset.class_names))
-        if out:
-            replace(out, _archive(dataset, splits))
-    except InputError as error:
-        print_lines(f"data: {error}")
-        return 2
-    except OSError as error:  # such as a full disk
-        print_lines(f"data: {error}")
-        return 1
-    except KeyboardInterrupt:
-        print_lines("data: stopped")
-        return INTERRUPTED
+    return run_action("data", lambda: _show_data(arguments))
+
+
+def _show_data(arguments: argparse.Namespace) -> int:
+    out, sheet = (_check_file(file, end) for file, end in ((arguments.out, ".npz"), (arguments.sheet, ".png")))
+    fields = ("size", "crop", "skip_unreadable", "drop_copies", "seed")
+    chosen = {name: getattr(arguments, name) for name in fields} | {"without": tuple(arguments.without)}
+    dataset = load_dataset(arguments.path, Preparation(**chosen))
+    test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
+    splits = {"train": dataset.train, "val": dataset.val, "test": test}
+    _show(dataset, splits)
+    if sheet:
+        replace(sheet, contact_sheet(splits, dataset.class_names))
+    if out:
+        replace(out, _archive(dataset, splits))
     for file in filter(None, (sheet, out)):
         print_lines(f"data: {file} written")
     return 0
@@ -103,7 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", metavar="FILE.npz", help="write images, labels, class names and groups to an .npz file")
     add("--sheet", metavar="FILE.png", help="write the first images of each class to a picture")
     add("--size", type=flags.positive, metavar="N", help=f"side of the images in pixels (default: {SIZE})")
-    add("--crop", type=flags.positive, metavar="N", help="cut the middle N x N pixels from every photograph")
+    add(
+        "--crop",
+        type=flags.positive,
+        metavar="N",
+        help="cut the middle N x N pixels from every photograph; smaller ones are unusable",
+    )
     add("--without", action="append", default=[], metavar="CLASS", help="leave out a class; may be repeated")
     add("--skip-unreadable", action="store_true", help="leave out unusable files, even more than 1 %%")
     add("--drop-copies", action="store_true", help="leave out training images with a copy in another split")

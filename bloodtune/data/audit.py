@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,9 +53,21 @@ class Audit:
         return lines
 
 
-def audit(splits: Mapping[str, Split], groups: Mapping[str, np.ndarray]) -> Audit:
+class Copies(NamedTuple):
+    """Numbers of the images of each split, int64 (N,), as ``identify`` gives them."""
+
+    exact: dict[str, np.ndarray]
+    turned: dict[str, np.ndarray]
+
+
+def find_copies(splits: Mapping[str, Split]) -> Copies:
+    """Compare the images of the three splits."""
+    return Copies(*(by_split(ids, splits) for ids in identify([splits[name].images for name in SPLITS])))
+
+
+def audit(splits: Mapping[str, Split], groups: Mapping[str, np.ndarray], compared: Copies) -> Audit:
     """Audit the three splits; ``groups`` has the names of the images' groups per split, or is empty."""
-    exact, turned = (by_split(ids, splits) for ids in identify([splits[name].images for name in SPLITS]))
+    exact, turned = compared
     copies, all_copies = _count(exact), _count(turned)
     labels = np.concatenate([splits[name].labels for name in SPLITS])
     ids = np.concatenate([turned[name] for name in SPLITS])
@@ -71,9 +83,9 @@ def audit(splits: Mapping[str, Split], groups: Mapping[str, np.ndarray]) -> Audi
     )
 
 
-def copies_elsewhere(splits: Mapping[str, Split]) -> np.ndarray:
+def copies_elsewhere(found: Copies) -> np.ndarray:
     """Return which training images have a copy in another split, also a turned or mirrored one; bool (N,)."""
-    turned = by_split(identify([splits[name].images for name in SPLITS])[1], splits)
+    turned = found.turned
     return np.isin(turned["train"], np.concatenate([turned["val"], turned["test"]]))
 
 

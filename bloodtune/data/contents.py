@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bloodtune.data.audit import copies_elsewhere
+from bloodtune.data.audit import Copies, copies_elsewhere
 from bloodtune.data.npz import SPLITS, Split
 from bloodtune.data.table import Row
 from bloodtune.errors import InputError, plural
@@ -19,12 +19,13 @@ class Contents:
     """The images of all three splits as a file or a folder gives them.
 
     ``groups`` has the names of the images' groups for each split, (N,), or is empty. ``class_names`` is None if the
-    source does not name its classes. ``rows`` are the photographs of a folder with their splits. ``notes`` are
-    sentences for the user.
+    source does not name its classes. ``copies`` are the images compared. ``rows`` are the photographs of a folder with
+    their splits. ``notes`` are sentences for the user.
     """
 
     md5: str
     splits: Mapping[str, Split]
+    copies: Copies
     class_names: tuple[str, ...] | None = None
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)
     rows: tuple[Row, ...] = ()
@@ -32,15 +33,17 @@ class Contents:
 
     def without_copies(self) -> Contents:
         """Return the contents without training images that have a copy in another split."""
-        copies = copies_elsewhere(self.splits)
+        elsewhere = copies_elsewhere(self.copies)
         train = self.splits["train"]
-        kept = Split(np.ascontiguousarray(train.images[~copies]), train.labels[~copies])
+        kept = Split(np.ascontiguousarray(train.images[~elsewhere]), train.labels[~elsewhere])
         note = (
-            f"--drop-copies: {plural(int(copies.sum()), 'training image')} left out, which equal images of other splits"
+            f"--drop-copies: {plural(int(elsewhere.sum()), 'training image')} left out, which equal images of other "
+            "splits"
         )
-        groups = {**self.groups, "train": self.groups["train"][~copies]} if self.groups else self.groups
+        groups = {**self.groups, "train": self.groups["train"][~elsewhere]} if self.groups else self.groups
+        copies = Copies(*({**ids, "train": ids["train"][~elsewhere]} for ids in self.copies))
         splits = {**self.splits, "train": kept}
-        return dataclasses.replace(self, splits=splits, groups=groups, notes=(*self.notes, note))
+        return dataclasses.replace(self, splits=splits, copies=copies, groups=groups, notes=(*self.notes, note))
 
     def check_classes(self, where: str) -> None:
         """Check that every split has images of every class; for data whose classes have names.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bloodtune.data import medmnist
-from bloodtune.data.audit import Audit, audit, small_split_note
+from bloodtune.data.audit import Audit, audit, find_copies, small_split_note
 from bloodtune.data.contents import Contents
 from bloodtune.data.folds import describe_folds, digest, fold_images, scored_counts
 from bloodtune.data.npz import (
@@ -198,7 +198,7 @@ def _load(source: str, fell_back: bool, preparation: Preparation) -> Dataset:
         val=contents.splits["val"],
         split_sizes={name: sum(counts[name]) for name in SPLITS},
         class_counts=counts,
-        audit=audit(contents.splits, contents.groups),
+        audit=audit(contents.splits, contents.groups, contents.copies),
         preparation=preparation,
         notes=notes,
         rows=contents.rows,
@@ -237,4 +237,4 @@ def _read_npz(path: Path) -> Contents:
             check_shape(splits[name], splits["train"], f"{path}: {name}_images")
         groups = read_groups(archive, {name: len(splits[name].labels) for name in SPLITS}, path)
         class_names = read_class_names(archive, int(splits["train"].labels.max()) + 1, path)
-    return Contents(md5, splits, class_names, groups)
+    return Contents(md5, splits, find_copies(splits), class_names, groups)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bloodtune.data.audit import identify
+from bloodtune.data.audit import Copies, identify
 from bloodtune.data.contents import Contents
 from bloodtune.data.listing import Listing, list_folder
 from bloodtune.data.npz import SPLITS, Split
 from bloodtune.data.partition import draw_splits, join_groups, read_splits
-from bloodtune.data.preparation import Preparation
+from bloodtune.data.preparation import MAX_SIZE, MIN_SIZE, Preparation
 from bloodtune.data.table import Row
 from bloodtune.data.tiles import Tiles, read_tiles
 from bloodtune.errors import InputError, plural, unknown_name
@@ -41,7 +41,8 @@ def load_folder(root: Path, preparation: Preparation) -> Contents:
     kept = np.flatnonzero([not reason for reason in tiles.reasons])
     notes += [*_unreadable(root, listing, tiles, preparation), _sizes(tiles.sizes[kept])]
     rows, images = [listing.rows[index] for index in kept], tiles.images[kept]
-    rows, how = _divide(root, rows, images, listing.class_names, preparation)
+    copies = identify([images])
+    rows, how = _divide(root, rows, copies[1], listing.class_names, preparation)
     found = f"{plural(len(rows), 'photograph')} in {len(listing.class_names)} classes, by {listing.layout}; {how}"
     index = {name: number for number, name in enumerate(listing.class_names)}
     labels, given = np.array([index[row.label] for row in rows]), np.array([row.split for row in rows])
@@ -49,6 +50,7 @@ def load_folder(root: Path, preparation: Preparation) -> Contents:
     contents = Contents(
         md5=_md5(rows, [tiles.digests[at] for at in kept], preparation),
         splits={name: Split(np.ascontiguousarray(images[given == name]), labels[given == name]) for name in SPLITS},
+        copies=Copies(*({name: numbers[given == name] for name in SPLITS} for numbers in copies)),
         class_names=listing.class_names,
         groups={name: groups[given == name] for name in SPLITS} if groups.any() else {},
         rows=tuple(rows),
@@ -83,9 +85,19 @@ def _left_out(root: Path, listing: Listing, preparation: Preparation) -> list[st
 
 def _unreadable(root: Path, listing: Listing, tiles: Tiles, preparation: Preparation) -> list[str]:
     named = [f"{row.file} ({why})" for row, why in zip(listing.rows, tiles.reasons, strict=True) if why]
+    crop = _fitting_crop(tiles, preparation.crop)
     if len(named) == len(listing.rows):
-        raise InputError(f"{root}: no photograph of {len(named):,} can be used, such as {_text(named[0])}")
-    return _count(root, named, len(listing.rows), "photographs that cannot be used", preparation)
+        fits = f"; allowed: {crop}" if crop else ""
+        raise InputError(f"{root}: no photograph of {len(named):,} can be used, such as {_text(named[0])}{fits}")
+    return _count(root, named, len(listing.rows), "photographs that cannot be used", preparation, crop)
+
+
+def _fitting_crop(tiles: Tiles, crop: int | None) -> str:
+    """Return the largest crop that fits every photograph as a clause, if some were refused for their size."""
+    sides = tiles.sizes.min(axis=1)  # 0 if unknown
+    smallest = int(sides[sides > 0].min(initial=crop or MAX_SIZE))
+    refused = all(tiles.reasons) and sides.any() if crop is None else smallest < crop
+    return f"--crop {smallest} (fits all of them)" if refused and smallest >= MIN_SIZE else ""
 
 
 def _sizes(sizes: np.ndarray) -> str:
@@ -94,13 +106,16 @@ def _sizes(sizes: np.ndarray) -> str:
     return f"photographs of {most} pixels" + (f" (most), from {small} to {large}" if len(found) > 1 else "")
 
 
-def _count(root: Path, named: Sequence[str], total: int, what: str, preparation: Preparation) -> list[str]:
+def _count(
+    root: Path, named: Sequence[str], total: int, what: str, preparation: Preparation, way_out: str = ""
+) -> list[str]:
     if not named:
         return []
     rest = f" and {len(named) - 3:,} more" if len(named) > 3 else ""
     text = f"{what}: {len(named):,} of {total:,}, {', '.join(map(_text, named[:3]))}{rest}"
     if len(named) > _TOLERATED * total and not preparation.skip_unreadable:
-        raise InputError(f"{root}: {text}; allowed: up to 1 %, or --skip-unreadable to leave them out")
+        ways = f"{way_out}, or --skip-unreadable" if way_out else "or --skip-unreadable"
+        raise InputError(f"{root}: {text}; allowed: up to 1 %, {ways} to leave them out")
     return [f"left out, {text}"]
 
 
@@ -109,9 +124,9 @@ def _text(name: str) -> str:
 
 
 def _divide(
-    root: Path, rows: list[Row], images: np.ndarray, names: Sequence[str], preparation: Preparation
+    root: Path, rows: list[Row], copies: np.ndarray, names: Sequence[str], preparation: Preparation
 ) -> tuple[list[Row], str]:
-    """Return the rows with a split each, and how they got it."""
+    """Return the rows with a split each, and how they got it; ``copies`` (N,) has one number for all copies."""
     given = {row.split for row in rows} - {""}
     if given and "train" not in given:
         raise InputError(f"{root} has the splits {', '.join(sorted(given))}; allowed: train too, or no splits at all")
@@ -121,16 +136,17 @@ def _divide(
     how = f"{what} with seed {preparation.seed}, {apart}" if drawn else "splits as given"
     if preparation.splits is not None:
         return _recorded(root, rows, Path(preparation.splits)), how
-    return _drawn(root, rows, images, names, drawn, preparation.seed) if drawn else rows, how
+    return _drawn(root, rows, copies, names, drawn, preparation.seed) if drawn else rows, how
 
 
 def _drawn(
-    root: Path, rows: list[Row], images: np.ndarray, names: Sequence[str], drawn: Sequence[str], seed: int
+    root: Path, rows: list[Row], copies: np.ndarray, names: Sequence[str], drawn: Sequence[str], seed: int
 ) -> list[Row]:
     at = [index for index, row in enumerate(rows) if row.split in ("", "train")]
     index = {name: number for number, name in enumerate(names)}
     labels = np.array([index[rows[place].label] for place in at])
-    groups = join_groups([rows[place].group for place in at], identify([images[at]])[1])
+    _, first, inverse = np.unique(copies[at], return_index=True, return_inverse=True)
+    groups = join_groups([rows[place].group for place in at], first[inverse])
     splits = draw_splits(labels, groups, names, drawn=drawn, seed=seed, where=str(root))
     divided = list(rows)
     for place, split in zip(at, splits.tolist(), strict=True):

@@ -40,9 +40,9 @@ def list_folder(root: Path) -> Listing:
     if root.suffix.lower() == ".csv" and os.path.isfile(root):
         return _from_table(root, _files(root.parent))
     table = next((root / name for name in TABLES if os.path.isfile(root / name)), None)
-    files = [file.relative_to(root).as_posix() for file in find_photographs([root])] if table is None else _files(root)
     if table is not None:
-        return _from_table(table, files)
+        return _from_table(table, _files(root))
+    files = _below(root)
     folders = sorted({file.split("/")[0] for file in files if "/" in file})
     splits = {name: split for name in folders if (split := split_of(name))}
     if len(splits) == len(folders) and folders:
@@ -56,10 +56,14 @@ def list_folder(root: Path) -> Listing:
     return _from_folders(root, files, "folders of classes", {})
 
 
+def _below(root: Path) -> list[str]:
+    return [file.relative_to(root).as_posix() for file in find_photographs([root]).files]
+
+
 def _files(root: Path) -> list[str]:
     # A table may name photographs outside the folder, so that a folder without one is no error here.
     try:
-        return [file.relative_to(root).as_posix() for file in find_photographs([root])]
+        return _below(root)
     except InputError:
         return []
 

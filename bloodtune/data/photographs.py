@@ -27,6 +27,16 @@ _JPEG_QUALITY = 75
 _PREVIEW_QUALITY = 80
 
 
+class Found(NamedTuple):
+    """The files among paths and the photographs of folders; and how many other files they hold, by reason.
+
+    A reason is the suffix of a file, ``without a suffix``, ``given twice`` or ``hidden``.
+    """
+
+    files: list[Path]
+    left_out: Counter[str]
+
+
 class Tile(NamedTuple):
     """A picture for the network.
 
@@ -41,26 +51,27 @@ class Tile(NamedTuple):
     preview: bytes
 
 
-def find_photographs(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files among ``paths``, and the photographs in and below the folders, sorted by name.
+def find_photographs(paths: Sequence[Path]) -> Found:
+    """Find the files among ``paths``, and the photographs in and below the folders, sorted by name.
 
-    Symbolic links are followed. A file that is reached twice is yielded once. Hidden files and files with other
-    suffixes are skipped in folders; ``left_out`` counts them. A file among ``paths`` needs no suffix.
+    Symbolic links are followed. A file that is reached twice is found once. Hidden files and files with other suffixes
+    are left out of folders. A file among ``paths`` needs no suffix.
 
     Raises:
         InputError: a path does not exist, or a folder contains no photograph.
     """
-    return (file for file, reason in _walk(paths) if not reason)
+    found = Found([], Counter())
+    for file, reason in _walk(paths):
+        if reason:
+            found.left_out[reason] += 1
+        else:
+            found.files.append(file)
+    return found
 
 
 def suffixes() -> tuple[str, ...]:
     """Return the suffixes of the files that are read in folders, in lower case."""
     return SUFFIXES + HEIC if heic_readable() else SUFFIXES
-
-
-def left_out(paths: Sequence[Path]) -> Counter[str]:
-    """Count the files that ``find_photographs`` skips, by their suffix, ``given twice`` or ``hidden``."""
-    return Counter(reason for _, reason in _walk(paths) if reason)
 
 
 def describe_left_out(files: Counter[str]) -> str:
@@ -72,8 +83,11 @@ def describe_left_out(files: Counter[str]) -> str:
 
 
 def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-    """Yield all files at and below ``paths``, each with the reason to leave it out or an empty string."""
-    seen: set[tuple[int, int]] = set()
+    """Yield all files at and below ``paths``, each with the reason to leave it out or an empty string.
+
+    A file that a folder leaves out is yielded once, however often the folder is reached.
+    """
+    seen, skipped = set[tuple[int, int]](), set[tuple[int, int]]()
     for path in paths:
         if not os.path.exists(path):
             raise InputError(f"{path}: no such file or folder")
@@ -82,15 +96,20 @@ def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
             continue
         found = False
         for file in _below(path):
-            if file.name.startswith("."):
-                yield file, HIDDEN
-            elif not file.name.lower().endswith(suffixes()):
-                yield file, file.suffix.lower() or "without a suffix"
+            if reason := _reason_to_skip(file):
+                if not _repeated(file, skipped):
+                    yield file, reason
             else:
                 found = True
                 yield file, _repeated(file, seen)
         if not found:
             raise InputError(f"{path}: no photograph in this folder ({', '.join(suffixes())})")
+
+
+def _reason_to_skip(file: Path) -> str:
+    if file.name.startswith("."):
+        return HIDDEN
+    return "" if file.name.lower().endswith(suffixes()) else file.suffix.lower() or "without a suffix"
 
 
 def _below(root: Path) -> Iterator[Path]:
@@ -117,7 +136,8 @@ def _repeated(file: Path, seen: set[tuple[int, int]]) -> str:
     try:
         identity = _identity(file)
     except OSError:  # a link to nothing, which is said when it is read
-        return ""
+        found = file.lstat()
+        identity = found.st_dev, found.st_ino
     if identity in seen:
         return REPEATED
     seen.add(identity)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import itertools
 import json
 import os
 import tempfile
 import zipfile
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import PIL
@@ -27,9 +24,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bloodtune.data import bit_depth, photographs, pictures
 from bloodtune.data.photographs import read_tile
+from bloodtune.data.threads import map_in_threads
 from bloodtune.errors import InputError
 
 CHANNELS = 3  # grey photographs become colour images with equal channels
+CACHE_BYTES = 4 * 2**30  # of the whole cache
+_AHEAD = 64  # photographs per thread
 
 _T = TypeVar("_T")
 
@@ -57,7 +57,7 @@ def read_tiles(root: Path, files: Sequence[str], *, size: int, crop: int | None)
     The cache has one file per set of contents, size, crop, version of Pillow and of the code that reads photographs.
     ``size`` and ``crop`` are arguments of ``photographs.read_tile``. A bar on the terminal shows the progress.
     """
-    digests = tuple(_in_threads(lambda file: _digest(root / file), files, "checking photographs"))
+    digests = tuple(_with_bar(lambda file: _digest(root / file), files, "checking photographs"))
     readers = (bit_depth, photographs, pictures)
     code = hashlib.sha256(b"".join(Path(str(module.__file__)).read_bytes() for module in readers)).hexdigest()
     recipe = json.dumps([size, crop, PIL.__version__, code, digests])
@@ -65,7 +65,7 @@ def read_tiles(root: Path, files: Sequence[str], *, size: int, crop: int | None)
     cache = platformdirs.user_cache_path("bloodtune") / "tiles" / name
     if cached := _load(cache, (len(files), size, size, CHANNELS)):
         return Tiles(*cached, digests)
-    read = list(_in_threads(lambda file: _read(root / file, size, crop), files, "reading photographs"))
+    read = list(_with_bar(lambda file: _read(root / file, size, crop), files, "reading photographs"))
     images, sizes = np.stack([one[0] for one in read]), np.array([one[1] for one in read])
     reasons = tuple(one[2] for one in read)
     _save(cache, images=images, sizes=sizes, reasons=np.array(reasons))
@@ -94,19 +94,13 @@ def _read(file: Path, size: int, crop: int | None) -> tuple[np.ndarray, tuple[in
         return nothing, (width, height), str(error)
 
 
-def _in_threads(function: Callable[[str], _T], files: Sequence[str], title: str) -> Iterator[_T]:
-    """Yield the results in order; the threads are a few hundred files ahead at most."""
+def _with_bar(function: Callable[[str], _T], files: Sequence[str], title: str) -> Iterator[_T]:
+    """Yield the results of threads in order."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with bar, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        rest, waiting = iter(files), deque[Any]()
-        task = bar.add_task(title, total=len(files))
-        waiting.extend(pool.submit(function, file) for file in itertools.islice(rest, 256))
-        while waiting:
-            yield waiting.popleft().result()
-            bar.advance(task)
-            waiting.extend(pool.submit(function, file) for file in itertools.islice(rest, 1))
+    with bar:
+        yield from bar.track(map_in_threads(function, files, ahead=_AHEAD), len(files), description=title)
 
 
 def _load(cache: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None:
@@ -114,6 +108,7 @@ def _load(cache: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, 
     with contextlib.suppress(*damage), cache.open("rb") as stream, np.load(stream) as arrays:
         images, sizes, reasons = arrays["images"], arrays["sizes"], arrays["reasons"]
         if images.shape == shape and len(sizes) == len(reasons) == len(images):
+            os.utime(cache)  # used now: the last to go
             return images, sizes, tuple(reasons.tolist())
     return None
 
@@ -125,3 +120,14 @@ def _save(cache: Path, **arrays: np.ndarray) -> None:
         with tempfile.TemporaryDirectory(dir=cache.parent) as folder:
             np.savez(Path(folder) / cache.name, **arrays)  # type: ignore[arg-type]
             (Path(folder) / cache.name).replace(cache)
+        _prune(cache)
+
+
+def _prune(kept: Path) -> None:
+    """Delete the files of the cache that were not used for longest until it holds ``CACHE_BYTES``; never ``kept``."""
+    files = [(file.stat().st_mtime, file.stat().st_size, file) for file in kept.parent.glob("*.npz") if file != kept]
+    total = kept.stat().st_size
+    for _, size, file in sorted(files, reverse=True):
+        total += size
+        if total > CACHE_BYTES:
+            file.unlink()

@@ -135,7 +135,8 @@ def _cells(score: Interval | None) -> tuple[str, str]:
 
 
 def _print(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = simple_table(title)
+    console.print(screen_text(title, "bold"))  # a title of the table would be wrapped at the table's width
+    table = simple_table("")
     for number, column in enumerate(columns):
         table.add_column(screen_text(column), justify="right" if number else "left")
     for row in rows:

@@ -15,6 +15,8 @@ from bloodtune.errors import InputError, plural
 from bloodtune.inference.differential import blood_cell
 from bloodtune.inference.predictor import Image
 
+ONLY_TEST = "only the test split is evaluated"  # a sentence on what was read
+
 
 def read_labelled(path: Path, class_names: Sequence[str]) -> tuple[list[tuple[Image, str]], list[str]]:
     """Return images with the names of their classes, and sentences on what was read.
@@ -51,7 +53,7 @@ def _from_folder(root: Path) -> tuple[list[tuple[Image, str]], list[str]]:
         notes.append(f"{plural(len(listing.unlabelled), 'photograph')} without a label left out")
     if 0 < sum(row.split == "test" for row in rows) < len(rows):
         rows = tuple(row for row in rows if row.split == "test")
-        notes.append("only the test split is evaluated")
+        notes.append(ONLY_TEST)
     files = ((root if root.is_dir() else root.parent) / row.file for row in rows)
     images = [Image(os.fsencode(file).decode(errors="backslashreplace"), file) for file in files]
     return [(image, row.label) for image, row in zip(images, rows, strict=True)], notes
@@ -63,7 +65,7 @@ def _from_archive(path: Path, class_names: Sequence[str]) -> tuple[list[tuple[Im
         splits = [name for name in splits if f"{name}_labels" in archive.files]
         if not splits:
             raise InputError(f"{path} has no labels; allowed: arrays such as test_images and test_labels")
-        notes = ["only the test split is evaluated"] if "test" in splits and len(splits) > 1 else []
+        notes = [ONLY_TEST] if "test" in splits and len(splits) > 1 else []
         splits = ["test"] if "test" in splits else splits
         size = archive["class_names"].size if "class_names" in archive.files else 0
         names = list(read_class_names(archive, size, path) or class_names)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import itertools
 import json
 import math
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeGuard
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from bloodtune.data import medmnist
 from bloodtune.data.npz import load_images
 from bloodtune.data.photographs import Tile, find_photographs, read_pages, tile_picture
+from bloodtune.data.threads import map_in_threads
 from bloodtune.errors import InputError
 from bloodtune.files import follow_latest
 from bloodtune.inference.classifier import CARD, Classifier
@@ -96,7 +96,7 @@ class Predictor:
         classifier = Classifier.load(folder)
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         found = card.get("threshold") if threshold is None else threshold
-        if not isinstance(found, (int, float)) or not math.isfinite(found):
+        if not _is_finite(found):
             raise InputError(f"{folder / CARD} has no threshold for unsure predictions; give --threshold P")
         names = classifier.class_names
         if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
@@ -104,6 +104,12 @@ class Predictor:
         if not isinstance(card.setdefault("data", {}), dict):
             raise InputError(f"{folder / CARD}: data is {type(card['data']).__name__}; allowed: an object")
         return cls(Deployment(classifier), names, classifier.size, classifier.channels, float(found), card)
+
+    @property
+    def own_threshold(self) -> float | None:
+        """The threshold that the model was saved with, if it has one."""
+        found = self.card.get("threshold")
+        return float(found) if _is_finite(found) else None
 
     @property
     def synthetic(self) -> bool:
@@ -114,6 +120,12 @@ class Predictor:
     def untested(self) -> bool:
         """Whether the model comes from a search: it was neither retrained nor tested."""
         return "search" in self.card
+
+    @property
+    def caveat(self) -> str:
+        """What every count says of the model: its training images, and that other cells need an evaluation first."""
+        title = self.card["data"].get("title") or "images that its card does not name"
+        return f"Trained on {title}: for another stain, camera or magnification, run evaluate before you trust a count."
 
     @property
     def blood(self) -> bool:
@@ -142,19 +154,17 @@ class Predictor:
         are arguments of ``photographs.read_pages``; the default of ``crop`` is that of the training images. ``workers``
         is the number of threads (default: one per core).
         """
-        crop = self.crop if crop is None else crop
-        workers = workers or len(os.sched_getaffinity(0))
-        rest, waiting = iter(images), deque[Future[list[Prediction | Unreadable]]]()
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            try:
-                while chunk := list(itertools.islice(rest, _CHUNK)):
-                    waiting.append(pool.submit(self._predict_chunk, chunk, crop, preview))
-                    if len(waiting) > 2 * workers:
-                        yield from waiting.popleft().result()
-                while waiting:
-                    yield from waiting.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        crop, rest = self.crop if crop is None else crop, iter(images)
+        chunks = iter(lambda: list(itertools.islice(rest, _CHUNK)), [])
+        one_thread = functools.partial(torch.set_num_threads, 1)
+        for found in map_in_threads(
+            lambda chunk: self._predict_chunk(chunk, crop, preview),
+            chunks,
+            ahead=2,
+            workers=workers,
+            initializer=one_thread,
+        ):
+            yield from found
 
     def find(self, paths: Iterable[Path | str]) -> Iterator[Image]:
         """Yield the images at ``paths``: photographs, photographs in folders, and images in ``.npz`` files.
@@ -163,8 +173,16 @@ class Predictor:
             InputError: a path does not exist, a folder contains no photograph, or an ``.npz`` file contains no images
                 for this model.
         """
-        for file in find_photographs(list(map(Path, paths))):
-            yield from self._rows(file) if file.suffix.lower() == ".npz" else [Image(_name(file), file)]
+        yield from self.images(find_photographs(list(map(Path, paths))).files)
+
+    def images(self, files: Iterable[Path]) -> Iterator[Image]:
+        """Yield photographs, and the images in ``.npz`` files; raise as ``find``."""
+        for file in files:
+            yield from self._rows(file) if _is_archive(file) else [Image(_name(file), file)]
+
+    def count(self, file: Path) -> int:
+        """Return the number of images that ``images`` yields for a file; raise as ``find``."""
+        return sum(1 for _ in self._rows(file)) if _is_archive(file) else 1
 
     def _rows(self, path: Path) -> Iterator[Image]:
         for array, images in load_images(path).items():
@@ -220,6 +238,14 @@ def _model_folder(folder: Path) -> Path:
     folder = follow_latest(folder)
     inner = folder / RUN_MODEL
     return inner if os.path.isfile(inner / CARD) and not os.path.isfile(folder / CARD) else folder
+
+
+def _is_finite(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _is_archive(file: Path) -> bool:
+    return file.suffix.lower() == ".npz"
 
 
 def _name(file: Path) -> str:

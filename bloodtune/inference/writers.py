@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Images per list on the screen and on the page; CSV and JSON files list all images.
 SCREEN_IMAGES, PAGE_IMAGES = 20, 120
 
+CSV_ENCODING = "utf-8-sig"  # with a byte order mark, so that Excel shows umlauts
 FOR_RESEARCH = "For research, not for diagnosis."
 
 
@@ -35,7 +36,7 @@ class Screen:
     """Tables on standard output: first images, unsure images, count."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self._threshold = predictor.threshold
+        self._threshold, self._caveat = predictor.threshold, predictor.caveat
         self._images: list[Prediction] = []
         self._unsure: list[Prediction] = []
         self._unreadable: list[Unreadable] = []
@@ -65,6 +66,8 @@ class Screen:
         if tally.images:
             console.print(_count_table(tally))
         console.print(printable(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}"), highlight=False, markup=False)
+        if tally.images:
+            console.print(screen_text(self._caveat, "yellow"))
 
 
 class _File:
@@ -106,11 +109,10 @@ class _File:
 class CsvFile(_File):
     """A CSV file, one row per image: class, probability, second class, whether it is sure, all probabilities.
 
-    The file starts with a byte order mark, so that Excel shows umlauts. Text that Excel would run as a formula has an
-    apostrophe before it.
+    Text that Excel would run as a formula has an apostrophe before it.
     """
 
-    encoding = "utf-8-sig"
+    encoding = CSV_ENCODING
 
     def begin(self) -> None:
         """Write the header."""
@@ -149,7 +151,8 @@ class JsonFile(_File):
 
     def begin(self) -> None:
         """Write the model and open the list of images."""
-        head = {"model": self._predictor.card, "threshold": self._predictor.threshold}
+        predictor = self._predictor
+        head = {"model": predictor.card, "threshold": predictor.threshold, "warning": predictor.caveat}
         self._stream.write(json.dumps(head, indent=1)[:-2] + ',\n "images": [')
         self._separator = "\n  "
 
@@ -266,7 +269,11 @@ def screen_text(text: str, style: str = "") -> Text:
 
 
 def simple_table(title: str) -> Table:
-    """Return a table without columns yet, in the style of the screen."""
+    """Return a table without columns yet, in the style of the screen; the title may be empty."""
     return Table(
-        title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        title=Text(title, "bold") if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )

@@ -100,7 +100,8 @@ class SearchOptions:
         None,
         DATA,
         COUNT,
-        "cut the middle N x N pixels from every photograph (default: 200 of smear crops of about 360 x 363)",
+        "cut the middle N x N pixels from every photograph; smaller ones are unusable (default: 200 of smear crops of "
+        "about 360 x 363)",
     )
     without: tuple[str, ...] = _option((), DATA, CLASSES, "leave out a class of the folder; may be repeated")
     skip_unreadable: bool = _option(

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 
-from bloodtune.data.audit import Audit, audit, copies_elsewhere, identify, small_split_note, standard_error
+from bloodtune.data.audit import (
+    Audit,
+    audit,
+    copies_elsewhere,
+    find_copies,
+    identify,
+    small_split_note,
+    standard_error,
+)
 from bloodtune.data.npz import Split
 
 
@@ -18,6 +29,10 @@ def make_splits(images: int = 6, channels: int = 3) -> dict[str, Split]:
     }
 
 
+def make_audit(splits: dict[str, Split], groups: Mapping[str, np.ndarray] = MappingProxyType({})) -> Audit:
+    return audit(splits, groups, find_copies(splits))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("turns", range(4))
@@ -25,11 +40,11 @@ def test_an_image_is_found_again_in_each_of_eight_views(channels: int, mirrored:
     splits = make_splits(channels=channels)
     view = np.rot90(splits["train"].images[2], turns)
     splits["test"].images[4] = view[:, ::-1] if mirrored else view
-    found = audit(splits, {})
+    found = make_audit(splits)
     is_exact = turns == 0 and not mirrored
     assert found.copies["train_test"] == int(is_exact)
     assert found.turned is not None and found.turned["train_test"] == int(not is_exact)
-    assert copies_elsewhere(splits).tolist() == [False, False, True, False, False, False]
+    assert copies_elsewhere(find_copies(splits)).tolist() == [False, False, True, False, False, False]
 
 
 def test_images_of_equal_sums_are_no_copies() -> None:
@@ -44,7 +59,7 @@ def test_copies_with_another_label_are_counted() -> None:
     splits["val"].images[1] = splits["train"].images[0]  # labels 1 and 0
     splits["val"].images[3] = splits["train"].images[3]  # the same label
     splits["test"].images[2] = splits["test"].images[0][::-1]  # labels 2 and 0
-    found = audit(splits, {})
+    found = make_audit(splits)
     assert found.conflicts == 4
     assert "images with a copy that has another label: 4" in found.sentences()
 
@@ -55,14 +70,14 @@ def test_groups_in_two_splits_are_counted_and_images_without_a_group_are_not() -
         "val": np.array([*list("cdddd"), ""]),
         "test": np.array(list("eeeeee")),
     }
-    found = audit(make_splits(), names)
+    found = make_audit(make_splits(), names)
     assert (found.group_count, found.groups) == (5, {"train_val": 1, "train_test": 0, "val_test": 0})
     assert found.sentences()[-1] == "groups: 5, 1 in train and val"
-    assert not any(line.startswith("groups") for line in audit(make_splits(), {}).sentences())
+    assert not any(line.startswith("groups") for line in make_audit(make_splits()).sentences())
 
 
 def test_an_audit_says_what_it_found_and_what_it_did_not_find() -> None:
-    assert audit(make_splits(), {}).sentences() == [
+    assert make_audit(make_splits()).sentences() == [
         "exact copies: none",
         "turned or mirrored copies: none",
         "images with a copy that has another label: none",

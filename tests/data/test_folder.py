@@ -1,4 +1,4 @@
-"""Folders of photographs as data sets: layouts, splits, what is left out, and what is refused."""
+"""Folders of photographs as data sets: layouts, splits, and how they are prepared."""
 
 from __future__ import annotations
 
@@ -10,33 +10,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
+from bloodtune.data.dataset import load_test_split
 from bloodtune.data.partition import write_splits
-from bloodtune.data.preparation import Preparation
-from error_fixtures import refusal
-from folder_fixtures import CLASSES, class_files, split_files, write_labelled, write_photographs, write_table
+from folder_fixtures import (
+    CLASSES,
+    class_files,
+    load,
+    refused,
+    sizes,
+    split_files,
+    write_labelled,
+    write_photographs,
+    write_table,
+)
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
 pytestmark = pytest.mark.usefixtures("home")
-
-
-def load(root: Path, **fields: object) -> Dataset:
-    return load_dataset(str(root), Preparation(**fields))  # type: ignore[arg-type]
-
-
-def refused(root: Path, **fields: object) -> str:
-    def files() -> list[Path]:  # but for the cache of tiles in the home folder
-        return sorted(file for file in root.rglob("*") if "home" not in file.parts)
-
-    before = files()
-    message = refusal(lambda: load(root, **fields))
-    assert files() == before, "nothing is written"
-    return message
-
-
-def sizes(data: Dataset) -> tuple[int, ...]:
-    return tuple(data.split_sizes.values())
 
 
 # Layouts: each with 18 photographs of three classes, unless it says otherwise.
@@ -161,6 +151,17 @@ def test_copies_are_drawn_into_one_split(tmp_path: Path) -> None:
     assert sum(count for name, count in audit.copies.items() if "_" in name) == 0
 
 
+def test_copies_are_drawn_into_one_split_beside_a_given_one(tmp_path: Path) -> None:
+    # The first copy of the images 0 to 4 of training is in the test split, which is not drawn.
+    write_photographs(tmp_path, split_files({"train": 20, "test": 6}))
+    for file in (f"{label}/{number}.png" for label in CLASSES for number in range(5)):
+        for end in ("a.png", "b.png"):
+            shutil.copy(tmp_path / "test" / file, tmp_path / "train" / f"{file}{end}")
+    data = load(tmp_path)
+    assert data.audit.copies["train_val"] == 0 and sizes(data) == (78, 12, 18)
+    assert data.audit.copies["train_test"] + data.audit.copies["val_test"] == 15
+
+
 def test_groups_that_the_given_splits_share_are_said(tmp_path: Path) -> None:
     in_a_table_with_splits(tmp_path)
     table = tmp_path / "metadata.csv"
@@ -212,139 +213,6 @@ def test_classes_can_be_left_out(tmp_path: Path) -> None:
     assert data.class_names == CLASSES
     assert "--without blast: 1 photograph left out" in data.notes
     assert "--without: unknown class 'blasts'; did you mean 'blast'?" in refused(tmp_path, without=("blasts",))
-
-
-# What is left out.
-
-
-def test_a_few_files_are_left_out_and_named_many_are_refused(tmp_path: Path) -> None:
-    write_photographs(tmp_path, class_files(40))
-    (tmp_path / "ig" / "0.png").write_text("no picture")
-    said = "photographs that cannot be used: 1 of 120, ig/0.png (not a JPEG, PNG, TIFF, BMP, WebP or GIF picture)"
-    data = load(tmp_path)
-    assert f"left out, {said}" in data.notes and sum(sizes(data)) == 119
-    (tmp_path / "ig" / "1.png").write_text("no picture")
-    assert "photographs that cannot be used: 2 of 120, " in refused(tmp_path)
-    assert sum(sizes(load(tmp_path, skip_unreadable=True))) == 118
-
-
-def test_rows_without_a_file_and_files_without_a_row_are_left_out_and_named(tmp_path: Path) -> None:
-    write_labelled(tmp_path)
-    with (tmp_path / "metadata.csv").open("a") as table:
-        table.write("gone.png,ig\n")
-    write_photographs(tmp_path, ["extra.png"])
-    said = refused(tmp_path)
-    assert "rows of metadata.csv without a file: 1 of 19, gone.png; allowed: up to 1 %, or --skip-unreadable" in said
-    notes = load(tmp_path, skip_unreadable=True).notes
-    assert "left out, rows of metadata.csv without a file: 1 of 19, gone.png" in notes
-    assert "left out, photographs without a row in metadata.csv: 1 of 19, extra.png" in notes
-
-
-def test_photographs_beside_the_class_folders_are_left_out_and_named(tmp_path: Path) -> None:
-    write_photographs(tmp_path, [*class_files(), "overview.png"])
-    said = "photographs without a class folder: 1 of 19, overview.png"
-    assert said in refused(tmp_path)
-    assert f"left out, {said}" in load(tmp_path, skip_unreadable=True).notes
-
-
-# What is refused.
-
-
-def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    assert "no photograph in this folder" in refused(tmp_path)
-    write_table(tmp_path / "metadata.csv", "file_name,label", [])
-    assert "metadata.csv: no row" in refused(tmp_path)
-
-
-def test_one_class_is_refused(tmp_path: Path) -> None:
-    write_photographs(tmp_path, [file for file in class_files() if "ig" in file])
-    assert "has one class, 'ig' (folders of classes); allowed: two or more" in refused(tmp_path)
-
-
-def test_a_class_of_two_images_is_refused(tmp_path: Path) -> None:
-    write_photographs(tmp_path, [*class_files(), "blast/0.png", "blast/1.png"])
-    said = (
-        "class 'blast' has 2 images; allowed: at least 3, one image per split; --without 'blast' leaves the class out"
-    )
-    assert said in refused(tmp_path)
-
-
-def test_a_class_whose_images_are_copies_is_refused(tmp_path: Path) -> None:
-    write_photographs(tmp_path, [*class_files(), "blast/0.png"])
-    for number in (1, 2, 3):
-        shutil.copy(tmp_path / "blast" / "0.png", tmp_path / "blast" / f"{number}.png")
-    assert "class 'blast' has 4 images in 1 group (copies count as a group)" in refused(tmp_path)
-
-
-def test_a_group_that_holds_a_whole_class_is_refused(tmp_path: Path) -> None:
-    write_labelled(tmp_path, header="file_name,label,group")
-    table = tmp_path / "metadata.csv"
-    head, *lines = table.read_text().splitlines()
-    write_table(table, head, (f"{line},{'one' if 'ig' in line else at}" for at, line in enumerate(lines)))
-    said = "class 'ig' has 6 images in 1 group (copies count as a group); allowed: at least 3, one group per split"
-    assert said in refused(tmp_path)
-
-
-def test_groups_that_cannot_be_divided_are_refused(tmp_path: Path) -> None:
-    # Each class has three groups, but only two of the groups have both classes.
-    rows = [
-        f"{label}-{number}.png,{label},{group}"
-        for label, groups in (("a", "xyz"), ("b", "xyw"))
-        for number, group in enumerate(groups)
-    ]
-    write_photographs(tmp_path, [row.partition(",")[0] for row in rows])
-    write_table(tmp_path / "labels.csv", "file,label,group", rows)
-    assert "no draw of train, val, test has every class in every split and no group in two" in refused(tmp_path)
-
-
-def test_a_split_with_one_class_is_refused(tmp_path: Path) -> None:
-    write_photographs(tmp_path, [*split_files({"train": 4, "test": 1}), "val/ig/0.png"])
-    said = (
-        "split val with 1 image has none of 2 of 3 classes (basophil, lymphocyte); allowed: every class in every split"
-    )
-    assert said in refused(tmp_path)
-
-
-def test_splits_without_training_images_are_refused(tmp_path: Path) -> None:
-    write_photographs(tmp_path, split_files({"val": 3, "test": 3}))
-    assert "has the splits test, val; allowed: train too, or no splits at all" in refused(tmp_path)
-
-
-def test_folders_of_classes_beside_those_of_splits_are_refused(tmp_path: Path) -> None:
-    write_photographs(tmp_path, [*split_files({"train": 3, "test": 3}), "other/0.png"])
-    assert "has a folder 'other' beside those of splits (test, train)" in refused(tmp_path)
-
-
-def test_photographs_without_any_class_are_refused(tmp_path: Path) -> None:
-    write_photographs(tmp_path, ["a.png", "b.png"])
-    assert "no photograph is in a class folder and there is no metadata.csv or labels.csv" in refused(tmp_path)
-    write_photographs(tmp_path / "splits", ["train/a.png", "test/b.png"])
-    assert "no photograph is below a class folder" in refused(tmp_path / "splits")
-
-
-def test_a_folder_of_unreadable_files_is_refused(tmp_path: Path) -> None:
-    for name in class_files(33):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("no picture")
-    said = "no photograph of 99 can be used, such as basophil/0.png (not a JPEG"
-    assert said in refused(tmp_path) and said in refused(tmp_path, skip_unreadable=True)
-
-
-def test_photographs_that_need_a_crop_say_so(tmp_path: Path) -> None:
-    write_photographs(tmp_path, class_files(), size=60)
-    assert "(60 x 60 pixels; allowed: " in refused(tmp_path) and "any size with --crop)" in refused(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"size": 7}, "--size 7: allowed are 8 to 512 pixels"),
-        ({"size": 513}, "--size 513: allowed are 8 to 512 pixels"),
-        ({"crop": 3}, "--crop 3: allowed are 8 pixels and more"),
-    ],
-)
-def test_a_preparation_out_of_range_is_refused(fields: dict[str, int], message: str) -> None:
-    assert refusal(lambda: Preparation(**fields)) == message  # type: ignore[arg-type]
 
 
 # Real photographs.

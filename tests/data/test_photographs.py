@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bloodtune.data.photographs import describe_left_out, find_photographs, left_out, read_tile, tile_picture
+from bloodtune.data.photographs import describe_left_out, find_photographs, read_tile, tile_picture
 from bloodtune.data.pictures import heic_readable
 from error_fixtures import refusal
 from model_fixtures import draw_tiles, photograph
@@ -120,7 +120,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def found(*paths: Path, root: Path) -> list[str]:
-    return [file.relative_to(root).as_posix() for file in find_photographs(paths)]
+    return [file.relative_to(root).as_posix() for file in find_photographs(paths).files]
 
 
 def test_photographs_are_found_by_name_in_and_below_a_folder(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_every_usual_suffix_is_a_photograph(tmp_path: Path) -> None:
 
 def test_what_a_folder_holds_and_is_not_counted_is_said(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", *(f"{n}.HEIC" for n in range(5)), "a.txt", "sub/b.txt", "README", ".DS_Store")
-    counted = left_out([tmp_path])
+    counted = find_photographs([tmp_path]).left_out
     assert counted == {".heic": 5, ".txt": 2, "without a suffix": 1, "hidden": 1} or heic_readable()
     line = describe_left_out(Counter({".heic": 5, ".txt": 2}))
     assert line == "7 files left out: 5 .heic (readable with the extra heic: pip install -e '.[heic]'), 2 .txt"
@@ -154,16 +154,27 @@ def test_links_are_followed_and_cycles_end(tmp_path: Path) -> None:
     (smears / "linked.jpg").symlink_to(tmp_path / "smears" / "near.jpg")
     expected = ["smears/gone.jpg", "smears/linked.jpg", "smears/other/far.jpg"]
     assert found(smears, root=tmp_path) == expected
-    assert left_out([smears]) == {"given twice": 1}
+    assert find_photographs([smears]).left_out == {"given twice": 1}
 
 
 def test_a_path_given_twice_counts_once(tmp_path: Path) -> None:
     touch(tmp_path, "smears/a.jpg", "smears/b.jpg")
     smears = tmp_path / "smears"
     assert found(smears / "b.jpg", smears, smears / "." / "a.jpg", smears, root=smears) == ["b.jpg", "a.jpg"]
-    assert left_out([smears / "b.jpg", smears, smears]) == {"given twice": 3}
+    assert find_photographs([smears / "b.jpg", smears, smears]).left_out == {"given twice": 3}
+
+
+def test_what_is_left_out_of_a_folder_given_twice_and_a_link_to_nothing_count_once(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.txt", ".c.jpg")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "none.jpg")
+    twice = find_photographs([tmp_path, tmp_path])
+    assert [file.name for file in twice.files] == ["a.jpg", "gone.jpg"]
+    assert twice.left_out == {".txt": 1, "hidden": 1, "given twice": 2}
+    touch(tmp_path, "notes.txt")
+    notes = tmp_path / "notes.txt"
+    assert find_photographs([tmp_path, notes]).files[-1] == notes, "what is given itself is read"
 
 
 def test_an_empty_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
-    assert "no photograph in this folder (.jpg" in refusal(lambda: list(find_photographs([tmp_path])))
-    assert "no such file or folder" in refusal(lambda: list(find_photographs([tmp_path / "none"])))
+    assert "no photograph in this folder (.jpg" in refusal(lambda: find_photographs([tmp_path]))
+    assert "no such file or folder" in refusal(lambda: find_photographs([tmp_path / "none"]))

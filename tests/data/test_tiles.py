@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,23 @@ def test_a_damaged_cache_or_one_that_cannot_be_written_does_no_harm(folder: Path
     cache.parent.rename(cache.parent.with_name("away"))
     cache.parent.write_text("a file in the place of the folder")
     np.testing.assert_array_equal(read_tiles(folder, NAMES, size=28, crop=None).images, first.images)
+
+
+def test_what_was_not_used_for_longest_leaves_the_cache_first(
+    folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for crop in (100, 120, 140):
+        read_tiles(folder, NAMES, size=28, crop=crop)
+    first, second, third = sorted((home / ".cache").rglob("*.npz"), key=lambda file: file.stat().st_mtime_ns)
+    for age, file in enumerate((third, second, first)):
+        os.utime(file, (age, age))
+    monkeypatch.setattr(tiles, "CACHE_BYTES", 3 * first.stat().st_size)
+    read_tiles(folder, NAMES, size=28, crop=140)  # used again: no longer the oldest
+    read_tiles(folder, NAMES, size=28, crop=160)
+    assert first.exists() and third.exists() and not second.exists()
+    monkeypatch.setattr(tiles, "CACHE_BYTES", 1)
+    read_tiles(folder, NAMES, size=28, crop=180)
+    assert len(list((home / ".cache").rglob("*.npz"))) == 1, "what was read last stays, whatever its size"
 
 
 def test_a_file_that_vanished_is_named(folder: Path) -> None:

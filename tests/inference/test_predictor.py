@@ -32,6 +32,14 @@ def predictor(model: Path) -> Predictor:
     return Predictor.load(model)
 
 
+def test_every_model_says_what_it_was_trained_on_and_to_evaluate_it_first(predictor: Predictor, tmp_path: Path) -> None:
+    assert predictor.caveat == (
+        "Trained on bloodmnist: for another stain, camera or magnification, run evaluate before you trust a count."
+    )
+    other = Predictor.load(make_model(tmp_path / "other", data=None))
+    assert other.caveat.startswith("Trained on images that its card does not name: for another stain")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_deployment_is_the_mean_over_the_dihedral_group_in_float32(family: str) -> None:
     classifier, images = make_classifier(family), draw_tiles(70)

@@ -19,12 +19,14 @@ from bloodtune.inference.writers import CsvFile, HtmlFile, JsonFile, Screen, as_
 from model_fixtures import BLOOD
 
 NAMES = ("benign", "malignant")
+CAVEAT = "Trained on <one> stain."
 
 
 def make_predictor(class_names: tuple[str, ...] = NAMES, **card: Any) -> Any:
     """Return what the writers read of a predictor."""
     card = {"label": "search #7", "run": "night", "configuration": {"family": "cnn"}, "data": {}} | card
-    return SimpleNamespace(class_names=class_names, threshold=0.75, card=card, size=28, synthetic=False, untested="")
+    flags = {"synthetic": False, "untested": False, "caveat": CAVEAT}
+    return SimpleNamespace(class_names=class_names, threshold=0.75, card=card, size=28, **flags)
 
 
 def make_prediction(
@@ -93,8 +95,9 @@ def test_a_csv_file_without_images_has_its_header(tmp_path: Path) -> None:
 
 def test_a_json_file_has_the_model_the_images_and_the_count(tmp_path: Path) -> None:
     content = json.loads(write(JsonFile, tmp_path / "a.json", [SURE, UNSURE, TEXT]))
-    assert list(content) == ["model", "threshold", "images", "count", "unsure", "unreadable", "copies", "left_out"]
-    assert content["model"]["label"] == "search #7"
+    names = ["model", "threshold", "warning", "images", "count", "unsure", "unreadable", "copies", "left_out"]
+    assert list(content) == names
+    assert (content["model"]["label"], content["warning"]) == ("search #7", CAVEAT)
     assert content["images"] == [as_mapping(result, NAMES) for result in (SURE, UNSURE, TEXT)]
     assert [(row["class"], row["images"], row["value"], row["unit"]) for row in content["count"]] == [
         ("benign", 1, 50, "% of images"),
@@ -173,6 +176,7 @@ def test_a_page_shows_unsure_images_apart_and_sure_ones_by_class(tmp_path: Path)
     assert "Images below the threshold: 1." in page
     assert "2 images counted, 1 of them unsure (below 0.75); 1 file could not be read." in page
     assert "For research, not for diagnosis." in page
+    assert '<p class="warning">Trained on &lt;one&gt; stain.</p>' in page
 
 
 def test_a_page_shows_the_first_pictures_of_each_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +244,7 @@ def test_the_screen_shows_unsure_images_once_where_all_images_fit(capsys: pytest
     out = show(capsys, [SURE, UNSURE])
     assert out.count("b.jpg") == 1
     assert "Not sure" not in out and "lists all" not in out
+    assert out.endswith(f"For research, not for diagnosis.\n{CAVEAT}\n")
 
 
 def test_the_screen_shows_unsure_images_that_come_late(

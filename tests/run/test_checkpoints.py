@@ -36,5 +36,5 @@ def test_checkpoints_are_equal_if_epoch_and_state_are() -> None:
 
 
 def test_a_checkpoint_cannot_be_changed() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'epoch'"):
         Checkpoint(3, b"a").epoch = 4  # type: ignore[misc]

@@ -44,8 +44,8 @@ def test_a_crash_after_the_old_model_was_deleted_is_finished_by_a_resume(
 ) -> None:
     write_model(tmp_path, ModelFiles({"a": b"1"}))
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt("now")))
+        with pytest.raises(KeyboardInterrupt, match="now"):
             write_model(tmp_path, ModelFiles({"a": b"2"}))
     assert not (tmp_path / MODEL).exists()
     finish_model(tmp_path)

@@ -108,7 +108,7 @@ def test_a_trial_that_cannot_be_stored_whole_is_not_stored(tmp_path: Path) -> No
     file = StudyFile(tmp_path / "study.journal", "a run")
     broken = make_trial(0, TrialState.PRUNED)
     broken.set_user_attr("label", {1, 2})
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="set is not JSON serializable"):
         file.add(broken)
     assert load(tmp_path / "study.journal", "a run") == []
 

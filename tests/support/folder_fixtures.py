@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bloodtune.data.dataset import Dataset, load_dataset
+from bloodtune.data.preparation import Preparation
+from error_fixtures import refusal
+
 CLASSES = ("basophil", "ig", "lymphocyte")
 
 
@@ -47,3 +51,25 @@ def write_labelled(root: Path, images: int = 6, header: str = "file_name,label",
     rows = (f"{file},{file.partition('-')[0]}{end.format(number=at % images)}" for at, file in enumerate(files))
     write_table(root / "metadata.csv", header, rows)
     return root
+
+
+def load(root: Path, **fields: object) -> Dataset:
+    """Load a folder; ``fields`` are those of its preparation."""
+    return load_dataset(str(root), Preparation(**fields))  # type: ignore[arg-type]
+
+
+def refused(root: Path, **fields: object) -> str:
+    """Return the message with which a folder is refused; check that nothing is written into it."""
+
+    def files() -> list[Path]:  # but for the cache of tiles in the home folder
+        return sorted(file for file in root.rglob("*") if "home" not in file.parts)
+
+    before = files()
+    message = refusal(lambda: load(root, **fields))
+    assert files() == before, "nothing is written"
+    return message
+
+
+def sizes(data: Dataset) -> tuple[int, ...]:
+    """Return the number of images in train, val and test."""
+    return tuple(data.split_sizes.values())

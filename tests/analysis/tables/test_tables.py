@@ -161,7 +161,7 @@ def test_tables_do_with_one_configuration_and_one_seed(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", trials=3)
     made = all_tables(make_summary(run, [one], labels, names), np.random.default_rng(0))
     write_tables(made, tmp_path / "tables")
-    assert made[6].frame.empty
+    assert "table6_mcnemar" not in [table.name for table in made], "there is nothing to compare"
     assert "±" not in made[3].panels[3].frame.iloc[0, 1]
 
 
