@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,9 @@ from bloodtune.command_line import INTERRUPTED, leave, print_lines
 from bloodtune.data.photographs import left_out
 from bloodtune.errors import InputError
 from bloodtune.files import check_output_file, check_writable
-from bloodtune.inference.differential import BEST_MODEL, Tally
-from bloodtune.inference.writers import CsvFile, HtmlFile, JsonFile, Screen
+from bloodtune.inference.differential import BEST_MODEL, Result, Tally
+from bloodtune.inference.field_pictures import FieldFolder
+from bloodtune.inference.writers import FIELD_PREVIEW, CsvFile, HtmlFile, JsonFile, Screen
 
 if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
@@ -80,31 +81,45 @@ def load_predictor(folder: str, threshold: float | None = None, program: str = "
 def _predict(arguments: argparse.Namespace) -> int:
     if not arguments.paths:
         raise InputError("no photograph, folder or .npz file given; see --help")
+    if not arguments.find and (arguments.boxes is not None or arguments.microns_per_pixel is not None):
+        raise InputError("--boxes and --microns-per-pixel need --find")
     files = output_files(arguments)
+    if arguments.boxes is not None:
+        check_writable(Path(arguments.boxes))
     predictor = load_predictor(arguments.model, arguments.threshold)
     total = sum(1 for _ in predictor.find(arguments.paths))
     skipped = left_out(list(map(Path, arguments.paths)))
-    tally, console = Tally(predictor.class_names, skipped), Console(stderr=True)
-    predictions = predictor.predict(
-        predictor.find(arguments.paths),
-        crop=arguments.crop,
-        preview=_PREVIEW if "html" in files else 0,
-        workers=arguments.workers,
-    )
+    tally, console = Tally(predictor.class_names, skipped, arguments.find), Console(stderr=True)
+    predictions = _predictions(predictor, arguments, "html" in files)
     screen = Screen(predictor)
     with contextlib.ExitStack() as opened:
-        writers = [opened.enter_context(_WRITERS[name](file, predictor)) for name, file in files.items()]
+        writers = [
+            opened.enter_context(_WRITERS[name](file, predictor, arguments.find)) for name, file in files.items()
+        ]
+        if arguments.boxes is not None:
+            writers.append(opened.enter_context(FieldFolder(Path(arguments.boxes))))
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            for prediction in progress.track(predictions, total, description="images"):
+            for prediction in progress.track(predictions, total, description="fields" if arguments.find else "images"):
                 tally.add(prediction)
                 for writer in (screen, *writers):
                     writer.add(prediction)
         for writer in writers:
             writer.finish(tally)
     screen.finish(tally)  # last, because the reader may close the pipe, as `head` does
-    for file in files.values():
+    for file in (*files.values(), *([] if arguments.boxes is None else [arguments.boxes])):
         print_lines(f"predict: {file} written")
     return 0 if tally.images else 1
+
+
+def _predictions(predictor: Predictor, arguments: argparse.Namespace, pictures: bool) -> Iterator[Result]:
+    images, preview = predictor.find(arguments.paths), _PREVIEW if pictures else 0
+    if not arguments.find:
+        return predictor.predict(images, crop=arguments.crop, preview=preview, workers=arguments.workers)
+    from bloodtune.inference.field_predictor import FieldPredictor
+
+    page, drawn = FIELD_PREVIEW if pictures else 0, arguments.boxes is not None
+    fields = FieldPredictor(predictor, arguments.microns_per_pixel, arguments.crop, preview, drawn, page)
+    return fields.predict(images, arguments.workers)
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -152,6 +167,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="take the middle N x N pixels of each photograph (default: as in training)",
     )
+    add("--find", action="store_true", help="the pictures are fields of view: find the nucleated cells and count these")
+    add(
+        "--microns-per-pixel",
+        type=flags.above_zero,
+        metavar="X",
+        help="scale of the fields (default: from the red cells or nuclei of each field)",
+    )
+    add("--boxes", metavar="DIR", help="write each field with boxes, classes and probabilities as PNG")
     add(
         "--threshold",
         type=flags.share,

@@ -19,14 +19,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bloodtune.inference.differential import OF_LEUKOCYTES, Prediction, Tally, Unreadable
+from bloodtune.inference.differential import OF_LEUKOCYTES, FieldCount, Prediction, Result, Tally, Unreadable
 
 if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
 
 # Images per list on the screen and on the page; CSV and JSON files list all images.
 SCREEN_IMAGES, PAGE_IMAGES = 20, 120
+PAGE_FIELDS, FIELD_PREVIEW = 30, 900  # fields on the page, and their longest side in pixels
 
+_OF_FIELD = ("source", "cells", "cut", "small", "microns_per_pixel", "scale", "notes")  # in the JSON file
 FOR_RESEARCH = "For research, not for diagnosis."
 
 
@@ -39,10 +41,11 @@ class Screen:
         self._unsure: list[Prediction] = []
         self._unreadable: list[Unreadable] = []
 
-    def add(self, result: Prediction | Unreadable) -> None:
+    def add(self, result: Result) -> None:
         """Keep an image for the tables while there is room."""
         if isinstance(result, Unreadable):
             self._unreadable += [result] if len(self._unreadable) < SCREEN_IMAGES else []
+        if not isinstance(result, Prediction):
             return
         self._images += [result] if len(self._images) < SCREEN_IMAGES else []
         self._unsure += [result] if not result.sure and len(self._unsure) < SCREEN_IMAGES else []
@@ -52,13 +55,15 @@ class Screen:
         console = Console()
         unsure = f"Not sure (below {self._threshold:.2f}): check these yourself"
         if self._images:
-            _print_images(console, "Images", self._images, tally.images)
+            _print_images(console, "Cells" if tally.finding else "Images", self._images, tally.images)
         if self._unsure and tally.images > len(self._images):
             _print_images(console, unsure, self._unsure, tally.unsure.total())
         for source, first in tally.copies[:SCREEN_IMAGES]:
             console.print(Text(f"{source}: the same picture as {first}; both are counted", "yellow"), soft_wrap=True)
         for result in self._unreadable:
             console.print(Text(f"{result.source}: {result.reason}", "red"), soft_wrap=True)
+        if tally.fields:
+            _print_fields(console, tally)
         if tally.images:
             console.print(_count_table(tally))
         console.print(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}", highlight=False, markup=False)
@@ -69,9 +74,10 @@ class _File:
 
     encoding = "utf-8"
 
-    def __init__(self, file: Path, predictor: Predictor) -> None:
+    def __init__(self, file: Path, predictor: Predictor, finding: bool = False) -> None:
         self._file = file
         self._predictor = predictor
+        self._finding = finding
         self._temporary = file.with_name(f".{file.name}.part")
 
     def __enter__(self) -> Any:
@@ -112,24 +118,31 @@ class CsvFile(_File):
     def begin(self) -> None:
         """Write the header."""
         self._writer = csv.writer(self._stream, lineterminator="\n")
-        names = self._predictor.class_names
-        self._writer.writerow(
-            ["file", "class", "probability", "second", "second_probability", "sure", "error", *map(_text, names)]
-        )
+        names = map(_text, self._predictor.class_names)
+        columns = ["class", "probability", "second", "second_probability", "sure", "error", *names]
+        self._writer.writerow(["file", *self._place("field", "box"), *columns])
 
-    def add(self, result: Prediction | Unreadable) -> None:
+    def add(self, result: Result) -> None:
         """Write the row of an image."""
+        if isinstance(result, FieldCount):
+            if result.cells:
+                return
+            result = Unreadable(result.source, "; ".join(result.notes))
         if isinstance(result, Unreadable):
             blank = [""] * len(self._predictor.class_names)
-            self._writer.writerow([_text(result.source), *[""] * 5, _text(result.reason), *blank])
+            self._writer.writerow([_text(result.source), *self._place(), *[""] * 5, _text(result.reason), *blank])
             return
         numbers = [f"{value:.6f}" for value in result.probabilities]
         first, second = _text(result.label), _text(result.second)
         best = [first, f"{result.probability:.6f}", second, f"{result.second_probability:.6f}"]
-        self._writer.writerow([_text(result.source), *best, str(result.sure).lower(), "", *numbers])
+        place = self._place(_text(result.field), json.dumps(result.box))
+        self._writer.writerow([_text(result.source), *place, *best, str(result.sure).lower(), "", *numbers])
 
     def finish(self, tally: Tally) -> None:
         """Do nothing: the file has no count."""
+
+    def _place(self, field: str = "", box: str = "") -> tuple[str, ...]:
+        return (field, box) if self._finding else ()
 
 
 class JsonFile(_File):
@@ -141,8 +154,10 @@ class JsonFile(_File):
         self._stream.write(json.dumps(head, indent=1)[:-2] + ',\n "images": [')
         self._separator = "\n  "
 
-    def add(self, result: Prediction | Unreadable) -> None:
+    def add(self, result: Result) -> None:
         """Write an image."""
+        if isinstance(result, FieldCount):
+            return
         self._stream.write(self._separator + json.dumps(as_mapping(result, self._predictor.class_names)))
         self._separator = ",\n  "
 
@@ -154,6 +169,8 @@ class JsonFile(_File):
             "copies": [{"file": file, "copy_of": first} for file, first in tally.copies],
             "left_out": tally.left_out,
         }
+        if self._finding:
+            end["fields"] = [{key: getattr(one, key) for key in _OF_FIELD} for one in tally.fields]
         self._stream.write("\n ],\n" + json.dumps(end, indent=1)[2:] + "\n")
 
 
@@ -165,11 +182,15 @@ class HtmlFile(_File):
         self._unsure: list[dict[str, Any]] = []
         self._by_class: dict[str, list[dict[str, Any]]] = {name: [] for name in self._predictor.class_names}
         self._unreadable: list[Unreadable] = []
+        self._fields: list[FieldCount] = []
 
-    def add(self, result: Prediction | Unreadable) -> None:
+    def add(self, result: Result) -> None:
         """Keep the picture of an image for the page while there is room."""
         if isinstance(result, Unreadable):
             self._unreadable += [result] if len(self._unreadable) < PAGE_IMAGES else []
+            return
+        if isinstance(result, FieldCount):
+            self._fields += [result] if len(self._fields) < PAGE_FIELDS else []
             return
         pictures = self._by_class[result.label] if result.sure else self._unsure
         if len(pictures) < PAGE_IMAGES:
@@ -187,6 +208,7 @@ class HtmlFile(_File):
             unsure=self._unsure,
             by_class=self._by_class,
             unreadable=self._unreadable,
+            fields=[(one, base64.b64encode(one.preview).decode()) for one in self._fields],
             note=FOR_RESEARCH,
             made=f"{datetime.now():%Y-%m-%d %H:%M}",
         )
@@ -201,8 +223,10 @@ def as_mapping(result: Prediction | Unreadable, class_names: tuple[str, ...]) ->
     """Return the prediction of an image as a JSON object."""
     if isinstance(result, Unreadable):
         return {"file": result.source, "error": result.reason}
+    place = {"field": result.field, "box": list(result.box)} if result.box else {}
     return {
         "file": result.source,
+        **place,
         "class": result.label,
         "probability": round(result.probability, 6),
         "second": result.second,
@@ -216,6 +240,25 @@ def with_picture(result: Prediction, class_names: tuple[str, ...]) -> dict[str, 
     """Return ``as_mapping`` with the digest, and the picture as a JPEG file in base64."""
     picture = base64.b64encode(result.picture).decode()
     return as_mapping(result, class_names) | {"digest": result.digest, "picture": picture}
+
+
+def _print_fields(console: Console, tally: Tally) -> None:
+    checked = sorted(tally.fields, key=lambda count: not count.notes)[:SCREEN_IMAGES]
+    table = simple_table("Fields")
+    table.add_column("field", no_wrap=True)
+    for title in ("cells", "cut", "small", "µm/px"):
+        table.add_column(title, justify="right")
+    table.add_column("to check")
+    for one in checked:
+        numbers = (f"{one.cells}", f"{one.cut}", f"{one.small}", f"{one.microns_per_pixel:.3f}")
+        table.add_row(*map(Text, (Path(one.source).name, *numbers, "; ".join(one.notes))))
+    console.print(table)
+    if len(tally.fields) > len(checked):
+        rest = f"{len(checked)} of {len(tally.fields):,}, those to check first; --json FILE lists all"
+        console.print(f"{rest}\n", style="dim", highlight=False)
+    counts = [one.cells for one in tally.fields]
+    mean = sum(counts) / len(counts)
+    console.print(f"cells per field: {mean:.1f} on average, {min(counts)} to {max(counts)}\n", highlight=False)
 
 
 def _print_images(console: Console, title: str, images: list[Prediction], total: int) -> None:
@@ -239,7 +282,7 @@ def _count_table(tally: Tally) -> Table:
     blood = rows[0].unit == OF_LEUKOCYTES
     table = simple_table("Differential count" if blood else "Count")
     table.add_column("class", no_wrap=True)
-    table.add_column("images", justify="right")
+    table.add_column("cells" if tally.finding else "images", justify="right")
     table.add_column("unsure", justify="right")
     table.add_column("share", justify="right")
     table.add_column("95 % CI", justify="right", no_wrap=True)
