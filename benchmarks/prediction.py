@@ -39,7 +39,7 @@ def make_predictor(dataset: Dataset) -> Predictor:
     names = dataset.class_names
     network = build_network(configuration, size=size, classes=len(names), mean=ones, deviation=ones)
     classifier = Classifier(network, configuration, names, size, channels)
-    return Predictor(Deployment(classifier), names, size, channels, 0.5, {})
+    return Predictor(Deployment(classifier), names, size, channels, 0.5, {"data": {}})
 
 
 def draw_photographs(dataset: Dataset, folder: Path) -> None:

@@ -25,7 +25,7 @@ class Scale(NamedTuple):
     Attributes:
         microns_per_pixel: micrometres per pixel.
         source: ``12 red cells``, ``nuclei`` or ``given``.
-        blur: width of the sharpest edges in µm; 0 if unknown.
+        blur: width of edges in µm; 0 if unknown.
         red_cells: number of red cells that were measured.
     """
 
@@ -61,11 +61,13 @@ def estimate_scale(image: np.ndarray, stain: Stain) -> Scale | None:
         diameter = _red_cell(sizes)
         if diameter >= (16 if reduction > 1 else 6):
             measured, micron = max(sizes.singles, sizes.clumps), diameter / RED_CELL
-            return Scale(1 / (micron * reduction), f"{measured} red cells", _blur(part, stain) / micron, measured)
+            blur = _blur(part, stain, micron) / micron
+            return Scale(1 / (micron * reduction), f"{measured} red cells", blur, measured)
         nucleus = sizes.nucleus * reduction or nucleus
     if not nucleus:
         return None
-    return Scale(NUCLEUS / nucleus, NUCLEI, _blur(part, stain) * NUCLEUS / nucleus)
+    micron = nucleus / NUCLEUS
+    return Scale(1 / micron, NUCLEI, _blur(part, stain, micron, nuclei=True) / micron)
 
 
 def _red_cell(sizes: _Sizes) -> float:
@@ -149,8 +151,20 @@ def _is_disc(part: np.ndarray, place: tuple[slice, slice], shape: tuple[int, ...
     return inside and least < part.mean() < 0.86
 
 
-def _blur(image: np.ndarray, stain: Stain) -> float:
-    """Return the width of the sharpest edges in pixels: the contrast of the cells divided by the steepest slope."""
-    cells = np.minimum(stain.densities(image)[0], 1.0)
-    slope = ndimage.gaussian_gradient_magnitude(cells, 1)
-    return float(np.percentile(cells, 95) / max(1e-6, np.percentile(slope, 99)))
+def _blur(image: np.ndarray, stain: Stain, micron: float, nuclei: bool = False) -> float:
+    """Return the width of edges in pixels: the contrast of red cells or nuclei divided by the slope of their outlines.
+
+    Slopes are measured over 0.3 µm, so that noise is not taken for edges. ``micron`` is in pixels.
+    """
+    cells, nuclear, _ = stain.densities(image)
+    values, level, contrast = (nuclear, stain.nuclear, 2.2) if nuclei else (cells, stain.foreground, 2.0)
+    reach = max(1.0, 0.3 * micron)
+    smooth = ndimage.gaussian_filter(np.minimum(values, 3 * level), reach)
+    outline = np.abs(smooth - level) < 0.2 * level
+    if not nuclei:
+        outline &= ~ndimage.binary_dilation(nuclear > stain.nuclear, iterations=max(1, round(1.5 * micron)))
+    if not outline.any():
+        return 0.0
+    down, across = np.gradient(smooth)
+    slopes = np.hypot(down, across)[outline]
+    return float(contrast * level / max(1e-6, np.percentile(slopes, 75)))
