@@ -155,7 +155,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bloodtune.predict",
         description="Count blood cells: a class for each photograph, and the differential count. Takes JPEG,\n"
         "PNG, TIFF, BMP, WebP and GIF files (smear crops of about 360 x 363 pixels, tiles of the\n"
-        "model's size, other sizes with --crop), folders of them, and .npz files of images.\n"
+        "model's size, other sizes with --crop), folders of them, and .npz files of images. With\n"
+        "--find, pictures are fields of view of a stained smear.\n"
         "Research software: not for diagnosis.",
     )
     add = parser.add_argument

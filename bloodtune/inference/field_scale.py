@@ -152,19 +152,23 @@ def _is_disc(part: np.ndarray, place: tuple[slice, slice], shape: tuple[int, ...
 
 
 def _blur(image: np.ndarray, stain: Stain, micron: float, nuclei: bool = False) -> float:
-    """Return the width of edges in pixels: the contrast of red cells or nuclei divided by the slope of their outlines.
+    """Return the width of edges in pixels: the density of red cells or nuclei divided by the slope at half of it.
 
     Slopes are measured over 0.3 µm, so that noise is not taken for edges. ``micron`` is in pixels.
     """
     cells, nuclear, _ = stain.densities(image)
-    values, level, contrast = (nuclear, stain.nuclear, 2.2) if nuclei else (cells, stain.foreground, 2.0)
-    reach = max(1.0, 0.3 * micron)
-    smooth = ndimage.gaussian_filter(np.minimum(values, 3 * level), reach)
-    outline = np.abs(smooth - level) < 0.2 * level
+    values, inside = nuclear, nuclear > stain.nuclear
+    near = np.zeros_like(inside)
     if not nuclei:
-        outline &= ~ndimage.binary_dilation(nuclear > stain.nuclear, iterations=max(1, round(1.5 * micron)))
+        near = ndimage.binary_dilation(inside, iterations=max(1, round(1.5 * micron)))
+        values, inside = cells, (cells > stain.foreground / 2) & ~near
+    if not inside.any():
+        return 0.0
+    density = float(np.median(values[inside]))
+    smooth = ndimage.gaussian_filter(np.minimum(values, 1.5 * density), max(1.0, 0.3 * micron))
+    outline = (np.abs(smooth - density / 2) < 0.1 * density) & ~near
     if not outline.any():
         return 0.0
     down, across = np.gradient(smooth)
     slopes = np.hypot(down, across)[outline]
-    return float(contrast * level / max(1e-6, np.percentile(slopes, 75)))
+    return float(density / max(1e-6, np.percentile(slopes, 95)))

@@ -18,7 +18,7 @@ from bloodtune.inference.stain import Stain
 _WORKING = 0.25  # µm per pixel of the picture in which cells are found
 _STRIP = 4_000_000  # pixels of that picture that are searched at a time
 _OVERLAP = 30.0  # µm between strips, more than a cell
-_MOST_BLUR, _MOST_BLUR_OF_NUCLEI = 3.5, 5.0  # µm; most fields of fields_bccd have 1.4 to 2.1
+_MOST_BLUR, _MOST_BLUR_OF_NUCLEI = 2.0, 2.4  # µm; at most 1.6 in fields_bccd and 1.9 in cells_tecom
 GIVEN = "given"  # source of a scale
 _FEW_RED_CELLS = 8
 _MOST_COVERED = 0.7  # share of the picture; at most .61 in fields_bccd and .69 in BloodMNIST's photographs
@@ -69,9 +69,10 @@ def find(image: np.ndarray, microns_per_pixel: float | None = None) -> Field:
 def _check(scale: Scale, stain: Stain) -> None:
     if scale.source != GIVEN and scale.red_cells < _FEW_RED_CELLS and stain.covered > _MOST_COVERED:
         raise InputError("few red cells and hardly any background, so this is no field of a stained smear")
-    most = _MOST_BLUR_OF_NUCLEI if scale.source == NUCLEI else _MOST_BLUR
-    if scale.blur > most:
-        raise InputError(f"out of focus: edges are {scale.blur:.1f} µm wide; allowed: up to {most:.1f} µm")
+    if scale.source == NUCLEI and scale.blur > _MOST_BLUR_OF_NUCLEI:
+        raise InputError("neither red cells nor sharp nuclei to measure: out of focus, or no field of a stained smear")
+    if scale.source != NUCLEI and scale.blur > _MOST_BLUR:
+        raise InputError(f"out of focus: edges are {scale.blur:.1f} µm wide; allowed: up to {_MOST_BLUR} µm")
 
 
 def _strips(image: np.ndarray, stain: Stain, microns_per_pixel: float) -> Iterator[tuple[list[Box], list[Box], int]]:

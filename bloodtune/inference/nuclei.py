@@ -12,7 +12,7 @@ from skimage.segmentation import watershed
 from bloodtune.inference.differential import Box
 from bloodtune.inference.stain import Stain
 
-LEAST_AREA = 14.0  # µm²; the nucleus of a small erythroblast has about 20, a platelet 3 to 7
+LEAST_AREA = 14.0  # µm²; most platelets are smaller
 _REACH = 1.2  # µm
 _SMOOTH = 0.25  # µm
 

@@ -112,7 +112,7 @@ def gradient() -> np.ndarray:
         (np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8), "hardly any background"),
         (np.full((240, 320, 3), 255, np.uint8), "neither red cells nor stained nuclei"),
         (np.zeros((9, 9, 3), np.uint8), "neither red cells nor stained nuclei"),
-        (usual_field(6, "cream").pixels(blur=2.5), "out of focus: edges are [0-9.]+ µm wide; allowed: up to 3.5"),
+        (usual_field(6, "cream").pixels(blur=2.5), "out of focus: edges are [0-9.]+ µm wide; allowed: up to 2.0"),
     ],
     ids=["face", "gradient", "noise", "white", "black", "blurred"],
 )
