@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -109,6 +110,11 @@ class FieldCount:
     notes: tuple[str, ...] = ()
     drawn: bytes = b""
     preview: bytes = b""
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Return the count without pictures as a JSON object."""
+        keys = ("cells", "cut", "small", "microns_per_pixel", "scale", "notes")
+        return {"file": self.source} | {key: getattr(self, key) for key in keys}
 
 
 Result = Prediction | Unreadable | FieldCount

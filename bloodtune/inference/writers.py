@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 SCREEN_IMAGES, PAGE_IMAGES = 20, 120
 PAGE_FIELDS, FIELD_PREVIEW = 30, 900  # fields on the page, and their longest side in pixels
 
-_OF_FIELD = ("cells", "cut", "small", "microns_per_pixel", "scale", "notes")  # in the JSON file
 FOR_RESEARCH = "For research, not for diagnosis."
 
 
@@ -170,9 +169,7 @@ class JsonFile(_File):
             "left_out": tally.left_out,
         }
         if self._finding:
-            end["fields"] = [
-                {"file": one.source} | {key: getattr(one, key) for key in _OF_FIELD} for one in tally.fields
-            ]
+            end["fields"] = [one.as_mapping() for one in tally.fields]
         self._stream.write("\n ],\n" + json.dumps(end, indent=1)[2:] + "\n")
 
 
