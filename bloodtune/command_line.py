@@ -41,6 +41,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def above_zero(text: str) -> float:
+    """Parse a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are numbers above 0")
+    return number
+
+
 def seed(text: str) -> int:
     """Parse a whole number of at least 0."""
     if not text.isascii() or not text.isdecimal():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,10 @@ from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.data.photographs import find_photographs
 from bloodtune.errors import InputError
 from bloodtune.files import check_output_file, check_writable
-from bloodtune.inference.differential import BEST_MODEL, Tally
-from bloodtune.inference.writers import CsvFile, HtmlFile, JsonFile, Screen
+from bloodtune.inference.differential import BEST_MODEL, Result, Tally
+from bloodtune.inference.field_pictures import FieldFolder
+from bloodtune.inference.screen import Screen
+from bloodtune.inference.writers import FIELD_PREVIEW, CsvFile, HtmlFile, JsonFile
 
 if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
@@ -71,31 +73,47 @@ def load_predictor(folder: str, threshold: float | None = None, program: str = "
 def _predict(arguments: argparse.Namespace) -> int:
     if not arguments.paths:
         raise InputError("no photograph, folder or .npz file given; see --help")
+    if not arguments.find and (arguments.boxes is not None or arguments.microns_per_pixel is not None):
+        raise InputError("--boxes and --microns-per-pixel need --find")
     files = output_files(arguments)
+    if arguments.boxes is not None:
+        check_writable(Path(arguments.boxes))
     predictor = load_predictor(arguments.model, arguments.threshold)
     found = find_photographs(list(map(Path, arguments.paths)))
-    total = sum(map(predictor.count, found.files))
-    tally, console = Tally(predictor.class_names, found.left_out), Console(stderr=True)
-    predictions = predictor.predict(
-        predictor.images(found.files),
-        crop=arguments.crop,
-        preview=_PREVIEW if "html" in files else 0,
-        workers=arguments.workers,
-    )
+    total = len(found.files) if arguments.find else sum(map(predictor.count, found.files))
+    tally, console = Tally(predictor.class_names, found.left_out, arguments.find), Console(stderr=True)
+    predictions = _predictions(predictor, arguments, found.files, "html" in files)
     screen = Screen(predictor)
     with contextlib.ExitStack() as opened:
-        writers = [opened.enter_context(_WRITERS[name](file, predictor)) for name, file in files.items()]
+        writers = [
+            opened.enter_context(_WRITERS[name](file, predictor, arguments.find)) for name, file in files.items()
+        ]
+        if arguments.boxes is not None:
+            writers.append(opened.enter_context(FieldFolder(Path(arguments.boxes))))
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            for prediction in progress.track(predictions, total, description="images"):
+            for prediction in progress.track(predictions, total, description="fields" if arguments.find else "images"):
                 tally.add(prediction)
                 for writer in (screen, *writers):
                     writer.add(prediction)
         for writer in writers:
             writer.finish(tally)
     screen.finish(tally)  # last, because the reader may close the pipe, as `head` does
-    for file in files.values():
+    for file in (*files.values(), *([] if arguments.boxes is None else [arguments.boxes])):
         print_lines(f"predict: {file} written")
     return 0 if tally.images else 1
+
+
+def _predictions(
+    predictor: Predictor, arguments: argparse.Namespace, files: Sequence[Path], pictures: bool
+) -> Iterator[Result]:
+    images, preview = predictor.images(files), _PREVIEW if pictures else 0
+    if not arguments.find:
+        return predictor.predict(images, crop=arguments.crop, preview=preview, workers=arguments.workers)
+    from bloodtune.inference.field_predictor import FieldPredictor
+
+    page, drawn = FIELD_PREVIEW if pictures else 0, arguments.boxes is not None
+    fields = FieldPredictor(predictor, arguments.microns_per_pixel, arguments.crop, preview, drawn, page)
+    return fields.predict(images, arguments.workers)
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -131,7 +149,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bloodtune.predict",
         description="Count blood cells: a class for each photograph, and the differential count. Takes JPEG,\n"
         "PNG, TIFF, BMP, WebP and GIF files (smear crops of about 360 x 363 pixels, tiles of the\n"
-        "model's size, other sizes with --crop), folders of them, and .npz files of images.\n"
+        "model's size, other sizes with --crop), folders of them, and .npz files of images. With\n"
+        "--find, pictures are fields of view of a stained smear.\n"
         "Research software: not for diagnosis.",
     )
     add = parser.add_argument
@@ -143,6 +162,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="take the middle N x N pixels of each photograph; smaller ones are not counted (default: as in training)",
     )
+    add("--find", action="store_true", help="the pictures are fields of view: find the nucleated cells and count these")
+    add(
+        "--microns-per-pixel",
+        type=flags.above_zero,
+        metavar="X",
+        help="scale of the fields (default: from the red cells or nuclei of each field)",
+    )
+    add("--boxes", metavar="DIR", help="write each field with boxes, classes and probabilities as PNG")
     add(
         "--threshold",
         type=flags.share,

@@ -12,9 +12,11 @@ from PIL import Image
 
 from bloodtune.data import photographs
 from bloodtune.data.pictures import heic_readable
+from bloodtune.inference import screen as screen_module
 from bloodtune.inference import writers
 from bloodtune.predict import main
 from command_fixtures import Run, with_model
+from field_fixtures import RED, Field, usual_field
 from model_fixtures import BLOOD, draw_tiles, make_model, photograph
 
 
@@ -55,7 +57,7 @@ def test_a_folder_is_counted_on_the_screen(run: Run, smears: Path) -> None:
 def test_of_many_images_the_screen_shows_the_first_and_the_unsure(
     run: Run, smears: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writers, "SCREEN_IMAGES", 2)
+    monkeypatch.setattr(screen_module, "SCREEN_IMAGES", 2)
     _, out, _ = run(smears, "--threshold", "1")
     assert "the first 2 of 7; --csv FILE or --json FILE lists all" in out
     assert "Not sure (below 1.00): check these yourself" in out
@@ -215,3 +217,60 @@ def test_the_way_to_read_heic_is_shown_whole(run: Run, tmp_path: Path) -> None:
     assert heic_readable() or "1 .heic (readable with the extra heic: pip install -e '.[heic]')" in " ".join(
         out.split()
     )
+
+
+@pytest.fixture(scope="module")
+def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a field of one cell, a field without any, and a picture that is no field."""
+    folder = tmp_path_factory.mktemp("fields") / "slide 1"
+    folder.mkdir()
+    usual_field(6).picture().save(folder / "a.png")
+    Field(64, 48, 6).red_cells(*RED).picture().save(folder / "b.png")
+    Image.new("RGB", (300, 200), "white").save(folder / "c.png")
+    return folder
+
+
+def test_cells_of_fields_are_counted_and_drawn(run: Run, fields: Path, tmp_path: Path) -> None:
+    file, boxes = tmp_path / "a.json", tmp_path / "boxes"
+    code, out, err = run(fields, "--find", "--json", file, "--boxes", boxes)
+    assert (code, err.count("written")) == (0, 2)
+    said = " ".join(out.split())
+    assert "1 cell in 2 fields (1 field without one) counted" in said
+    assert "1 file could not be counted" in said and "c.png: neither red cells nor stained nuclei" in said
+    assert sorted(os.listdir(boxes)) == ["a.png", "b.png"]
+    content = json.loads(file.read_text())
+    assert [(one["file"].rpartition("/")[2], one.get("field")) for one in content["images"]] == [
+        ("a.png:cell 1", "a.png"),
+        ("c.png", None),
+    ]
+    assert [one["cells"] for one in content["fields"]] == [1, 0]
+    left, top, right, bottom = content["images"][0]["box"]
+    assert left < 180 < right and top < 144 < bottom
+
+
+def test_a_given_scale_is_that_of_the_fields(run: Run, fields: Path, tmp_path: Path) -> None:
+    run(fields / "a.png", "--find", "--microns-per-pixel", "0.2", "--json", tmp_path / "a.json")
+    (field,) = json.loads((tmp_path / "a.json").read_text())["fields"]
+    assert (field["microns_per_pixel"], field["scale"]) == (0.2, "given")
+
+
+def test_without_a_cell_the_code_is_1(run: Run, fields: Path) -> None:
+    code, out, _ = run(fields / "b.png", "--find")
+    assert code == 1
+    assert "0 cells in 1 field (1 field without one) counted" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--boxes", "out"], "--boxes and --microns-per-pixel need --find"),
+        (["--microns-per-pixel", "0.1"], "--boxes and --microns-per-pixel need --find"),
+        (["--find", "--microns-per-pixel", "0"], "'0': allowed are numbers above 0"),
+        (["--find", "--microns-per-pixel", "nan"], "'nan': allowed are numbers above 0"),
+        (["--find", "--boxes", __file__], "is not a writable folder"),
+    ],
+)
+def test_flags_of_fields_that_do_not_fit(run: Run, fields: Path, options: list[str], message: str) -> None:
+    code, out, err = run(fields, *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err

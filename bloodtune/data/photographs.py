@@ -183,7 +183,12 @@ def read_pages(
             part = to_srgb(picture.crop(_box(*picture.size, size, crop)), channels)
         except InputError as error:
             raise InputError(f"{label}: {error}" if label else str(error)) from None
-        yield Tile(label, _tile(part, size), _preview(part, preview) if preview else b"")
+        yield make_tile(part, size, preview)._replace(label=label)
+
+
+def make_tile(part: Image.Image, size: int, preview: int) -> Tile:
+    """Scale a square part of a picture to a tile, with a preview if ``preview`` is not 0."""
+    return Tile("", _tile(part, size), make_preview(part, preview) if preview else b"")
 
 
 def tile_picture(tile: np.ndarray) -> bytes:
@@ -217,7 +222,8 @@ def _tile(part: Image.Image, size: int) -> np.ndarray:
     return np.asarray(part).reshape(size, size, -1)
 
 
-def _preview(part: Image.Image, side: int) -> bytes:
+def make_preview(part: Image.Image, side: int) -> bytes:
+    """Return a picture as a JPEG file, reduced to ``side`` pixels at most."""
     preview = part.copy()
     preview.thumbnail((side, side))
     return _jpeg(preview, _PREVIEW_QUALITY)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,8 @@ _OTHER_NAMES = {
 }
 _KINDS = {name: kind for kind, names in _OTHER_NAMES.items() for name in (kind, *names.split("|"))}
 
+Box = tuple[int, int, int, int]  # xmin, ymin, xmax, ymax in pixels; the last two are outside
+
 OF_LEUKOCYTES, PER_100, APART, OF_IMAGES = "% of leukocytes", "per 100 leukocytes", "counted apart", "% of images"
 
 
@@ -49,6 +52,8 @@ class Prediction:
         sure: whether the probability of ``label`` is at least the threshold.
         digest: hexadecimal digest of the network's input; copies of a picture have the same.
         picture: the classified part of the photograph, as a JPEG file; empty unless requested.
+        field: name of the file of the field of view in which the cell was found; empty for a photograph of one cell.
+        box: the box of that cell in the field's pixels.
     """
 
     source: str
@@ -58,6 +63,8 @@ class Prediction:
     sure: bool
     digest: str = ""
     picture: bytes = b""
+    field: str = ""
+    box: Box | None = None
 
     @property
     def probability(self) -> float:
@@ -78,24 +85,65 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True)
+class FieldCount:
+    """The count of one field of view; each cell is a ``Prediction`` of its own.
+
+    Attributes:
+        source: name of the file.
+        cells: number of cells that were classified.
+        cut: number of nucleated cells that the border cuts; they are left out.
+        small: number of stained objects too small for a nucleus, such as platelets; they are left out.
+        microns_per_pixel: scale of the field.
+        scale: where the scale comes from: ``12 red cells``, ``nuclei`` or ``given``.
+        notes: what a person should check in this field.
+        drawn: the field with its boxes as a PNG file; empty unless requested.
+        preview: the same, smaller, as a JPEG file; empty unless requested.
+    """
+
+    source: str
+    cells: int
+    cut: int
+    small: int
+    microns_per_pixel: float
+    scale: str
+    notes: tuple[str, ...] = ()
+    drawn: bytes = b""
+    preview: bytes = b""
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Return the count without pictures as a JSON object."""
+        keys = ("cells", "cut", "small", "microns_per_pixel", "scale", "notes")
+        return {"file": self.source} | {key: getattr(self, key) for key in keys}
+
+
+Result = Prediction | Unreadable | FieldCount
+
+
 @dataclass
 class Tally:
     """Running counts: images per class, unsure images per class, copies, unreadable files.
 
+    ``finding`` says that the images are cells found in fields of view, which ``fields`` lists without their pictures.
     ``left_out`` counts the files of a folder that were not even read, by reason. ``copies`` has the sources of each
     image that equals an earlier one, and of that one; both are counted.
     """
 
     class_names: tuple[str, ...]
     left_out: Counter[str] = field(default_factory=Counter)
+    finding: bool = False
+    fields: list[FieldCount] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     unsure: Counter[str] = field(default_factory=Counter)
     unreadable: int = 0
     copies: list[tuple[str, str]] = field(default_factory=list)
     _first: dict[str, str] = field(default_factory=dict)
 
-    def add(self, result: Prediction | Unreadable) -> None:
-        """Count one image or one unreadable file."""
+    def add(self, result: Result) -> None:
+        """Count one image, one field or one unreadable file."""
+        if isinstance(result, FieldCount):
+            self.fields.append(replace(result, drawn=b"", preview=b""))
+            return
         if isinstance(result, Unreadable):
             self.unreadable += 1
             return
@@ -117,14 +165,26 @@ class Tally:
     def summary(self, threshold: float) -> str:
         """Return the numbers of images, unsure images, copies, and files that are not counted, in one line."""
         unsure = f"{self.unsure.total():,} of them unsure (below {threshold:.2f})"
-        parts = [f"{plural(self.images, 'image')} counted, {unsure}"]
+        noun = "cell" if self.finding else "image"
+        parts = [f"{plural(self.images, noun)}{self._in_fields()} counted, {unsure}"]
         if self.copies:
             parts.append(f"{len(self.copies):,} of them {'is a copy' if len(self.copies) == 1 else 'are copies'}")
         if self.unreadable:
-            parts.append(f"{plural(self.unreadable, 'file')} could not be read")
+            parts.append(f"{plural(self.unreadable, 'file')} could not be {'counted' if self.finding else 'read'}")
         if self.left_out:
             parts.append(describe_left_out(self.left_out))
         return "; ".join(parts)
+
+    def _in_fields(self) -> str:
+        if not self.finding:
+            return ""
+        cut, empty = sum(one.cut for one in self.fields), sum(not one.cells for one in self.fields)
+        details = [
+            f"{cut:,} more cut by a border" if cut else "",
+            f"{plural(empty, 'field')} without one" if empty else "",
+        ]
+        described = ", ".join(filter(None, details))
+        return f" in {plural(len(self.fields), 'field')}{f' ({described})' if described else ''}"
 
 
 @dataclass(frozen=True)

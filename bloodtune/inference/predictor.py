@@ -9,10 +9,10 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeGuard
+from typing import IO, Any, NamedTuple, TypeGuard, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ from bloodtune.training.augmentation import dihedral_views
 from bloodtune.training.models.cpu_layers import lay_out
 
 RUN_MODEL = "model"  # of a run directory: the folder of its model
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 _CHUNK = 64  # photographs per batch and thread: enough for the network's full speed at little memory
 
 
@@ -156,15 +158,7 @@ class Predictor:
         """
         crop, rest = self.crop if crop is None else crop, iter(images)
         chunks = iter(lambda: list(itertools.islice(rest, _CHUNK)), [])
-        one_thread = functools.partial(torch.set_num_threads, 1)
-        for found in map_in_threads(
-            lambda chunk: self._predict_chunk(chunk, crop, preview),
-            chunks,
-            ahead=2,
-            workers=workers,
-            initializer=one_thread,
-        ):
-            yield from found
+        return in_threads(lambda chunk: self._predict_chunk(chunk, crop, preview), chunks, workers)
 
     def find(self, paths: Iterable[Path | str]) -> Iterator[Image]:
         """Yield the images at ``paths``: photographs, photographs in folders, and images in ``.npz`` files.
@@ -195,7 +189,7 @@ class Predictor:
         read = [result for image in chunk for result in self._read(image, crop, preview)]
         tiles = [result.pixels for result in read if isinstance(result, Tile)]
         probabilities = iter(self.network.predict(np.stack(tiles)) if tiles else ())
-        return [self._prediction(found, next(probabilities)) if isinstance(found, Tile) else found for found in read]
+        return [self.describe(found, next(probabilities)) if isinstance(found, Tile) else found for found in read]
 
     def _read(self, image: Image, crop: int | None, preview: int) -> list[Tile | Unreadable]:
         """Return the tiles of an image, each labelled with its source, or the reason why there is none."""
@@ -208,12 +202,25 @@ class Predictor:
             return [Unreadable(image.name, str(error))]
         return [tile._replace(label=f"{image.name}:{tile.label}" if tile.label else image.name) for tile in tiles]
 
-    def _prediction(self, tile: Tile, probabilities: np.ndarray) -> Prediction:
+    def describe(self, tile: Tile, probabilities: np.ndarray, **place: Any) -> Prediction:
+        """Return the prediction of a tile with its probabilities, float32 (K,), and ``field`` and ``box`` of a cell."""
         second, first = np.argsort(probabilities, kind="stable")[-2:]
         sure = float(probabilities[first]) >= self.threshold
         digest = hashlib.blake2b(tile.pixels.tobytes(), digest_size=16).hexdigest()
         labels = (self.class_names[first], self.class_names[second])
-        return Prediction(tile.label, *labels, probabilities, sure, digest, tile.preview)
+        return Prediction(tile.label, *labels, probabilities, sure, digest, tile.preview, **place)
+
+
+def in_threads(
+    work: Callable[[Item], Iterable[Found]], items: Iterable[Item], workers: int | None = None
+) -> Iterator[Found]:
+    """Yield the results of ``work`` on each item, in order, from threads in which torch uses one core.
+
+    ``workers`` is the number of threads (default: one per core). At most twice as many results wait to be yielded.
+    """
+    one_thread = functools.partial(torch.set_num_threads, 1)
+    for found in map_in_threads(work, items, ahead=2, workers=workers, initializer=one_thread):
+        yield from found
 
 
 def classify(

@@ -1,4 +1,4 @@
-"""Writers of a count: screen tables, CSV, JSON, and an HTML page with pictures.
+"""Writers of a count: CSV, JSON, and an HTML page with pictures.
 
 The function that renders the page imports jinja2, so that the other writers do not need it.
 """
@@ -14,60 +14,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from bloodtune.errors import printable, spreadsheet_cell
-from bloodtune.inference.differential import OF_LEUKOCYTES, Prediction, Tally, Unreadable
+from bloodtune.errors import spreadsheet_cell
+from bloodtune.inference.differential import FieldCount, Prediction, Result, Tally, Unreadable
 
 if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
 
-# Images per list on the screen and on the page; CSV and JSON files list all images.
-SCREEN_IMAGES, PAGE_IMAGES = 20, 120
+# Images on the page; CSV and JSON files list all images.
+PAGE_IMAGES = 120
+PAGE_FIELDS, FIELD_PREVIEW = 30, 900  # fields on the page, and their longest side in pixels
 
 CSV_ENCODING = "utf-8-sig"  # with a byte order mark, so that Excel shows umlauts
 FOR_RESEARCH = "For research, not for diagnosis."
-
-
-class Screen:
-    """Tables on standard output: first images, unsure images, count."""
-
-    def __init__(self, predictor: Predictor) -> None:
-        self._threshold, self._caveat = predictor.threshold, predictor.caveat
-        self._images: list[Prediction] = []
-        self._unsure: list[Prediction] = []
-        self._unreadable: list[Unreadable] = []
-
-    def add(self, result: Prediction | Unreadable) -> None:
-        """Keep an image for the tables while there is room."""
-        if isinstance(result, Unreadable):
-            self._unreadable += [result] if len(self._unreadable) < SCREEN_IMAGES else []
-            return
-        self._images += [result] if len(self._images) < SCREEN_IMAGES else []
-        self._unsure += [result] if not result.sure and len(self._unsure) < SCREEN_IMAGES else []
-
-    def finish(self, tally: Tally) -> None:
-        """Print the tables."""
-        console = Console()
-        unsure = f"Not sure (below {self._threshold:.2f}): check these yourself"
-        if self._images:
-            _print_images(console, "Images", self._images, tally.images)
-        if self._unsure and tally.images > len(self._images):
-            _print_images(console, unsure, self._unsure, tally.unsure.total())
-        for source, first in tally.copies[:SCREEN_IMAGES]:
-            console.print(
-                screen_text(f"{source}: the same picture as {first}; both are counted", "yellow"), soft_wrap=True
-            )
-        for result in self._unreadable:
-            console.print(screen_text(f"{result.source}: {result.reason}", "red"), soft_wrap=True)
-        if tally.images:
-            console.print(_count_table(tally))
-        console.print(printable(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}"), highlight=False, markup=False)
-        if tally.images:
-            console.print(screen_text(self._caveat, "yellow"))
 
 
 class _File:
@@ -75,9 +33,10 @@ class _File:
 
     encoding = "utf-8"
 
-    def __init__(self, file: Path, predictor: Predictor) -> None:
+    def __init__(self, file: Path, predictor: Predictor, finding: bool = False) -> None:
         self._file = file
         self._predictor = predictor
+        self._finding = finding
         self._temporary = file.with_name(f".{file.name}.part")
 
     def __enter__(self) -> Any:
@@ -117,33 +76,33 @@ class CsvFile(_File):
     def begin(self) -> None:
         """Write the header."""
         self._writer = csv.writer(self._stream, lineterminator="\n")
-        names = self._predictor.class_names
-        self._writer.writerow(
-            [
-                "file",
-                "class",
-                "probability",
-                "second",
-                "second_probability",
-                "sure",
-                "error",
-                *map(spreadsheet_cell, names),
-            ]
-        )
+        names = map(spreadsheet_cell, self._predictor.class_names)
+        columns = ["class", "probability", "second", "second_probability", "sure", "error", *names]
+        self._writer.writerow(["file", *self._place("field", "box"), *columns])
 
-    def add(self, result: Prediction | Unreadable) -> None:
+    def add(self, result: Result) -> None:
         """Write the row of an image."""
+        if isinstance(result, FieldCount):
+            if result.cells:
+                return
+            result = Unreadable(result.source, "; ".join(result.notes))
         if isinstance(result, Unreadable):
             blank = [""] * len(self._predictor.class_names)
-            self._writer.writerow([spreadsheet_cell(result.source), *[""] * 5, spreadsheet_cell(result.reason), *blank])
+            self._writer.writerow(
+                [spreadsheet_cell(result.source), *self._place(), *[""] * 5, spreadsheet_cell(result.reason), *blank]
+            )
             return
         numbers = [f"{value:.6f}" for value in result.probabilities]
         first, second = spreadsheet_cell(result.label), spreadsheet_cell(result.second)
         best = [first, f"{result.probability:.6f}", second, f"{result.second_probability:.6f}"]
-        self._writer.writerow([spreadsheet_cell(result.source), *best, str(result.sure).lower(), "", *numbers])
+        place = self._place(spreadsheet_cell(result.field), json.dumps(result.box))
+        self._writer.writerow([spreadsheet_cell(result.source), *place, *best, str(result.sure).lower(), "", *numbers])
 
     def finish(self, tally: Tally) -> None:
         """Do nothing: the file has no count."""
+
+    def _place(self, field: str = "", box: str = "") -> tuple[str, ...]:
+        return (field, box) if self._finding else ()
 
 
 class JsonFile(_File):
@@ -156,8 +115,10 @@ class JsonFile(_File):
         self._stream.write(json.dumps(head, indent=1)[:-2] + ',\n "images": [')
         self._separator = "\n  "
 
-    def add(self, result: Prediction | Unreadable) -> None:
+    def add(self, result: Result) -> None:
         """Write an image."""
+        if isinstance(result, FieldCount):
+            return
         self._stream.write(self._separator + json.dumps(as_mapping(result, self._predictor.class_names)))
         self._separator = ",\n  "
 
@@ -169,6 +130,8 @@ class JsonFile(_File):
             "copies": [{"file": file, "copy_of": first} for file, first in tally.copies],
             "left_out": tally.left_out,
         }
+        if self._finding:
+            end["fields"] = [one.as_mapping() for one in tally.fields]
         self._stream.write("\n ],\n" + json.dumps(end, indent=1)[2:] + "\n")
 
 
@@ -180,11 +143,15 @@ class HtmlFile(_File):
         self._unsure: list[dict[str, Any]] = []
         self._by_class: dict[str, list[dict[str, Any]]] = {name: [] for name in self._predictor.class_names}
         self._unreadable: list[Unreadable] = []
+        self._fields: list[FieldCount] = []
 
-    def add(self, result: Prediction | Unreadable) -> None:
+    def add(self, result: Result) -> None:
         """Keep the picture of an image for the page while there is room."""
         if isinstance(result, Unreadable):
             self._unreadable += [result] if len(self._unreadable) < PAGE_IMAGES else []
+            return
+        if isinstance(result, FieldCount):
+            self._fields += [result] if len(self._fields) < PAGE_FIELDS else []
             return
         pictures = self._by_class[result.label] if result.sure else self._unsure
         if len(pictures) < PAGE_IMAGES:
@@ -202,6 +169,7 @@ class HtmlFile(_File):
             unsure=self._unsure,
             by_class=self._by_class,
             unreadable=self._unreadable,
+            fields=[(one, base64.b64encode(one.preview).decode()) for one in self._fields],
             note=FOR_RESEARCH,
             made=f"{datetime.now():%Y-%m-%d %H:%M}",
         )
@@ -212,8 +180,10 @@ def as_mapping(result: Prediction | Unreadable, class_names: tuple[str, ...]) ->
     """Return the prediction of an image as a JSON object."""
     if isinstance(result, Unreadable):
         return {"file": result.source, "error": result.reason}
+    place = {"field": result.field, "box": list(result.box)} if result.box else {}
     return {
         "file": result.source,
+        **place,
         "class": result.label,
         "probability": round(result.probability, 6),
         "second": result.second,
@@ -227,53 +197,3 @@ def with_picture(result: Prediction, class_names: tuple[str, ...]) -> dict[str, 
     """Return ``as_mapping`` with the digest, and the picture as a JPEG file in base64."""
     picture = base64.b64encode(result.picture).decode()
     return as_mapping(result, class_names) | {"digest": result.digest, "picture": picture}
-
-
-def _print_images(console: Console, title: str, images: list[Prediction], total: int) -> None:
-    table = simple_table(title)
-    table.add_column("file", no_wrap=True)
-    table.add_column("class", no_wrap=True)
-    table.add_column("", justify="right", min_width=5)
-    table.add_column("second choice", no_wrap=True)
-    table.add_column("", justify="right", min_width=5, style="dim")
-    for image in images:
-        first = (Path(image.source).name, image.label if image.sure else f"{image.label} ?", f"{image.probability:.3f}")
-        second = (image.second, f"{image.second_probability:.3f}")
-        table.add_row(*map(screen_text, (*first, *second)), style="" if image.sure else "yellow")
-    console.print(table)
-    if total > len(images):
-        console.print(f"the first {len(images)} of {total:,}; --csv FILE or --json FILE lists all\n", style="dim")
-
-
-def _count_table(tally: Tally) -> Table:
-    rows = tally.rows()
-    blood = rows[0].unit == OF_LEUKOCYTES
-    table = simple_table("Differential count" if blood else "Count")
-    table.add_column("class", no_wrap=True)
-    table.add_column("images", justify="right")
-    table.add_column("unsure", justify="right")
-    table.add_column("share", justify="right")
-    table.add_column("95 % CI", justify="right", no_wrap=True)
-    table.add_column("unit", no_wrap=True)
-    for row in rows:
-        unsure = tally.unsure[row.label]
-        table.add_row(
-            screen_text(row.label), f"{row.images:,}", f"{unsure:,}" if unsure else "", *row.cells(), row.unit
-        )
-    return table
-
-
-def screen_text(text: str, style: str = "") -> Text:
-    """Return text for the terminal, without what the terminal would obey."""
-    return Text(printable(text), style)
-
-
-def simple_table(title: str) -> Table:
-    """Return a table without columns yet, in the style of the screen; the title may be empty."""
-    return Table(
-        title=Text(title, "bold") if title else None,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bloodtune.inference import screen as screen_module
 from bloodtune.inference import writers
-from bloodtune.inference.differential import Prediction, Tally, Unreadable
-from bloodtune.inference.writers import CsvFile, HtmlFile, JsonFile, Screen, as_mapping, with_picture
+from bloodtune.inference.differential import FieldCount, Prediction, Result, Tally, Unreadable
+from bloodtune.inference.screen import Screen
+from bloodtune.inference.writers import CsvFile, HtmlFile, JsonFile, as_mapping, with_picture
 from model_fixtures import BLOOD
 
 NAMES = ("benign", "malignant")
@@ -250,7 +253,7 @@ def test_the_screen_shows_unsure_images_once_where_all_images_fit(capsys: pytest
 def test_the_screen_shows_unsure_images_that_come_late(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writers, "SCREEN_IMAGES", 2)
+    monkeypatch.setattr(screen_module, "SCREEN_IMAGES", 2)
     late = [make_prediction(f"late {number}.jpg", 0.6, 0.4) for number in range(3)]
     out = show(capsys, [SURE, SURE, SURE, *late, *[TEXT] * 3])
     assert "Not sure (below 0.75): check these yourself" in out
@@ -281,3 +284,74 @@ def test_the_screen_takes_names_as_text(capsys: pytest.CaptureFixture[str]) -> N
     image = make_prediction("[red]a.jpg", 0.1, 0.9)
     assert "[red]a.jpg" in show(capsys, [image, Unreadable("[bold]b", "[i]damaged")])
     assert "[bold]b: [i]damaged" in show(capsys, [Unreadable("[bold]b", "[i]damaged")])
+
+
+def write_fields(kind: Any, file: Path, results: Sequence[Result]) -> str:
+    """Write cells and fields as ``predict --find`` does; return what is in the file."""
+    tally = Tally(NAMES, finding=True)
+    with kind(file, make_predictor(), True) as writer:
+        for result in results:
+            tally.add(result)
+            writer.add(result)
+        writer.finish(tally)
+    return file.read_bytes().decode()
+
+
+CELL = dataclasses.replace(make_prediction("f/a.jpg:cell 1", 0.9, 0.1), field="a.jpg", box=(1, 2, 30, 40))
+FIELDS: list[Result] = [
+    CELL,
+    FieldCount("f/a.jpg", 1, 2, 3, 0.07, "12 red cells", (), b"png", b"jpg"),
+    FieldCount("f/b.jpg", 0, 0, 1, 0.08, "nuclei", ("no nucleated cell", "<b>"), b"png", b"jpg"),
+    Unreadable("f/c.jpg", "out of focus"),
+]
+
+
+def test_the_csv_file_has_the_place_of_each_cell_and_fields_without_one(tmp_path: Path) -> None:
+    assert write_fields(CsvFile, tmp_path / "a.csv", FIELDS) == (
+        "\ufefffile,field,box,class,probability,second,second_probability,sure,error,benign,malignant\n"
+        'f/a.jpg:cell 1,a.jpg,"[1, 2, 30, 40]",benign,0.900000,malignant,0.100000,true,,0.900000,0.100000\n'
+        "f/b.jpg,,,,,,,,no nucleated cell; <b>,,\n"
+        "f/c.jpg,,,,,,,,out of focus,,\n"
+    )
+
+
+def test_the_json_file_has_the_place_of_each_cell_and_all_fields(tmp_path: Path) -> None:
+    content = json.loads(write_fields(JsonFile, tmp_path / "a.json", FIELDS))
+    cell, unreadable = content["images"]
+    assert (cell["file"], cell["field"], cell["box"]) == ("f/a.jpg:cell 1", "a.jpg", [1, 2, 30, 40])
+    assert unreadable == {"file": "f/c.jpg", "error": "out of focus"}
+    assert content["fields"] == [
+        {"file": "f/a.jpg", "cells": 1, "cut": 2, "small": 3, "microns_per_pixel": 0.07, "scale": "12 red cells"}
+        | {"notes": []},
+        {"file": "f/b.jpg", "cells": 0, "cut": 0, "small": 1, "microns_per_pixel": 0.08, "scale": "nuclei"}
+        | {"notes": ["no nucleated cell", "<b>"]},
+    ]
+
+
+def test_the_page_has_the_fields_with_their_counts_and_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = write_fields(HtmlFile, tmp_path / "a.html", FIELDS)
+    assert page.count("<figure>") == 2 and page.count("data:image/jpeg;base64,anBn") == 2
+    assert "1 cell, 2 cut by the border, 3 small stained objects; 0.070 µm per pixel (from 12 red cells)" in page
+    assert "no nucleated cell" in page and "&lt;b&gt;" in page and "<b>" not in page
+    assert "1 cell in 2 fields (2 more cut by a border, 1 field without one) counted" in page
+    assert "Files that could not be counted" in page
+    monkeypatch.setattr(writers, "PAGE_FIELDS", 1)
+    page = write_fields(HtmlFile, tmp_path / "a.html", FIELDS)
+    assert page.count("<figure>") == 1 and "The first 1 of 2 fields are shown." in page
+
+
+def test_the_screen_has_the_fields_to_check_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(screen_module, "SCREEN_IMAGES", 1)
+    tally, screen = Tally(NAMES, finding=True), Screen(make_predictor())
+    for result in FIELDS:
+        tally.add(result)
+        screen.add(result)
+    screen.finish(tally)
+    out = capsys.readouterr().out
+    assert "b.jpg" in out and "1 of 2, those to check first; --json FILE lists all" in out
+    assert "cells per field: 0.5 on average, 0 to 1" in out
+    assert "f/c.jpg: out of focus" in out
+    assert tally.fields[0].drawn == tally.fields[0].preview == b""

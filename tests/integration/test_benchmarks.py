@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from data_fixtures import make_arrays, save
+from field_fixtures import usual_field
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,3 +96,17 @@ def test_prediction_reads_photographs_from_disk(folder: Path) -> None:
     assert [row["photographs"] for row in figures["rows"]] == [64, 64, 256]
     assert all(row["a_second"] > 0 and row["memory_mb"] > 0 for row in figures["rows"])
     assert "peak memory" in table and all(speed > 0 for speed in figures["read_a_second"])
+
+
+def test_fields_compares_cells_with_boxes(folder: Path) -> None:
+    fields = folder / "fields"
+    fields.mkdir()
+    rows = ["file_name,object,xmin,ymin,xmax,ymax"]
+    for name in "abcd":
+        usual_field(5).picture().save(fields / f"{name}.png")
+        rows += [f"{name}.png,WBC,115,85,185,155", f"{name}.png,RBC,10,15,50,55"]
+    (fields / "boxes.csv").write_text("\n".join(rows))
+    figures, table = run_benchmark("fields", folder, "fields", "--data", "small.npz")
+    assert figures["judged_on"] == {"leukocytes": 2, "hits": 2, "found": 2, "cut": 0}
+    assert figures["fields_a_second"] > 0
+    assert "judged on" in table
