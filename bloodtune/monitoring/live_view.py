@@ -36,8 +36,9 @@ class Running:
 class View:
     """A snapshot of a search.
 
-    ``counts`` is the number of trials by state. ``bests`` is the best validation macro-F1 after each finished trial.
-    ``saved`` is the number of epochs that pruning saved. ``needed`` maps rungs to the score that promotes a trial.
+    ``counts`` is the number of trials by state. ``bests`` is the best validation macro-F1 after each trial.
+    ``saved`` is the number of epochs that pruning saved. ``needed`` maps rungs to the score that puts a
+    trial among the best there.
     ``elapsed`` and ``left`` are in seconds. ``stopping`` is the reason why the search stops, or an empty string.
     """
 
@@ -61,7 +62,7 @@ class View:
     @property
     def finished(self) -> int:
         """Number of trials that have ended."""
-        return sum(number for state, number in self.counts.items() if state != "running")
+        return sum(number for state, number in self.counts.items() if state not in ("running", "paused"))
 
     def line(self) -> str:
         """Return the log line."""
@@ -82,7 +83,7 @@ class View:
         head = Table.grid(padding=(0, 2, 0, 0))
         bar = ProgressBar(total=self.budget, completed=self.finished, width=max(4, width - len(text) - 6))
         head.add_row(bar, Text(text, no_wrap=True))
-        counts = "  ".join(f"{number} {state}" for state, number in self.counts.items())
+        counts = "  ".join(f"{number} {state}" for state, number in self.counts.items() if number)
         facts = Text(f"{counts}  ·  {self.epochs:,} epochs, {self._saved()}")
         speed = Text(f"{self.images_per_second:,.0f} images/s  ·  {self.load}", "dim")
         return Panel(

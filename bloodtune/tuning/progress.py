@@ -6,7 +6,6 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from bloodtune.monitoring.live_view import Running, View
-from bloodtune.run.records import COMPLETE, FAILED, PRUNED, best_so_far
+from bloodtune.run.records import COMPLETE, FAILED, PRUNED, RUNNING, best_so_far
 from bloodtune.tuning.stopper import Interrupt
 from bloodtune.tuning.trial_queue import TrialQueue
 
@@ -30,16 +29,13 @@ class Progress(Callback):  # type: ignore[misc]
         self,
         queue: TrialQueue,
         interrupt: Interrupt,
-        needed: Callable[[], Mapping[int, float]],
         *,
         title: str,
         workers: int,
         train_images: int,
     ) -> None:
-        """``needed`` returns, per rung, the value that the next trial has to beat, if that is known."""
         self._queue = queue
         self._interrupt = interrupt
-        self._needed = needed
         self._title = title
         self._workers = workers
         self._train_images = train_images
@@ -77,15 +73,17 @@ class Progress(Callback):  # type: ignore[misc]
 
     def view(self) -> View:
         """Return the search as it is now."""
-        queue, live = self._queue, list(self._queue.live.values())
+        queue, live, paused = self._queue, list(self._queue.live.values()), list(self._queue.paused.values())
         finished, asha = list(queue.finished), queue.recipe.asha
         states = [record.state for record in finished]
         new = finished[self._finished_before :]
         elapsed = time.monotonic() - self._started
-        epochs = sum(record.epochs for record in new) + sum(len(trial.epochs) for trial in live)
-        trained = max(0, epochs - queue.epochs_before)
-        waiting = queue.budget - len(finished)
-        left = waiting * elapsed / len(new) if new else math.inf
+        records = finished + [trial.record(RUNNING) for trial in live + paused]
+        unfinished = sum(len(trial.epochs) for trial in live + paused)
+        epochs = sum(record.epochs for record in finished) + unfinished
+        trained = max(0, sum(record.epochs for record in new) + unfinished - queue.epochs_before)
+        waiting = max(0, queue.recipe.expected_epochs(queue.budget) - epochs)
+        left = waiting * elapsed / trained if trained else math.inf
         busy = f"{len(live)} of {self._workers} workers busy"
         cores = len(os.sched_getaffinity(0))
         here = f"load {os.getloadavg()[0]:.1f} on {cores} cores"
@@ -95,21 +93,22 @@ class Progress(Callback):  # type: ignore[misc]
             counts={
                 "done": states.count(COMPLETE),
                 "running": len(live),
+                "paused": len(paused),
                 "pruned": states.count(PRUNED),
                 "failed": states.count(FAILED),
             },
-            epochs=sum(record.epochs for record in finished) + sum(len(trial.epochs) for trial in live),
-            saved=sum(asha.max_epochs - record.epochs for record in finished if record.state == PRUNED),
+            epochs=epochs,
+            saved=sum(asha.last_epoch - record.epochs for record in finished if record.state == PRUNED),
             images_per_second=trained * self._train_images / max(elapsed, 1e-3),
             elapsed=elapsed,
             left=min(left, self._interrupt.seconds_left),
             load=f"{busy}, {here}" if self._hosts == 1 else f"{busy} on {self._hosts} hosts",
             best=queue.best(),
-            bests=best_so_far(finished),
+            bests=best_so_far(sorted(records, key=lambda record: record.trial)),
             running=[Running(t.proposal.trial, t.proposal.label, t.proposal.configuration, t.epochs) for t in live],
             rungs=asha.rungs,
-            max_epochs=asha.max_epochs,
-            needed=self._needed(),
+            max_epochs=asha.last_epoch,
+            needed=queue.halving.needed(),
             stopping=self._interrupt.reason,
         )
 
