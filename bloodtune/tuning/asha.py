@@ -28,8 +28,10 @@ class WaitingHalving:
         self._factor = factor
         self._trials = trials
         self._is_capped = is_capped
-        # Per rung, in their order: the trials that reached it as (-value, number), best first; those that went on.
+        # Per rung, in their order: the trials that reached it as (-value, number), best first; their values; those that
+        # went on.
         self._reached: dict[int, list[tuple[float, int]]] = {rung: [] for rung in rungs}
+        self._values: dict[int, dict[int, float]] = {rung: {} for rung in rungs}
         self._left: dict[int, set[int]] = {rung: set() for rung in rungs}
         self._ended: set[int] = set()
 
@@ -39,9 +41,9 @@ class WaitingHalving:
         If its last epoch is a rung, ``went_on`` tells whether the trial had left that rung. A trial that has ``ended``
         never goes on.
         """
-        for rung, reached in self._reached.items():
+        for rung in self._reached:
             if rung <= len(values):
-                bisect.insort(reached, (-values[rung - 1], number))
+                self._add(rung, number, values[rung - 1])
                 if rung < len(values) or went_on:
                     self._left[rung].add(number)
         if ended:
@@ -50,17 +52,18 @@ class WaitingHalving:
     def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
         """Return CONTINUE, PAUSE or STOP for a trial after ``epoch``, and the reason of a STOP.
 
-        Between rungs every trial goes on; so does a retried trial at a rung that it had left.
+        Between rungs every trial goes on; so does a retried trial at a rung that it had left. The first value at a rung
+        counts.
         """
         reached = self._reached.get(epoch)
         if reached is None or number in self._left[epoch]:
             return CONTINUE, ""
-        bisect.insort(reached, (-value, number))
+        place = self._add(epoch, number, value)
         if self._next() == (epoch, number):
             self._left[epoch].add(number)
             return CONTINUE, ""
         places = self._most_places().get(epoch)
-        rank = bisect.bisect_left(reached, (-value, number)) + 1
+        rank = bisect.bisect_left(reached, place) + 1
         if places is None or rank <= places:
             return PAUSE, ""
         self._ended.add(number)
@@ -84,9 +87,11 @@ class WaitingHalving:
 
         If no trial runs and none will start (``is_last``), these are all paused trials.
         """
-        places = {rung: max(1, len(n) // self._factor) for rung, n in self._reached.items()}
+        places = self._most_places()
+        if is_last:
+            places = {rung: len(reached) // self._factor or 1 for rung, reached in self._reached.items()}
         found = []
-        for rung, most in (places if is_last else self._most_places()).items():
+        for rung, most in places.items():
             for rank, number in self._waiting(rung, 0 if is_last else most):
                 found.append((number, self._reason(rung, rank, most)))
         self._ended.update(number for number, _ in found)
@@ -101,10 +106,16 @@ class WaitingHalving:
                 found[rung] = -reached[places - 1][0]
         return found
 
+    def _add(self, rung: int, number: int, value: float) -> tuple[float, int]:
+        place = -self._values[rung].setdefault(number, value), number
+        if len(self._values[rung]) > len(self._reached[rung]):
+            bisect.insort(self._reached[rung], place)
+        return place
+
     def _next(self, is_last: bool = False) -> tuple[int, int] | None:
         for rung in reversed(self.rungs):
-            places = max(len(self._reached[rung]) // self._factor, int(is_last))
-            if not self._is_capped or len(self._left[rung]) < places:
+            places = len(self._reached[rung]) // self._factor or int(is_last)
+            if places and not (self._is_capped and len(self._left[rung]) >= places):
                 for _, number in self._waiting(rung, 0, places):
                     return rung, number
         return None

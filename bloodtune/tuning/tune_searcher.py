@@ -87,7 +87,7 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
             if error and self.queue.retry(number):
                 return
             model = result.pop("model", None)
-            if live.is_pausing:
+            if live.is_pausing and not error:
                 # The model first: a trial with a checkpoint at a rung does not train that epoch again.
                 self.queue.pause(number, model=model)
                 self._run.write_checkpoint(number, result.pop("checkpoint"))

@@ -90,23 +90,22 @@ def test_driver_killed_with_paused_trials(search: Search, row: GetRow) -> None:
     kept: set[tuple[int, int, float]] = set()
     for _ in range(10):
         search.begin()
-        trials = search.trials()
-        search.wait_for(lambda: len(search.checkpoints()) >= 3 and search.trials() >= trials)  # noqa: B023
-        time.sleep(draw.uniform(0.0, 3.0))
+        search.wait_for(lambda: len(search.checkpoints()) >= 3)
+        time.sleep(draw.uniform(0.0, 15.0))
         search.kill()
         search.end()
         kills.times += 1
         # Epochs up to a checkpoint, with their seconds: no other epoch takes as long to the last digit.
         reached = search.checkpoints() | {number: record.epochs for number, record in search.records().items()}
         known = search.run.curves()[["trial", "epoch", "seconds"]].itertuples(index=False, name=None)
-        kept |= {row for row in known if row[1] <= reached.get(row[0], 0)}
+        kept |= {epoch for epoch in known if epoch[1] <= reached.get(epoch[0], 0)}
     began = time.monotonic()
     search.finish()
     kills.seconds.append(time.monotonic() - began)
     search.check(kills)
     found = search.run.curves()[["trial", "epoch", "seconds"]].itertuples(index=False, name=None)
-    assert kept <= set(found), "an epoch before a checkpoint was trained again"
-    assert not search.run.read_json("best.json")["state"] == "PAUSED"
+    assert 30 < len(kept) <= len(kept & set(found)), "an epoch before a checkpoint was trained again"
+    assert search.run.read_json("best.json")["state"] != "PAUSED"
 
 
 def test_raylet_killed(search: Search, row: GetRow) -> None:

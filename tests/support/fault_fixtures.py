@@ -153,7 +153,7 @@ class Search:
 
     def checkpoints(self) -> dict[int, int]:
         """Return the epochs of the checkpoints on disk by trial; nearly all are those of paused trials."""
-        files = (self.run.path / "checkpoints").glob("*.checkpoint")
+        files = (self.run.path / "checkpoints").glob("[0-9]*.checkpoint")
         return dict(sorted(tuple(map(int, file.stem.split("-")[:2])) for file in files))  # type: ignore[misc]
 
     def wait_for(self, condition: Callable[[], bool]) -> float:

@@ -108,6 +108,14 @@ def test_between_the_rungs_and_after_a_rung_that_it_left_a_trial_goes_on() -> No
     assert rule.decide(1, 1, 0.9) == (CONTINUE, "")
 
 
+def test_a_trial_that_comes_by_a_rung_again_counts_once_with_its_first_value() -> None:
+    rule = WaitingHalving(RUNGS, 3, trials=6)
+    assert decide(rule, [0.5, 0.4, 0.3]) == [PAUSE, PAUSE, STOP]
+    assert decide(rule, [0.9, 0.1], first=1) == [PAUSE, STOP], "trials 1 and 2 once more"
+    assert rule.needed() == {1: 0.5}
+    assert (rule.resume(), rule.resume()) == (0, None)
+
+
 def test_a_trial_ends_once_it_cannot_get_a_place_and_says_why() -> None:
     rule = WaitingHalving(RUNGS, 3, trials=6)
     assert decide(rule, [0.5, 0.4]) == [PAUSE, PAUSE]
