@@ -87,7 +87,7 @@ def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, se
     best = queue.best()
     score = f"best validation macro-F1 {_score(best, plan)}, trial {best.trial}" if best else "no score"
     print_lines(
-        f"{reason}; paused and interrupted trials go on when the search is resumed" if reason else "",
+        f"{reason}; paused and interrupted trials go on with --resume" if reason else "",
         f"{len(queue.finished)}/{plan.budget} trials in {clock(seconds)}",
         score + _model_hint(run),
         _banner(plan),

@@ -82,8 +82,7 @@ class Progress(Callback):  # type: ignore[misc]
         unfinished = sum(len(trial.epochs) for trial in live + paused)
         epochs = sum(record.epochs for record in finished) + unfinished
         trained = max(0, sum(record.epochs for record in new) + unfinished - queue.epochs_before)
-        waiting = max(0, queue.recipe.expected_epochs(queue.budget) - epochs)
-        left = waiting * elapsed / trained if trained else math.inf
+        left = self._epochs_left(len(records), epochs) * elapsed / trained if trained else math.inf
         busy = f"{len(live)} of {self._workers} workers busy"
         cores = len(os.sched_getaffinity(0))
         here = f"load {os.getloadavg()[0]:.1f} on {cores} cores"
@@ -111,6 +110,12 @@ class Progress(Callback):  # type: ignore[misc]
             needed=queue.halving.needed(),
             stopping=self._interrupt.reason,
         )
+
+    def _epochs_left(self, started: int, epochs: int) -> int:
+        # A resumed run of the former rule may have trained more epochs than expected.
+        recipe, budget = self._queue.recipe, self._queue.budget
+        fewest = (budget - started) * min(recipe.asha.rungs, default=recipe.asha.last_epoch)
+        return max(fewest, recipe.expected_epochs(budget) - epochs)
 
     def _print_line(self) -> None:
         print(self.view().line(), file=sys.stderr, flush=True)
