@@ -141,4 +141,4 @@ class WaitingHalving:
         first = f"epoch {rung}: {-reached[rank - 1][0]:.4f} is number {rank} of {len(reached)}"
         if rank > places:
             return f"{first}, at most {places} go on"
-        return f"{first}, but the {places} places were taken"
+        return f"{first}, but no place of {places} was left"

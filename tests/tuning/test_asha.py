@@ -132,7 +132,7 @@ def test_at_the_end_all_that_are_paused_end_and_say_why() -> None:
     assert rule.resume() == 0
     decide(rule, [0.6, 0.1], first=3)
     assert rule.dismiss(is_last=True) == [
-        (3, "epoch 1: 0.6000 is number 1 of 5, but the 1 places were taken"),
+        (3, "epoch 1: 0.6000 is number 1 of 5, but no place of 1 was left"),
         (1, "epoch 1: 0.4000 is number 3 of 5, at most 1 go on"),
         (2, "epoch 1: 0.3000 is number 4 of 5, at most 1 go on"),
         (4, "epoch 1: 0.1000 is number 5 of 5, at most 1 go on"),

@@ -223,7 +223,7 @@ def test_at_the_end_those_without_a_place_are_pruned_with_rank_and_places() -> N
         0: "epoch 1: 0.1000 is number 4 of 4, at most 2 go on",
         1: "epoch 1: 0.2000 is number 3 of 4, at most 2 go on",
         3: "epoch 1: 0.4000 is number 3 of 6, at most 2 go on",
-        4: "epoch 1: 0.5000 is number 2 of 6, but the 2 places were taken",
+        4: "epoch 1: 0.5000 is number 2 of 6, but no place of 2 was left",
     }
 
 
