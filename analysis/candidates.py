@@ -43,7 +43,7 @@ def retrained_published(search: SearchRecords, settings: Settings, class_names: 
     """Return the published configurations if they are to be retrained, in the papers' order."""
     if not (is_blood(class_names) if settings.published is None else settings.published):
         return []
-    # papers.toml has another order, made for ASHA.
+    # papers.toml has another order.
     order = list(load_papers().results)
     papers = sorted(load_enqueued(BOOK / "papers.toml"), key=lambda entry: order.index(entry.label))
     searched = {trial.configuration: trial.best_val_macro_f1 for trial in search.trials if trial.state != FAILED}

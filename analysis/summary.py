@@ -34,12 +34,12 @@ class SearchRecords:
 
     @classmethod
     def read(cls, run: RunDirectory) -> SearchRecords:
-        """Read ``provenance.json``, ``trials.csv`` and ``curves.csv``.
+        """Read provenance, trials and curves; a paused or interrupted trial counts as pruned where it stands.
 
         Raises:
             InputError: a file is damaged.
         """
-        return cls(run.name, run.read_json(PROVENANCE), tuple(run.trials()), run.curves())
+        return cls(run.name, run.read_json(PROVENANCE), tuple(run.standing()), run.curves())
 
 
 @dataclass(frozen=True, eq=False)

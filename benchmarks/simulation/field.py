@@ -17,9 +17,9 @@ from bloodtune.tuning.trial_queue import Sampler, TrialQueue
 from curves.tables import Table
 from simulation.loop import Rule, Search, simulate
 from simulation.outcome import outcomes
-from simulation.rules import ProductRule, RayAsha, ToTheEnd
-from simulation.samplers import OptunaSearchSampler, RandomSampler, RetoldSampler
-from simulation.waiting import Hyperband, Pasha, SynchronousHalving, WaitingHalving, halving
+from simulation.rules import CappedHalving, RayAsha, ToTheEnd
+from simulation.samplers import OptunaSearchSampler, RandomSampler
+from simulation.waiting import Hyperband, Pasha, SynchronousHalving, Waiting, halving
 
 REFERENCE, DEFAULT, NEW = "optuna-mended", "default", "tpe-3-9"  # NEW: the candidate for the next default
 
@@ -33,8 +33,8 @@ class Algorithm:
     """A search algorithm.
 
     ``sampler`` and ``rule`` make its parts. ``extension`` times the budget's trials are run.
-    ``is_enqueued`` tells whether it starts with the configurations that the recipe enqueues. ``first_rung`` is an
-    epoch.
+    ``is_enqueued`` tells whether it starts with the configurations that the recipe enqueues. ``first_rung`` and
+    ``last_rung`` are those of the recipe.
     """
 
     title: str
@@ -43,6 +43,7 @@ class Algorithm:
     extension: float = EXTENSION
     is_enqueued: bool = False
     first_rung: int = 1
+    last_rung: int | None = None
 
     def run(self, table: Table, *, trials: int, workers: int, seed: int) -> np.ndarray:
         """Simulate one search; return its outcomes, (MOMENTS + 1, 4)."""
@@ -52,20 +53,20 @@ class Algorithm:
 
     def search(self, table: Table, *, budget: int, workers: int, seed: int) -> tuple[Search, TrialQueue]:
         """Simulate one search of ``budget`` trials; return what happened, and its queue."""
-        table = _adapted(table, self.is_enqueued, self.first_rung)
+        table = _adapted(table, self.is_enqueued, self.first_rung, self.last_rung)
         queue = TrialQueue(table.recipe, self.sampler(table, seed), budget=budget)
         return simulate(table, queue, self.rule(table.recipe, queue), workers=workers, seed=seed), queue
 
 
 @functools.lru_cache(maxsize=128)
-def _adapted(table: Table, is_enqueued: bool, first_rung: int) -> Table:
+def _adapted(table: Table, is_enqueued: bool, first_rung: int, last_rung: int | None) -> Table:
     recipe, other = table.recipe, copy.copy(table)
-    asha = dataclasses.replace(recipe.asha, first_rung=first_rung)
+    asha = dataclasses.replace(recipe.asha, first_rung=first_rung, last_rung=last_rung)
     other.recipe = dataclasses.replace(recipe, asha=asha, enqueued=recipe.enqueued if is_enqueued else ())
     return other
 
 
-def _default_sampler(table: Table, seed: int) -> Sampler:
+def _tpe(table: Table, seed: int) -> Sampler:
     return StudySampler(table.recipe, seed, table.space)
 
 
@@ -74,16 +75,11 @@ def _random(table: Table, seed: int) -> Sampler:
 
 
 def _waiting(recipe: Recipe, queue: TrialQueue) -> Rule:
-    return WaitingHalving(recipe.asha)
+    return Waiting(recipe.asha)
 
 
 def _capped(recipe: Recipe, queue: TrialQueue) -> Rule:
-    return WaitingHalving(recipe.asha, is_capped=True)
-
-
-def _to_9(recipe: Recipe, queue: TrialQueue) -> Rule:
-    # The retraining of the finalists takes the place of the last rung.
-    return WaitingHalving(recipe.asha, is_capped=True, closed=1)
+    return Waiting(recipe.asha, is_capped=True)
 
 
 def _best_of_one_epoch(recipe: Recipe, queue: TrialQueue) -> Rule:
@@ -111,22 +107,33 @@ ALGORITHMS = {
         "random + halving in step", _random, lambda recipe, queue: halving(recipe.asha, queue.budget), extension=1
     ),
     "random-waiting": Algorithm("random + waiting halving", _random, _waiting, extension=FAR),
-    "tpe-waiting": Algorithm("TPE + waiting halving", RetoldSampler, _waiting),
+    "tpe-waiting": Algorithm("TPE + waiting halving", _tpe, _waiting),
     "pasha": Algorithm("random + PASHA", _random, lambda recipe, queue: Pasha(recipe.asha, queue), extension=FAR),
     DEFAULT: Algorithm(
         "default of today",
-        _default_sampler,
-        lambda recipe, _: ProductRule(recipe.asha, enqueued=len(recipe.enqueued)),
+        _tpe,
+        lambda recipe, _: CappedHalving(recipe.asha, enqueued=len(recipe.enqueued)),
         is_enqueued=True,
     ),
     # Levers for a better default.
-    "tpe-capped": Algorithm("TPE + capped waiting halving", RetoldSampler, _capped),
+    "tpe-capped": Algorithm("TPE + capped waiting halving", _tpe, _capped),
     "random-capped": Algorithm("random + capped waiting halving", _random, _capped, extension=FAR),
     "random-to-9": Algorithm(
-        "random + capped waiting halving, rungs 1, 3, 9; no trial to the end", _random, _to_9, extension=FAR
+        "random + capped waiting halving, rungs 1, 3, 9; no trial to the end",
+        _random,
+        _capped,
+        extension=FAR,
+        last_rung=9,
     ),
     "random-3-9": Algorithm(
-        "random + capped waiting halving, rungs 3, 9; no trial to the end", _random, _to_9, extension=FAR, first_rung=3
+        "random + capped waiting halving, rungs 3, 9; no trial to the end",
+        _random,
+        _capped,
+        extension=FAR,
+        first_rung=3,
+        last_rung=9,
     ),
-    NEW: Algorithm("TPE + capped waiting halving, rungs 3, 9; no trial to the end", RetoldSampler, _to_9, first_rung=3),
+    NEW: Algorithm(
+        "TPE + capped waiting halving, rungs 3, 9; no trial to the end", _tpe, _capped, first_rung=3, last_rung=9
+    ),
 }

@@ -6,24 +6,18 @@ import heapq
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bloodtune.tuning import trial_queue
+from bloodtune.tuning.asha import CONTINUE, PAUSE, STOP
 from bloodtune.tuning.sampler import draw_seed
 from bloodtune.tuning.trial_queue import TrialQueue
 from curves.tables import Curve, Table
 
-GO, STOP, PAUSE = "go", "stop", "pause"
 
-
-class Rule(Protocol):
-    """A stopping rule: which trials go on after a rung."""
+class Rule(trial_queue.Rule, Protocol):
+    """A rule of the product's queue that also says where the rungs of each trial are."""
 
     def next_rung(self, number: int, epoch: int) -> int:
         """Return the epoch after which a trial that has trained ``epoch`` epochs reports."""
-
-    def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
-        """Return GO, STOP or PAUSE for a trial at a rung, and the reason."""
-
-    def resume(self) -> int | None:
-        """Return a paused trial that goes on now, or None."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +46,9 @@ class Search:
 def simulate(table: Table, queue: TrialQueue, rule: Rule, *, workers: int = 1, seed: int = 0) -> Search:
     """Run a whole search. Equal seeds give equal searches.
 
-    A worker that is free takes a paused trial if the rule has one, else a new trial. Trials that are paused at the end
-    are finished as they stand.
+    A worker that is free takes the trial that the queue gives it.
     """
+    queue.rule = rule
     search, reached = Search(), dict[int, int]()
     running: list[tuple[float, int, int]] = []  # end in seconds, trial, rung
     now, spent = 0.0, 0
@@ -66,8 +60,11 @@ def simulate(table: Table, queue: TrialQueue, rule: Rule, *, workers: int = 1, s
         heapq.heappush(running, (now + seconds, number, rung))
 
     while True:
-        while len(running) < workers and (number := _next_trial(table, queue, rule, search, seed)) is not None:
-            train(number)
+        while len(running) < workers and (live := queue.next()) is not None:
+            if live.number not in search.curves:
+                search.curves[live.number] = table.curve(live.proposal.configuration, draw_seed(seed, live.number))
+                search.proposed.append(len(search.reports))
+            train(live.number)
         if not running:
             break
         now, number, rung = heapq.heappop(running)
@@ -76,22 +73,11 @@ def simulate(table: Table, queue: TrialQueue, rule: Rule, *, workers: int = 1, s
         reached[number], spent = rung, spent + len(epochs)
         value = epochs[-1].val_macro_f1
         search.reports.append(Report(now, spent, number, rung, value))
-        is_whole = rung == queue.recipe.asha.max_epochs
-        verdict, queue.live[number].stopped = (STOP, "") if is_whole else rule.decide(number, rung, value)
-        if verdict == GO:
+        verdict = STOP if rung == queue.recipe.asha.last_epoch else queue.decide(number, rung, value)
+        if verdict == CONTINUE:
             train(number)
-        elif verdict == STOP:
+        elif verdict == PAUSE:
+            queue.pause(number)
+        else:
             queue.finish(number)
-    for number in list(queue.live):
-        queue.finish(number)
     return search
-
-
-def _next_trial(table: Table, queue: TrialQueue, rule: Rule, search: Search, seed: int) -> int | None:
-    # A paused trial, a new one, or None if there is neither.
-    number = rule.resume()
-    if number is None and (live := queue.next()) is not None:
-        number = live.number
-        search.curves[number] = table.curve(live.proposal.configuration, draw_seed(seed, number))
-        search.proposed.append(len(search.reports))
-    return number

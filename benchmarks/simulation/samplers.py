@@ -1,4 +1,4 @@
-"""Sources of configurations beside the product's StudySampler: random rows, OptunaSearch, and studies told anew."""
+"""Sources of configurations beside the product's StudySampler: random rows, and OptunaSearch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 import optuna
 
-from bloodtune.run.records import COMPLETE, PRUNED, EpochRecord, TrialRecord
+from bloodtune.run.records import PRUNED, EpochRecord, TrialRecord
 from bloodtune.space.configuration import Configuration
-from bloodtune.tuning.sampler import StudySampler
-from curves.tables import LAST_EPOCH, Table
+from curves.tables import Table
 
 
 class RandomSampler:
@@ -66,56 +65,3 @@ class OptunaSearchSampler:
 
     def replay(self, record: TrialRecord, epochs: Iterable[EpochRecord]) -> None:
         """Do nothing: no search is resumed here."""
-
-
-class RetoldSampler:
-    """The product's StudySampler, made anew for every proposal, so that a paused trial counts where it stands.
-
-    A paused trial is told as pruned at its last epoch, one at the last epoch as complete.
-    """
-
-    def __init__(self, table: Table, seed: int) -> None:
-        self._table = table
-        self._seed = seed
-        self._configurations: dict[int, Configuration] = {}
-        self._last: dict[int, tuple[int, float]] = {}
-
-    def ask(self, number: int, known: Configuration | None = None) -> Configuration:
-        """Return a proposal of a study that knows where all trials stand."""
-        recipe = self._table.recipe
-        sampler = StudySampler(recipe, self._seed, self._table.space)
-        if number >= len(recipe.enqueued) + recipe.startup_trials:
-            for other in self._last:
-                sampler.replay(*self._as_record(other))
-        self._configurations[number] = sampler.ask(number, known)
-        return self._configurations[number]
-
-    def report(self, number: int, epoch: int, value: float) -> None:
-        """Take a value of a trial."""
-        self._last[number] = epoch, value
-
-    def tell(self, record: TrialRecord) -> None:
-        """Do nothing: the values say all."""
-
-    def replay(self, record: TrialRecord, epochs: Iterable[EpochRecord]) -> None:
-        """Do nothing: no search is resumed here."""
-
-    def _as_record(self, number: int) -> tuple[TrialRecord, list[EpochRecord]]:
-        epoch, value = self._last[number]
-        record = TrialRecord(
-            trial=number,
-            state=COMPLETE if epoch == LAST_EPOCH else PRUNED,
-            epochs=epoch,
-            val_macro_f1=value,
-            best_val_macro_f1=value,
-            best_epoch=epoch,
-            val_accuracy=value,
-            train_seconds=0.0,
-            parameters=None,
-            started="",
-            retries=0,
-            label="",
-            message="",
-            configuration=self._configurations[number],
-        )
-        return record, [EpochRecord(epoch, -value, -value, value, value, 0.0)]  # Optuna looks at the last value only

@@ -1,15 +1,14 @@
-"""Stopping rules that pause trials at rungs and resume the best: halving in step and out of step, Hyperband, PASHA."""
+"""Rules that pause trials at rungs and resume the best: the product's own, halving in step, Hyperband, PASHA."""
 
 from __future__ import annotations
 
-import bisect
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bloodtune.space.recipe import Asha
+from bloodtune.tuning.asha import PAUSE, WaitingHalving
 from bloodtune.tuning.trial_queue import TrialQueue
-from simulation.loop import PAUSE
 from simulation.rules import Rungs
 
 
@@ -35,7 +34,7 @@ class SynchronousHalving(Rungs):
             self._waiting += [best for _, best in sorted(reached)[: self._places[epoch]]]
         return PAUSE, f"not among the best {self._places[epoch]} of {self._expected[epoch]} at epoch {epoch}"
 
-    def resume(self) -> int | None:
+    def resume(self, *, is_last: bool = False) -> int | None:
         """Return the best trial that waits."""
         return self._waiting.pop(0) if self._waiting else None
 
@@ -72,50 +71,24 @@ class Hyperband:
         """Ask the trial's bracket."""
         return self._brackets[self._bracket_of[number]].decide(number, epoch, value)
 
-    def resume(self) -> int | None:
+    def resume(self, *, is_last: bool = False) -> int | None:
         """Return a waiting trial of the first bracket that has one."""
         return next((n for bracket in self._brackets if (n := bracket.resume()) is not None), None)
 
-
-class WaitingHalving(Rungs):
-    """Halving out of step that pauses trials (ASHA as in Li et al. 2020, algorithm 2).
-
-    A paused trial may go on when it is among the best 1 / factor of the trials that have reached its rung so far. The
-    highest rung comes first. Each trial that goes on has beaten two others, so nobody goes on for being early.
-    """
-
-    def __init__(self, asha: Asha, *, is_capped: bool = False, closed: int = 0) -> None:
-        """Prepare the rungs.
-
-        With ``is_capped``, no more than 1 / factor of a rung's trials ever go on. Without it, more do while a sampler
-        improves: those that went on earlier are no longer among the best. From the last ``closed`` rungs none goes on.
-        """
-        super().__init__(asha.rungs, asha.max_epochs)
-        self._open = asha.rungs[: len(asha.rungs) - closed]
-        self._factor = asha.reduction_factor
-        self._is_capped = is_capped
-        self._reached: dict[int, list[tuple[float, int]]] = {rung: [] for rung in asha.rungs}
-        self._resumed: dict[int, set[int]] = {rung: set() for rung in asha.rungs}
-
-    def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
-        """Pause the trial."""
-        bisect.insort(self._reached[epoch], (-value, number))
-        return PAUSE, f"not among the best third at epoch {epoch}"
-
-    def resume(self) -> int | None:
-        """Return the best paused trial of the highest rung that has a place for it."""
-        for rung in reversed(self._open):
-            resumed, places = self._resumed[rung], len(self._reached[rung]) // self._factor
-            if self._is_capped and len(resumed) >= places:
-                continue
-            for _, number in self._reached[rung][:places]:
-                if number not in resumed:
-                    resumed.add(number)
-                    return number
-        return None
+    def dismiss(self, *, is_last: bool = False) -> Sequence[tuple[int, str]]:
+        """Return nothing: paused trials wait until the end."""
+        return ()
 
 
-class Pasha(WaitingHalving):
+class Waiting(WaitingHalving):
+    """The product's rule; it also says where the rungs are."""
+
+    def __init__(self, asha: Asha, *, is_capped: bool = False) -> None:
+        super().__init__(asha.rungs, asha.reduction_factor, is_capped=is_capped)
+        self.next_rung = Rungs(asha.rungs, asha.last_epoch).next_rung
+
+
+class Pasha(Waiting):
     """PASHA (Bohdal et al. 2023): the highest rung rises only while the ranks at the two top rungs disagree.
 
     Two trials disagree if their order changes between the two rungs and their values at the upper one differ by more
@@ -125,18 +98,20 @@ class Pasha(WaitingHalving):
     def __init__(self, asha: Asha, queue: TrialQueue) -> None:
         super().__init__(asha)
         self._queue = queue
-        self._open = asha.rungs[:1]
+        self._all = asha.rungs
+        self.rungs = self._all[:1]
 
     def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
         """Pause the trial; open the next rung if the ranks are not stable."""
         verdict = super().decide(number, epoch, value)
-        top = len(self._open)  # index of the highest rung so far: trials pause there for good
-        if top < len(self.rungs) and epoch == self.rungs[top] and not self._is_stable(self.rungs[top - 1], epoch):
-            self._open = self.rungs[: top + 1]
+        top = len(self.rungs)  # index of the highest rung so far: trials pause there for good
+        if top < len(self._all) and epoch == self._all[top] and not self._is_stable(self._all[top - 1], epoch):
+            self.rungs = self._all[: top + 1]
         return verdict
 
     def _is_stable(self, lower: int, upper: int) -> bool:
-        curves = [[e.val_macro_f1 for e in self._queue.live[n].epochs] for _, n in self._reached[upper]]
+        known = self._queue.live | self._queue.paused
+        curves = [[e.val_macro_f1 for e in known[n].epochs] for _, n in self._reached[upper]]
         noise, swaps = [], []
         for one, other in itertools.combinations(curves, 2):
             signs = [a > b for a, b in zip(one[:upper], other[:upper], strict=True)]

@@ -38,9 +38,9 @@ class View:
     """A snapshot of a search.
 
     ``counts`` is the number of trials by state. ``epochs`` have been trained, ``epochs_left`` are expected to follow,
-    and pruning ``saved`` others. ``bests`` is the best validation macro-F1 after each finished trial. ``needed`` maps
-    rungs to the score that promotes a trial. ``elapsed`` and ``left`` are in seconds. ``stopping`` is the reason why
-    the search stops, or an empty string.
+    and pruning ``saved`` others. ``bests`` is the best validation macro-F1 after each trial. ``needed`` maps rungs to
+    the score that puts a trial among the best there. ``elapsed`` and ``left`` are in seconds. ``stopping`` is the
+    reason why the search stops, or an empty string.
     """
 
     title: str
@@ -64,7 +64,7 @@ class View:
     @property
     def finished(self) -> int:
         """Number of trials that have ended."""
-        return sum(number for state, number in self.counts.items() if state != "running")
+        return sum(number for state, number in self.counts.items() if state not in ("running", "paused"))
 
     def line(self) -> str:
         """Return the log line."""
@@ -86,7 +86,7 @@ class View:
         head = Table.grid(padding=(0, 2, 0, 0))
         bar = ProgressBar(total=max(expected, 1), completed=self.epochs, width=max(4, width - len(text) - 6))
         head.add_row(bar, Text(text, no_wrap=True))
-        counts = "  ".join(f"{number} {state}" for state, number in self.counts.items())
+        counts = "  ".join(f"{number} {state}" for state, number in self.counts.items() if number)
         trials = Text(f"{self.finished}/{self.budget} trials  ·  {counts}")
         epochs = Text(f"{self._spent()}  ·  {self._saved()}")
         speed = Text(f"{self.images_per_second:,.0f} images/s  ·  {self.load}", "dim")

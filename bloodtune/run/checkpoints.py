@@ -11,10 +11,19 @@ CHECKPOINT_SUFFIX, DIGEST_BYTES = ".checkpoint", 16
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training after an epoch. Only workers serialize and deserialize it."""
+    """The state of a training after an epoch. Only workers serialize and deserialize it.
+
+    ``parameters`` is the number of the network's parameters; files of earlier versions do not have it.
+    """
 
     epoch: int
     state: bytes = field(repr=False)
+    parameters: int | None = None
+
+    def file_name(self, trial: int) -> str:
+        """Return the name of its file."""
+        numbers = [trial, self.epoch] if self.parameters is None else [trial, self.epoch, self.parameters]
+        return "-".join(map(str, numbers)) + CHECKPOINT_SUFFIX
 
 
 def state_digest(state: bytes) -> bytes:

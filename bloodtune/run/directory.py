@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from bloodtune.run.checkpoints import CHECKPOINT_SUFFIX, CHECKPOINTS, DIGEST_BYT
 from bloodtune.run.lock import is_locked, locked
 from bloodtune.run.records import (
     CURVE_COLUMNS,
+    PRUNED,
     TRIAL_COLUMNS,
     EpochRecord,
     Proposal,
@@ -29,6 +31,7 @@ from bloodtune.run.records import (
     TrialRecord,
     best_record,
     epoch_row,
+    make_record,
     parse_epoch,
     parse_trial,
     to_csv,
@@ -141,7 +144,7 @@ class RunDirectory:
     def write_checkpoint(self, trial: int, checkpoint: Checkpoint) -> None:
         """Write a checkpoint to disk, then delete the trial's older checkpoints."""
         older = self._checkpoint_files(trial)
-        file = self.path / CHECKPOINTS / f"{trial}-{checkpoint.epoch}{CHECKPOINT_SUFFIX}"
+        file = self.path / CHECKPOINTS / checkpoint.file_name(trial)
         file.parent.mkdir(exist_ok=True)
         replace(file, state_digest(checkpoint.state) + checkpoint.state)
         for other in older - {file}:
@@ -149,12 +152,12 @@ class RunDirectory:
 
     def checkpoint(self, trial: int) -> Checkpoint | None:
         """Read the trial's latest undamaged checkpoint; return None if there is none."""
-        epochs = {int(file.stem.partition("-")[2]): file for file in self._checkpoint_files(trial)}
-        for epoch, file in sorted(epochs.items(), reverse=True):
+        files = [([int(number) for number in file.stem.split("-")], file) for file in self._checkpoint_files(trial)]
+        for (_, epoch, *parameters), file in sorted(files, reverse=True):
             content = file.read_bytes()
             digest, state = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
             if digest == state_digest(state):
-                return Checkpoint(epoch, state)
+                return Checkpoint(epoch, state, *parameters)
         return None
 
     def drop_checkpoints(self, trial: int) -> None:
@@ -201,6 +204,16 @@ class RunDirectory:
     def trials(self) -> list[TrialRecord]:
         """Read the finished trials in the order in which they ended."""
         return self.read_records(TRIALS).complete()
+
+    def standing(self) -> list[TrialRecord]:
+        """Read the finished trials, then those that have epochs and have not finished, as if these were pruned now."""
+        finished = self.trials()
+        curves: defaultdict[int, list[EpochRecord]] = defaultdict(list)
+        for trial, epoch in self.read_records(CURVES).complete():
+            curves[trial].append(epoch)
+        done = {record.trial for record in finished}
+        others = [p for p in self.proposals() if p.trial not in done and p.trial in curves]
+        return finished + [make_record(p, curves[p.trial], PRUNED, message="not finished") for p in others]
 
     def curves(self) -> pd.DataFrame:
         """Read the epochs of all trials (columns: ``CURVE_COLUMNS``)."""

@@ -18,11 +18,15 @@ from bloodtune.run.records import best_record
 
 @dataclass(frozen=True)
 class RunOverview:
-    """One row of the overview; ``age`` is in seconds since the last finished trial, ``size`` in bytes."""
+    """One row of the overview; ``age`` is in seconds since the last finished trial, ``size`` in bytes.
+
+    ``unfinished`` trials have epochs and are paused, run or were interrupted. ``best`` may be one of them.
+    """
 
     name: str
     state: str
     finished: int
+    unfinished: int
     budget: int | None
     best: float | None
     data: str
@@ -63,7 +67,7 @@ def runs_table(runs: list[RunOverview], latest: str | None) -> Table:
         table.add_row(
             Text(f"{run.name}*" if run.name == latest else run.name),
             f"[{colours[run.state]}]{run.state}" if run.state in colours else run.state,
-            f"{run.finished}/{run.budget or '?'}",
+            f"{run.finished}{f'+{run.unfinished}' if run.unfinished else ''}/{run.budget or '?'}",
             f"{run.best:.4f}" if run.best is not None else "–",
             Text("" if run.data in run.name else printable(run.data)),  # a run's default name contains it
             _age(run.age),
@@ -74,11 +78,11 @@ def runs_table(runs: list[RunOverview], latest: str | None) -> Table:
 
 def _read(run: RunDirectory) -> RunOverview:
     try:
-        trials = run.read_records(TRIALS)
+        records, finished = run.standing(), len(run.trials())
         provenance = run.read_json(PROVENANCE)
-        records, damaged = trials.records, bool(trials.damaged) or not provenance
+        damaged = not provenance
     except InputError:
-        records, provenance, damaged = [], {}, True
+        records, finished, provenance, damaged = [], 0, {}, True
     budget = provenance.get("budget")
     best = best_record(records)
     if damaged:
@@ -86,12 +90,13 @@ def _read(run: RunDirectory) -> RunOverview:
     elif run.in_use():
         state = "running"
     else:
-        state = "finished" if len(records) == budget else "stopped"
+        state = "finished" if finished == budget else "stopped"
     data = provenance.get("data", {})
     return RunOverview(
         name=run.name,
         state=state,
-        finished=len(records),
+        finished=finished,
+        unfinished=len(records) - finished,
         budget=budget,
         best=best.best_val_macro_f1 if best else None,
         data=str(data.get("title", "?")),

@@ -18,7 +18,7 @@ from bloodtune.errors import InputError
 from bloodtune.space.configuration import FIELD_NAMES, Configuration
 
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
-RUNNING = "RUNNING"  # of a trial that has not ended; never in trials.csv
+RUNNING, PAUSED = "RUNNING", "PAUSED"  # in best.json alone, never in trials.csv
 
 CONFIG_PREFIX = "config."
 
@@ -117,6 +117,37 @@ class Proposal:
         """Parse a line of ``proposals.jsonl``."""
         row = json.loads(line)
         return cls(int(row["trial"]), str(row["label"]), Configuration.from_mapping(row["config"]))
+
+
+def make_record(
+    proposal: Proposal,
+    epochs: Sequence[EpochRecord],
+    state: str,
+    *,
+    message: str = "",
+    parameters: int | None = None,
+    started: str = "",
+    retries: int = 0,
+) -> TrialRecord:
+    """Return the record of a trial from its epochs so far."""
+    last = epochs[-1] if epochs else None
+    best = max(epochs, key=lambda epoch: epoch.val_macro_f1, default=None)
+    return TrialRecord(
+        trial=proposal.trial,
+        state=state,
+        epochs=last.epoch if last else 0,
+        val_macro_f1=last.val_macro_f1 if last else None,
+        best_val_macro_f1=best.val_macro_f1 if best else None,
+        best_epoch=best.epoch if best else None,
+        val_accuracy=last.val_accuracy if last else None,
+        train_seconds=round(sum(epoch.seconds for epoch in epochs), 3),
+        parameters=parameters,
+        started=started,
+        retries=retries,
+        label=proposal.label,
+        message=message,
+        configuration=proposal.configuration,
+    )
 
 
 @dataclass(frozen=True)

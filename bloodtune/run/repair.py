@@ -30,8 +30,9 @@ class RunRecords:
 
     ``trials`` has the finished trials, each with its row and all epochs of its curve. Any other trial runs again. It
     continues from its checkpoint if that is undamaged and all epochs before it are known. ``discarded`` has the epochs
-    that are trained again, ``notes`` one line per damaged file and one for finished trials that run again. ``files``
-    are the record files of ``trials``, ``epochs`` and ``proposals`` as they were read.
+    that are trained again, ``notes`` one line per damaged file and one for finished trials that run again.
+    ``parameters`` has the number of a network's parameters for trials with a checkpoint. ``files`` are the record files
+    of ``trials``, ``epochs`` and ``proposals`` as they were read.
     """
 
     trials: list[TrialRecord] = dataclasses.field(default_factory=list)
@@ -39,6 +40,7 @@ class RunRecords:
     proposals: list[Proposal] = dataclasses.field(default_factory=list)
     discarded: list[EpochRecord] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    parameters: dict[int, int | None] = dataclasses.field(default_factory=dict)
     files: tuple[RecordFile[Any], ...] = dataclasses.field(default=(), repr=False, compare=False)
 
     def curves(self) -> dict[int, list[EpochRecord]]:
@@ -65,10 +67,12 @@ def examine(run: RunDirectory) -> RunRecords:
     rows = {record.trial: record for record in reversed(trials.records)}  # the first of duplicates
     finished = {trial: record for trial, record in rows.items() if len(chains[trial]) >= record.epochs}
     known = {trial: record.epochs for trial, record in finished.items()}
+    parameters: dict[int, int | None] = {}
     for trial in chains.keys() - known.keys():
+        known[trial] = 0
         checkpoint = run.checkpoint(trial)
-        is_reached = checkpoint is not None and checkpoint.epoch <= len(chains[trial])
-        known[trial] = checkpoint.epoch if checkpoint and is_reached else 0
+        if checkpoint is not None and checkpoint.epoch <= len(chains[trial]):
+            known[trial], parameters[trial] = checkpoint.epoch, checkpoint.parameters
     kept, discarded, seen = [], [], set()
     for trial, epoch in curves.records:
         if epoch.epoch <= known[trial] and (trial, epoch.epoch) not in seen:
@@ -85,7 +89,7 @@ def examine(run: RunDirectory) -> RunRecords:
         notes.append(f"{curves.file} lacks epochs of finished trials; these run again: {', '.join(map(str, again))}")
     kept_proposals = [proposal for proposal in proposals.records if proposed[proposal.trial] is proposal]
     kept_proposals += [proposed[record.trial] for record in lost]
-    return RunRecords(complete, kept, kept_proposals, discarded, notes, (trials, curves, proposals))
+    return RunRecords(complete, kept, kept_proposals, discarded, notes, parameters, (trials, curves, proposals))
 
 
 def repair(run: RunDirectory, examined: RunRecords | None = None) -> RunRecords:

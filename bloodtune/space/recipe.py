@@ -23,29 +23,39 @@ SAMPLERS = ("tpe", "random", "enqueued")
 class Asha:
     """The settings of ASHA, asynchronous successive halving (Li et al. 2020).
 
-    ``max_epochs`` is the paper's R, ``first_rung`` its r and ``reduction_factor`` its eta.
+    ``max_epochs`` is the paper's R, ``first_rung`` its r and ``reduction_factor`` its eta. Learning rates fall until
+    ``max_epochs``. A search ends its trials at ``last_rung``, if that is given: the best are trained again afterwards.
 
     Raises:
-        InputError: a value is not a whole number in its range, or ``first_rung`` is above ``max_epochs``.
+        InputError: a value is not a whole number in its range, or a rung is above the last one or above ``max_epochs``.
     """
 
     max_epochs: int
     first_rung: int
     reduction_factor: int
+    last_rung: int | None = None
 
     def __post_init__(self) -> None:
-        for name, low in (("max_epochs", 1), ("first_rung", 1), ("reduction_factor", 2)):
+        for name, low in (("max_epochs", 1), ("first_rung", 1), ("reduction_factor", 2), ("last_rung", 1)):
             value = getattr(self, name)
-            if not is_whole(value, low):
+            if not is_whole(value, low) and not (name == "last_rung" and value is None):
                 raise InputError(f"asha.{name} = {value!r}: allowed are whole numbers from {low}")
-        if self.first_rung > self.max_epochs:
-            raise InputError(f"asha.first_rung = {self.first_rung} is above max_epochs = {self.max_epochs}")
+        if self.last_epoch > self.max_epochs:
+            raise InputError(f"asha.last_rung = {self.last_rung} is above max_epochs = {self.max_epochs}")
+        if self.first_rung > self.last_epoch:
+            name = "last_rung" if self.last_rung else "max_epochs"
+            raise InputError(f"asha.first_rung = {self.first_rung} is above {name} = {self.last_epoch}")
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch after which a trial of a search is COMPLETE."""
+        return self.last_rung or self.max_epochs
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """The epochs after which a trial may be pruned; empty if ``first_rung`` is the last epoch."""
+        """The epochs after which a trial may pause or be pruned; empty if ``first_rung`` is the last epoch."""
         rungs, epoch = [], self.first_rung
-        while epoch < self.max_epochs:
+        while epoch < self.last_epoch:
             rungs.append(epoch)
             epoch *= self.reduction_factor
         return tuple(rungs)
@@ -53,7 +63,7 @@ class Asha:
     @property
     def stage_ends(self) -> tuple[int, ...]:
         """Epoch 0, the rungs and the last epoch: a trial trains from one to the next without a decision."""
-        return (0, *self.rungs, self.max_epochs)
+        return (0, *self.rungs, self.last_epoch)
 
     def expected_trials(self, budget: int, epochs: Sequence[int] = ()) -> list[int]:
         """Return how many of ``budget`` trials are expected to train beyond epoch 0 and beyond each rung.
@@ -75,10 +85,15 @@ class Asha:
         lengths = (end - start for start, end in itertools.pairwise(self.stage_ends))
         return sum(map(operator.mul, self.expected_trials(budget, epochs), lengths))
 
+    def to_mapping(self) -> dict[str, int]:
+        """Return the table of a recipe."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
     def with_max_epochs(self, max_epochs: int) -> Asha:
-        """Return a copy with another last epoch. If it pruned no trial before, it prunes none afterwards."""
-        first_rung = min(self.first_rung, max_epochs) if self.rungs else max_epochs
-        return Asha(max_epochs, first_rung, self.reduction_factor)
+        """Return a copy with another ``max_epochs``. If it pruned no trial before, it prunes none afterwards."""
+        first_rung = min(self.first_rung, max_epochs) if self.rungs or self.last_rung else max_epochs
+        last_rung = self.last_rung and min(self.last_rung, max_epochs)
+        return Asha(max_epochs, first_rung, self.reduction_factor, last_rung)
 
 
 @dataclass(frozen=True)

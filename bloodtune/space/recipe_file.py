@@ -120,7 +120,7 @@ def _parse(content: dict[str, Any], file: Path, max_epochs: int | None) -> Recip
             hint = "widen the space, or leave out the configurations with `configuration = []`"
             raise InputError(f"{file}: configuration {entry.label!r}: {error}; {hint}") from None
     text = content | {
-        "asha": dataclasses.asdict(asha),
+        "asha": asha.to_mapping(),
         "configuration": [entry for entry in _entries(content, file) if entry["family"] in families],
     }
     return Recipe(
@@ -137,7 +137,7 @@ def _parse(content: dict[str, Any], file: Path, max_epochs: int | None) -> Recip
 def _parse_asha(table: dict[str, Any], file: Path, max_epochs: int | None) -> Asha:
     fields = tuple(field.name for field in dataclasses.fields(Asha))
     _check_keys(table, fields, f"{file}: asha")
-    missing = [field for field in fields if field not in table]
+    missing = [field for field in fields if field not in table and field != "last_rung"]
     if missing:
         raise InputError(f"{file}: asha: {', '.join(missing)} missing")
     try:

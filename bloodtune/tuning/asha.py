@@ -1,77 +1,144 @@
-"""ASHA's stopping rule with capped promotions: which trials are promoted at a rung, and why the others are pruned."""
+"""ASHA's rule: trials pause at rungs, the best of those that reached a rung go on, and the others end with a reason."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import bisect
+import itertools
+from collections.abc import Iterator, Sequence
 
-from bloodtune.space.recipe import Asha
-
-# Share of a rung's trials that are promoted at most.
-PROMOTION_CAP = 0.4
+CONTINUE, PAUSE, STOP = "continue", "pause", "stop"
 
 
-class CappedHalving:
-    """Asynchronous successive halving that prunes trials and never pauses them (Li et al. 2020, stopping form).
+class WaitingHalving:
+    """Asynchronous successive halving that pauses trials (Li et al. 2020, algorithm 2), with capped promotions.
 
-    At a rung a trial is promoted if its value is among the best 1 / ``reduction_factor`` of the trials that reached
-    the rung so far. Plain ASHA checks no more than that. Once a sampler improves, each new trial beats its predecessors
-    and nearly all are promoted (docs/experiments.md). So promotions are capped: a trial is promoted only while fewer
-    than ``PROMOTION_CAP`` of the rung's trials plus one have been promoted, or if it beats all of them. The first
-    ``enqueued`` trials do not count against the cap: they reach the rungs while nothing better is known.
+    A trial pauses at each rung. A rung has one place for every ``factor`` trials that have reached it. The best paused
+    trial goes on when there is a free place and it is among the best of its rung, as many as there are places. Higher
+    rungs come first. So nobody goes on for being early: each trial that goes on has beaten ``factor`` - 1 others.
+
+    With ``is_capped`` a place is taken for good. Without, more trials than places go on while values rise: those that
+    went on earlier are then no longer among the best.
+
+    ``trials`` is the number of trials that will ever start. If it is given, a trial ends as soon as it cannot get a
+    place any more. It needs ``is_capped``.
     """
 
-    def __init__(
-        self, asha: Asha, recorded: Mapping[int, Mapping[int, tuple[float, bool]]] | None = None, *, enqueued: int = 0
-    ) -> None:
-        """Start from earlier trials: per rung and trial number, the value and whether the trial was promoted."""
-        self._factor = asha.reduction_factor
-        self._enqueued = enqueued
-        self._decided = {rung: dict((recorded or {}).get(rung, {})) for rung in asha.rungs}
-        self._reasons: dict[tuple[int, int], str] = {}
+    def __init__(self, rungs: Sequence[int], factor: int, *, trials: int | None = None, is_capped: bool = True) -> None:
+        self.rungs = tuple(rungs)  # those that trials can leave
+        self._factor = factor
+        self._trials = trials
+        self._is_capped = is_capped
+        # Per rung, in their order: the trials that reached it as (-value, number), best first; their values; those that
+        # went on.
+        self._reached: dict[int, list[tuple[float, int]]] = {rung: [] for rung in rungs}
+        self._values: dict[int, dict[int, float]] = {rung: {} for rung in rungs}
+        self._left: dict[int, set[int]] = {rung: set() for rung in rungs}
+        self._ended: set[int] = set()
 
-    def decide(self, number: int, epoch: int, value: float) -> tuple[bool, str]:
-        """Return whether to prune a trial after ``epoch`` with the objective ``value``, and the reason if so.
+    def restore(self, number: int, values: Sequence[float], *, went_on: bool = False, ended: bool = False) -> None:
+        """Add a trial of an earlier start, with its values by epoch.
 
-        No trial is pruned between rungs. A retried trial gets the same decision at a rung again.
+        If its last epoch is a rung, ``went_on`` tells whether the trial had left that rung. A trial that has ``ended``
+        never goes on.
         """
-        decided = self._decided.get(epoch)
-        if decided is None:
-            return False, ""
-        if number not in decided:
-            reason = self._reason_to_stop(epoch, value)
-            decided[number] = value, not reason
-            if reason:
-                self._reasons[number, epoch] = reason
-        is_promoted = decided[number][1]
-        return (False, "") if is_promoted else (True, self._reasons.get((number, epoch), f"pruned at epoch {epoch}"))
+        for rung in self._reached:
+            if rung <= len(values):
+                self._add(rung, number, values[rung - 1])
+                if rung < len(values) or went_on:
+                    self._left[rung].add(number)
+        if ended:
+            self._ended.add(number)
 
-    def needed(self) -> dict[int, float]:
-        """Return, per rung, the value that the next trial has to beat, where enough trials have reached the rung."""
-        found = {}
-        for rung, decided in self._decided.items():
-            before = dict(decided)  # another thread may read while a trial is decided on
-            values = sorted((value for value, _ in before.values()), reverse=True)
-            places = math.ceil((len(values) + 1) / self._factor) if self._has_room(before) else 1
-            if len(values) >= places:
-                found[rung] = values[places - 1]
+    def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
+        """Return CONTINUE, PAUSE or STOP for a trial after ``epoch``, and the reason of a STOP.
+
+        Between rungs every trial goes on; so does a retried trial at a rung that it had left. The first value at a rung
+        counts.
+        """
+        reached = self._reached.get(epoch)
+        if reached is None or number in self._left[epoch]:
+            return CONTINUE, ""
+        place = self._add(epoch, number, value)
+        if self._next() == (epoch, number):
+            self._left[epoch].add(number)
+            return CONTINUE, ""
+        places = self._most_places().get(epoch)
+        rank = bisect.bisect_left(reached, place) + 1
+        if places is None or rank <= places:
+            return PAUSE, ""
+        self._ended.add(number)
+        return STOP, self._reason(epoch, rank, places)
+
+    def resume(self, *, is_last: bool = False) -> int | None:
+        """Return the paused trial that goes on now, or None.
+
+        ``is_last`` says that no trial runs and none will start. Then a rung with fewer than ``factor`` trials has one
+        place too, so that small searches also train a trial to the end.
+        """
+        found = self._next(is_last)
+        if found is None:
+            return None
+        rung, number = found
+        self._left[rung].add(number)
+        return number
+
+    def dismiss(self, *, is_last: bool = False) -> list[tuple[int, str]]:
+        """Return the paused trials that end now, with their reasons: those that cannot get a place any more.
+
+        If no trial runs and none will start (``is_last``), these are all paused trials.
+        """
+        places = self._most_places()
+        if is_last:
+            places = {rung: len(reached) // self._factor or 1 for rung, reached in self._reached.items()}
+        found = []
+        for rung, most in places.items():
+            for rank, number in self._waiting(rung, 0 if is_last else most):
+                found.append((number, self._reason(rung, rank, most)))
+        self._ended.update(number for number, _ in found)
         return found
 
-    def _reason_to_stop(self, rung: int, value: float) -> str:
-        # An empty string if the trial is promoted.
-        decided = self._decided[rung]
-        values = [other for other, _ in decided.values()]
-        if all(other < value for other in values):
-            return ""
-        reached, rank = len(values) + 1, 1 + sum(other > value for other in values)
-        places = math.ceil(reached / self._factor)
-        if rank > places:
-            return f"epoch {rung}: {value:.4f} is number {rank} of {reached}, top {places} promoted"
-        if not self._has_room(decided):
-            best = max(values)
-            return f"epoch {rung}: {value:.4f} is not above the best, {best:.4f}, and {PROMOTION_CAP:.0%} were promoted"
-        return ""
+    def needed(self) -> dict[int, float]:
+        """Return, per rung, the value that the next trial has to beat to be among the best, where it is known."""
+        found = {}
+        for rung, reached in self._reached.items():
+            places = (len(reached) + 1) // self._factor
+            if 0 < places <= len(reached):
+                found[rung] = -reached[places - 1][0]
+        return found
 
-    def _has_room(self, decided: Mapping[int, tuple[float, bool]]) -> bool:
-        promoted = sum(was_promoted for number, (_, was_promoted) in decided.items() if number >= self._enqueued)
-        return promoted < 1 + (len(decided) + 1) * PROMOTION_CAP
+    def _add(self, rung: int, number: int, value: float) -> tuple[float, int]:
+        place = -self._values[rung].setdefault(number, value), number
+        if len(self._values[rung]) > len(self._reached[rung]):
+            bisect.insort(self._reached[rung], place)
+        return place
+
+    def _next(self, is_last: bool = False) -> tuple[int, int] | None:
+        for rung in reversed(self.rungs):
+            places = len(self._reached[rung]) // self._factor or int(is_last)
+            if places and not (self._is_capped and len(self._left[rung]) >= places):
+                for _, number in self._waiting(rung, 0, places):
+                    return rung, number
+        return None
+
+    def _waiting(self, rung: int, start: int, end: int | None = None) -> Iterator[tuple[int, int]]:
+        # Ranks and numbers of the trials that are paused at a rung, of those from place `start` to `end`.
+        for rank, (_, number) in enumerate(itertools.islice(self._reached[rung], start, end), start=start + 1):
+            if number not in self._left[rung] and number not in self._ended:
+                yield rank, number
+
+    def _most_places(self) -> dict[int, int]:
+        # Per rung, the places that it can have at the end of the search.
+        if self._trials is None:
+            return {}
+        found, most = {}, self._trials
+        for rung, reached in self._reached.items():
+            found[rung] = max(1, max(most, len(reached)) // self._factor)
+            most = max(found[rung], len(self._left[rung]))
+        return found
+
+    def _reason(self, rung: int, rank: int, places: int) -> str:
+        reached = self._reached[rung]
+        first = f"epoch {rung}: {-reached[rank - 1][0]:.4f} is number {rank} of {len(reached)}"
+        if rank > places:
+            return f"{first}, at most {places} go on"
+        return f"{first}, but no place of {places} was left"

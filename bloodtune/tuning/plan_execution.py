@@ -1,4 +1,4 @@
-"""The execution of a planned search: queue, sampler, stopping rule and recorders driven by Ray Tune."""
+"""The execution of a planned search: queue, sampler and recorders driven by Ray Tune."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from bloodtune.monitoring.trackers import Trackers
 from bloodtune.run import provenance
 from bloodtune.run.directory import PROFILE, RunDirectory
 from bloodtune.run.model import MODEL
-from bloodtune.run.records import TrialRecord, best_record
+from bloodtune.run.records import TrialRecord
 from bloodtune.run.repair import RunRecords, repair
-from bloodtune.tuning.asha import CappedHalving
 from bloodtune.tuning.phase_profile import Profiler
 from bloodtune.tuning.plan import Plan
 from bloodtune.tuning.progress import Progress
@@ -30,7 +29,7 @@ from bloodtune.tuning.resume import next_command
 from bloodtune.tuning.sampler import StudySampler
 from bloodtune.tuning.stopper import Interrupt
 from bloodtune.tuning.trial_queue import TrialQueue
-from bloodtune.tuning.tune_scheduler import RuleScheduler
+from bloodtune.tuning.tune_scheduler import QueueScheduler
 from bloodtune.tuning.tune_searcher import QueueSearcher
 from bloodtune.tuning.watchdog import Watchdog
 from bloodtune.tuning.worker import WarmWorker
@@ -54,15 +53,14 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any], examined: Run
     sampler = StudySampler(plan.recipe, plan.seed)
     queue = TrialQueue(plan.recipe, sampler, budget=plan.budget, records=records, recorders=recorders)
     searcher = QueueSearcher(queue, run, seed=plan.seed)
-    rule = CappedHalving(plan.recipe.asha, queue.rung_history(), enqueued=len(plan.recipe.enqueued))
     interrupt = Interrupt(plan.time_budget, lambda: searcher.failure)
     images = sum(plan.dataset.training_sizes)
-    progress = Progress(queue, interrupt, rule.needed, title=run.name, workers=plan.workers, train_images=images)
+    progress = Progress(queue, interrupt, title=run.name, workers=plan.workers, train_images=images)
     profiler = Profiler()
     _print_start(plan, run)
     try:
         with interrupt.listening(), progress:
-            _tune(plan, _card(plan, run, start), searcher, RuleScheduler(rule, queue), interrupt, [progress, profiler])
+            _tune(plan, _card(plan, run, start), searcher, interrupt, [progress, profiler])
     finally:
         seconds = time.monotonic() - started
         if plan.profile:
@@ -72,7 +70,7 @@ def run_plan(plan: Plan, run: RunDirectory, start: dict[str, Any], examined: Run
         trackers.close()  # last: it may take a minute
     if interrupt.by_signal:
         return INTERRUPTED
-    return 1 if searcher.failure or best_record(queue.finished) is None else 0
+    return 1 if searcher.failure or queue.best() is None else 0
 
 
 def _banner(plan: Plan) -> str:
@@ -86,10 +84,10 @@ def _print_start(plan: Plan, run: RunDirectory) -> None:
 
 
 def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, seconds: float) -> None:
-    best = best_record(queue.finished)
+    best = queue.best()
     score = f"best validation macro-F1 {_score(best, plan)}, trial {best.trial}" if best else "no score"
     print_lines(
-        f"{reason}; interrupted trials run again on resume" if reason else "",
+        f"{reason}; paused and interrupted trials go on with --resume" if reason else "",
         f"{len(queue.finished)}/{plan.budget} trials in {clock(seconds)}",
         score + _model_hint(run, len(plan.dataset.training_sizes)),
         _banner(plan),
@@ -124,7 +122,6 @@ def _tune(
     plan: Plan,
     card: dict[str, Any],
     searcher: QueueSearcher,
-    scheduler: RuleScheduler,
     interrupt: Interrupt,
     callbacks: list[Callback],
 ) -> None:
@@ -145,7 +142,7 @@ def _tune(
         tune.run(
             tune.with_resources(worker, plan.resources_per_trial),
             search_alg=searcher,
-            scheduler=scheduler,
+            scheduler=QueueScheduler(searcher.queue),
             num_samples=-1,
             max_concurrent_trials=plan.workers,
             reuse_actors=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -30,16 +30,13 @@ class Progress(Callback):  # type: ignore[misc]
         self,
         queue: TrialQueue,
         interrupt: Interrupt,
-        needed: Callable[[], Mapping[int, float]],
         *,
         title: str,
         workers: int,
         train_images: int,
     ) -> None:
-        """``needed`` returns, per rung, the value that the next trial has to beat, if that is known."""
         self._queue = queue
         self._interrupt = interrupt
-        self._needed = needed
         self._title = title
         self._workers = workers
         self._train_images = train_images
@@ -78,14 +75,16 @@ class Progress(Callback):  # type: ignore[misc]
 
     def view(self) -> View:
         """Return the search as it is now."""
-        queue, live = self._queue, list(self._queue.live.values())
+        queue, live, paused = self._queue, list(self._queue.live.values()), list(self._queue.paused.values())
         finished, asha = list(queue.finished), queue.recipe.asha
         states = [record.state for record in finished]
         new = finished[self._finished_before :]
         elapsed = time.monotonic() - self._started
-        epochs = sum(record.epochs for record in new) + sum(len(trial.epochs) for trial in live)
-        trained = max(0, epochs - queue.epochs_before)
-        needed = self._forecast([*finished, *(trial.record(RUNNING) for trial in live)], elapsed)
+        records = finished + [trial.record(RUNNING) for trial in live + paused]
+        unfinished = sum(len(trial.epochs) for trial in live + paused)
+        epochs = sum(record.epochs for record in finished) + unfinished
+        trained = max(0, sum(record.epochs for record in new) + unfinished - queue.epochs_before)
+        needed = self._forecast(records, elapsed)
         busy = f"{len(live)} of {self._workers} workers busy"
         cores = len(os.sched_getaffinity(0))
         here = f"load {os.getloadavg()[0]:.1f} on {cores} cores"
@@ -95,22 +94,23 @@ class Progress(Callback):  # type: ignore[misc]
             counts={
                 "done": states.count(COMPLETE),
                 "running": len(live),
+                "paused": len(paused),
                 "pruned": states.count(PRUNED),
                 "failed": states.count(FAILED),
             },
-            epochs=sum(record.epochs for record in finished) + sum(len(trial.epochs) for trial in live),
+            epochs=epochs,
             epochs_left=needed.epochs,
-            saved=sum(asha.max_epochs - record.epochs for record in finished if record.state == PRUNED),
+            saved=sum(asha.last_epoch - record.epochs for record in finished if record.state == PRUNED),
             images_per_second=trained * self._train_images / max(elapsed, 1e-3),
             elapsed=elapsed,
             left=min(needed.seconds, self._interrupt.seconds_left),
             load=f"{busy}, {here}" if self._hosts == 1 else f"{busy} on {self._hosts} hosts",
             best=queue.best(),
-            bests=best_so_far(finished),
+            bests=best_so_far(sorted(records, key=lambda record: record.trial)),
             running=[Running(t.proposal.trial, t.proposal.label, t.proposal.configuration, t.epochs) for t in live],
             rungs=asha.rungs,
-            max_epochs=asha.max_epochs,
-            needed=self._needed(),
+            max_epochs=asha.last_epoch,
+            needed=queue.halving.needed(),
             stopping=self._interrupt.reason,
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bloodtune.monitoring.tracker import Tracker
 from bloodtune.run.directory import STUDY, RunDirectory
 from bloodtune.run.model import ModelFiles, write_model
-from bloodtune.run.records import EpochRecord, Proposal, TrialRecord, best_record
+from bloodtune.run.records import EpochRecord, Proposal, TrialRecord
 from bloodtune.run.repair import RunRecords
 from bloodtune.run.study_db import StudyFile
 from bloodtune.space.recipe import Recipe
@@ -26,9 +26,6 @@ class RunRecorder:
         trials = [freeze(record, curves.get(record.trial, ()), self._space) for record in finished]
         self._study = StudyFile(run.path / STUDY, run.name, trials)
         self.note = self._study.note  # where a damaged study was set aside; empty if it was whole
-        best = best_record(records.trials)
-        if best:
-            run.write_best(best)
 
     def proposed(self, proposal: Proposal) -> None:
         """Append a line to ``proposals.jsonl``."""
@@ -38,17 +35,17 @@ class RunRecorder:
         """Append rows to ``curves.csv``."""
         self._run.append_epochs(proposal.trial, epochs)
 
-    def finished(
-        self, record: TrialRecord, epochs: Sequence[EpochRecord], *, is_best: bool, model: ModelFiles | None = None
-    ) -> None:
-        """Write the best model, append a row to ``trials.csv`` and the study, and delete the trial's checkpoints."""
-        if model:  # before the row: a trial with a row does not run again
+    def improved(self, record: TrialRecord, model: ModelFiles | None) -> None:
+        """Write the best trial so far, and its model if it has a new one."""
+        if model:
             write_model(self._run.path, model)
+        self._run.write_best(record)
+
+    def finished(self, record: TrialRecord, epochs: Sequence[EpochRecord]) -> None:
+        """Append a row to ``trials.csv`` and the study, and delete the trial's checkpoints."""
         self._run.append_trial(record)
         self._study.add(freeze(record, epochs, self._space))
         self._run.drop_checkpoints(record.trial)
-        if is_best:
-            self._run.write_best(record)
 
 
 class TrackerRecorder:
@@ -64,8 +61,9 @@ class TrackerRecorder:
         """Hand on new epochs."""
         self._tracker.epochs(proposal, epochs)
 
-    def finished(
-        self, record: TrialRecord, epochs: Sequence[EpochRecord], *, is_best: bool, model: ModelFiles | None = None
-    ) -> None:
+    def improved(self, record: TrialRecord, model: ModelFiles | None) -> None:
+        """Do nothing: trackers find the best trial themselves."""
+
+    def finished(self, record: TrialRecord, epochs: Sequence[EpochRecord]) -> None:
         """Hand on a finished trial."""
         self._tracker.finished(record)

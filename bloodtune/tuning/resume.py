@@ -62,7 +62,7 @@ def warm_start(recipe: Recipe, out: Path, name: str) -> Recipe:
     run = RunDirectory.open(out / name)
     known = {entry.configuration for entry in recipe.enqueued}
     candidates, reason = {}, "it has no scored trial that this recipe does not enqueue itself"
-    for record in run.trials():
+    for record in run.standing():
         if record.configuration in known:
             continue  # this recipe enqueues it
         try:

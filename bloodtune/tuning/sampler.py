@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, TrialRecord
@@ -94,11 +96,35 @@ def freeze(record: TrialRecord, epochs: Iterable[EpochRecord], space: Space) -> 
     )
 
 
+class _Standings(InMemoryStorage):
+    """Optuna's storage in memory, where a trial that has a value and has not finished counts as pruned there.
+
+    Optuna's model ignores the values of running trials: a paused trial would count as bad, whatever it has reached.
+    """
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        if states == (TrialState.WAITING,):
+            return super().get_all_trials(study_id, deepcopy, states)
+        trials = [_as_it_stands(trial) for trial in super().get_all_trials(study_id, deepcopy)]
+        return trials if states is None else [trial for trial in trials if trial.state in states]
+
+
+def _as_it_stands(trial: FrozenTrial) -> FrozenTrial:
+    if trial.state != TrialState.RUNNING or not trial.intermediate_values:
+        return trial
+    trial = copy.copy(trial)
+    trial.state = TrialState.PRUNED
+    return trial
+
+
 class StudySampler:
     """Optuna's study of one search, in memory: ask for configurations, report curves, tell outcomes.
 
-    It knows neither Ray nor files. Every draw is seeded by the study's seed and the trial's number, so a resumed search
-    repeats no draw. Trials are named by their number in the search, in any order.
+    A trial that is paused or runs counts as pruned at its last epoch. The sampler knows neither Ray nor files. Every
+    draw is seeded by the study's seed and the trial's number, so a resumed search repeats no draw. Trials are named by
+    their number in the search, in any order.
     """
 
     def __init__(self, recipe: Recipe, seed: int, space: Space | None = None) -> None:
@@ -107,7 +133,9 @@ class StudySampler:
         self.recipe = recipe
         self.seed = seed
         self._space = space or RecipeSpace(recipe)
-        self._study = optuna.create_study(direction="maximize")  # each trial brings its own sampler
+        self._study = optuna.create_study(
+            storage=_Standings(), direction="maximize"
+        )  # each trial brings its own sampler
         self._asked: dict[int, optuna.Trial] = {}
 
     def ask(self, number: int, known: Configuration | None = None) -> Configuration:

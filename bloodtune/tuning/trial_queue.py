@@ -1,19 +1,30 @@
-"""The queue of a search's trials: their numbers, configurations, retries, curves and outcomes; no Ray, no Optuna."""
+"""The queue of a search's trials: numbers, configurations, pauses, retries, curves and outcomes; no Ray, no Optuna."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
 from bloodtune.run.model import ModelFiles
-from bloodtune.run.records import COMPLETE, FAILED, PRUNED, RUNNING, EpochRecord, Proposal, TrialRecord, best_record
+from bloodtune.run.records import (
+    COMPLETE,
+    FAILED,
+    PAUSED,
+    PRUNED,
+    RUNNING,
+    EpochRecord,
+    Proposal,
+    TrialRecord,
+    best_record,
+)
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe import Recipe
+from bloodtune.tuning.asha import PAUSE, WaitingHalving
+from bloodtune.tuning.live_trial import LiveTrial
 
 # Retries of a trial whose process died. After them the trial is FAILED.
 RETRIES = 3
@@ -35,6 +46,19 @@ class Sampler(Protocol):
         """Add a finished trial of an earlier start of the search."""
 
 
+class Rule(Protocol):
+    """A rule of which trials go on at rungs, with the methods of ``WaitingHalving``."""
+
+    def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
+        """Return CONTINUE, PAUSE or STOP for a trial after ``epoch``, and the reason of a STOP."""
+
+    def resume(self, *, is_last: bool = False) -> int | None:
+        """Return the paused trial that goes on now; ``is_last``: none runs and none will start."""
+
+    def dismiss(self, *, is_last: bool = False) -> Iterable[tuple[int, str]]:
+        """Return the paused trials that end now, with their reasons."""
+
+
 class Recorder(Protocol):
     """A place where proposals, epochs and trials are recorded before they count."""
 
@@ -44,59 +68,19 @@ class Recorder(Protocol):
     def epochs(self, proposal: Proposal, epochs: Sequence[EpochRecord]) -> None:
         """Record new epochs of a trial."""
 
-    def finished(
-        self, record: TrialRecord, epochs: Sequence[EpochRecord], *, is_best: bool, model: ModelFiles | None
-    ) -> None:
-        """Record the outcome of a trial, and its model if it is the best so far."""
+    def improved(self, record: TrialRecord, model: ModelFiles | None) -> None:
+        """Record the best trial so far, which is paused or ends now, and its model if it has a new one."""
 
-
-@dataclass
-class LiveTrial:
-    """A trial that was proposed and has not finished, with its epochs so far.
-
-    ``overdue`` and ``stopped`` say why the trial was killed or pruned; they are empty while it may go on.
-    """
-
-    proposal: Proposal
-    started: str
-    epochs: list[EpochRecord] = field(default_factory=list)
-    retries: int = 0
-    overdue: str = ""
-    stopped: str = ""
-
-    @property
-    def number(self) -> int:
-        """The trial's number in the search."""
-        return self.proposal.trial
-
-    def record(self, state: str, message: str = "", parameters: int | None = None) -> TrialRecord:
-        """Return the row of ``trials.csv`` if the trial finished now."""
-        last = self.epochs[-1] if self.epochs else None
-        best = max(self.epochs, key=lambda epoch: epoch.val_macro_f1, default=None)
-        return TrialRecord(
-            trial=self.number,
-            state=state,
-            epochs=last.epoch if last else 0,
-            val_macro_f1=last.val_macro_f1 if last else None,
-            best_val_macro_f1=best.val_macro_f1 if best else None,
-            best_epoch=best.epoch if best else None,
-            val_accuracy=last.val_accuracy if last else None,
-            train_seconds=round(sum(epoch.seconds for epoch in self.epochs), 3),
-            parameters=parameters,
-            started=self.started,
-            retries=self.retries,
-            label=self.proposal.label,
-            message=message,
-            configuration=self.proposal.configuration,
-        )
+    def finished(self, record: TrialRecord, epochs: Sequence[EpochRecord]) -> None:
+        """Record the outcome of a trial."""
 
 
 class TrialQueue:
     """The ``budget`` trials of a search, from their proposal to their outcome.
 
-    A search without Ray is a loop over ``next``, ``report`` and ``finish`` (tests/tuning/test_trial_queue.py has one).
-    Trials that an earlier start left unfinished come first, under their numbers and with the epochs up to their
-    checkpoint.
+    A search without Ray is a loop over ``next``, ``report``, ``decide`` and ``pause`` or ``finish``
+    (tests/tuning/test_trial_queue.py has one). Trials that an earlier start left running come first, under their
+    numbers and with the epochs up to their checkpoint. Those that it left at a rung are paused.
     """
 
     def __init__(
@@ -112,25 +96,38 @@ class TrialQueue:
         records = records or RunRecords()
         self.recipe = recipe
         self.budget = budget
-        self.live: dict[int, LiveTrial] = {}
+        self.live: dict[int, LiveTrial] = {}  # on workers
+        self.paused: dict[int, LiveTrial] = {}
         self.finished: list[TrialRecord] = list(records.trials)
         self.repeated: list[EpochRecord] = []  # epochs that were trained again after a process had died
         self.epochs_before = 0  # epochs that unfinished trials of earlier starts had when they went on
         self.suggest_seconds = 0.0
+        asha = recipe.asha
+        self.halving = WaitingHalving(asha.rungs, asha.reduction_factor, trials=budget)
+        self.rule: Rule = self.halving  # benchmarks/ put others in its place
         self._sampler = sampler
         self._recorders = recorders
-        self._best = best_record(self.finished)
         self._retried: deque[LiveTrial] = deque()
         self._proposed = {proposal.trial: proposal for proposal in records.proposals}
         self._curves = records.curves()
-        done = {record.trial for record in self.finished}
-        for record in sorted(self.finished, key=lambda record: record.trial):
-            sampler.replay(record, self._curves.get(record.trial, ()))
-        self._numbers = (number for number in range(budget) if number not in done)
+        self._parameters = records.parameters
+        self._restore(records)
+        self._best = best_record([*self.finished, *(live.record(PAUSED) for live in self.paused.values())])
+        if self._best:
+            self._tell_best(self._best, None)
+        known = {record.trial for record in self.finished} | self._proposed.keys()
+        self._numbers = (number for number in range(budget) if number not in known)
 
     def next(self) -> LiveTrial | None:
-        """Return the next trial to run: one that is retried, else a new one; None when all have started."""
-        live = self._retried.popleft() if self._retried else self._propose_next()
+        """Return the next trial to train: one that is retried, else a paused one that may go on, else a new one.
+
+        None says that nothing can be trained now. If no trial is running either, the paused ones have ended.
+        """
+        live = self._retried.popleft() if self._retried else self._resume() or self._propose_next()
+        if live is None and not self.live:
+            live = self._resume(is_last=True)
+            if live is None:
+                self._dismiss(is_last=True)
         if live is not None:
             self.live[live.number] = live
         return live
@@ -149,6 +146,21 @@ class TrialQueue:
         for epoch in fresh:
             self._sampler.report(number, epoch.epoch, epoch.val_macro_f1)
 
+    def decide(self, number: int, epoch: int, value: float) -> str:
+        """Return what the rule decides about a trial after ``epoch``; ``pause`` or ``finish`` must follow."""
+        verdict, reason = self.rule.decide(number, epoch, value)
+        live = self.live[number]
+        live.stopped, live.is_pausing = reason, verdict == PAUSE
+        return verdict
+
+    def pause(self, number: int, *, model: ModelFiles | None = None) -> None:
+        """Take a trial off its worker; it waits at its rung until it goes on or ends."""
+        live = self.live.pop(number)
+        live.is_pausing = False
+        self.paused[number] = live
+        self._compare(live.record(PAUSED), model)
+        self._dismiss()
+
     def retry(self, number: int) -> bool:
         """Put a trial whose process died at the head of the queue; return False if no retries are left."""
         live = self.live[number]
@@ -162,50 +174,83 @@ class TrialQueue:
         """Forget a trial that no worker could start; a resumed search runs it."""
         self.live.pop(number, None)
 
-    def finish(
-        self, number: int, *, failure: str = "", parameters: int | None = None, model: ModelFiles | None = None
-    ) -> TrialRecord:
+    def finish(self, number: int, *, failure: str = "", model: ModelFiles | None = None) -> TrialRecord:
         """Take the outcome of a trial: FAILED with a ``failure``, COMPLETE at the last epoch, else PRUNED.
 
         ``model`` is the trial's model after its last epoch; a trial that is not the best needs none.
         """
-        live = self.live.pop(number)
-        is_whole = bool(live.epochs) and live.epochs[-1].epoch >= self.recipe.asha.max_epochs
-        state = FAILED if failure else COMPLETE if is_whole else PRUNED
-        record = live.record(state, failure or (live.stopped if state == PRUNED else ""), parameters)
-        is_best = best_record(filter(None, (self._best, record))) is record
-        for recorder in self._recorders:
-            recorder.finished(record, live.epochs, is_best=is_best, model=model if is_best else None)
-        self._sampler.tell(record)
-        self.finished.append(record)
-        if is_best:
-            self._best = record
+        record = self._end(self.live.pop(number), failure, model)
+        self._dismiss()
         return record
 
     def score_to_beat(self, live: LiveTrial) -> float:
         """Return the score that makes a trial the best one, or 0 if its epochs so far have reached it."""
         score = self._best.best_val_macro_f1 or 0.0 if self._best else 0.0
-        return 0.0 if any(epoch.val_macro_f1 > score for epoch in live.epochs) else score
+        return 0.0 if any(epoch.val_macro_f1 >= score for epoch in live.epochs) else score
 
     def best(self) -> TrialRecord | None:
-        """Return the best trial so far; one that still runs has the state RUNNING."""
+        """Return the best trial so far; one that has not finished has a state that no row on disk has."""
         running = [live.record(RUNNING) for live in list(self.live.values())]
         return best_record(filter(None, (self._best, *running)))
 
-    def rung_history(self) -> dict[int, dict[int, tuple[float, bool]]]:
-        """Return, per rung and trial of earlier starts, the objective and whether the trial was promoted."""
-        # A trial that failed after a rung, before its next epoch was reported, had been promoted; an unfinished trial
-        # goes on from its checkpoint.
-        last = {trial: len(epochs) + 1 for trial, epochs in self._curves.items()}
-        last |= {record.trial: record.epochs + (record.state == FAILED) for record in self.finished}
-        return {
-            rung: {
-                trial: (epochs[rung - 1].val_macro_f1, last[trial] > rung)
-                for trial, epochs in self._curves.items()
-                if len(epochs) >= rung
-            }
-            for rung in self.recipe.asha.rungs
-        }
+    def _restore(self, records: RunRecords) -> None:
+        # By number: a study with another order of trials would propose others.
+        finished = {record.trial: record for record in records.trials}
+        for number in sorted(finished.keys() | self._proposed.keys()):
+            epochs = self._curves.get(number, [])
+            values = [epoch.val_macro_f1 for epoch in epochs]
+            if record := finished.get(number):
+                self._sampler.replay(record, epochs)
+                # A trial fails only while it trains, so one that failed after a rung had left it.
+                self.halving.restore(number, values, went_on=record.state == FAILED, ended=True)
+            elif number < self.budget:
+                live = self._start(self._proposed[number])
+                self._sampler.ask(number, live.proposal.configuration)
+                self._tell_curve(live)
+                self.halving.restore(number, values)
+                if epochs and epochs[-1].epoch in self.recipe.asha.rungs:
+                    self.paused[number] = live
+                else:
+                    self._retried.append(live)
+
+    def _resume(self, *, is_last: bool = False) -> LiveTrial | None:
+        number = self.rule.resume(is_last=is_last)
+        return None if number is None else self.paused.pop(number)
+
+    def _dismiss(self, *, is_last: bool = False) -> None:
+        # End the paused trials that cannot go on any more; at the end of the search, all that are left.
+        reasons = dict(self.rule.dismiss(is_last=is_last))
+        for number in sorted(self.paused) if is_last else reasons:
+            live = self.paused.pop(number)
+            live.stopped = reasons.get(number, "")
+            self._end(live)
+
+    def _end(self, live: LiveTrial, failure: str = "", model: ModelFiles | None = None) -> TrialRecord:
+        is_whole = bool(live.epochs) and live.epochs[-1].epoch >= self.recipe.asha.last_epoch
+        state = FAILED if failure else COMPLETE if is_whole else PRUNED
+        record = live.record(state, failure or (live.stopped if state == PRUNED else ""))
+        self._compare(record, model)
+        for recorder in self._recorders:
+            recorder.finished(record, live.epochs)
+        self._sampler.tell(record)
+        self.finished.append(record)
+        return record
+
+    def _compare(self, record: TrialRecord, model: ModelFiles | None) -> None:
+        # Take note of a trial that pauses or ends, if it is the best one or was.
+        best = self._best
+        if best and best.trial == record.trial:
+            if record.state == FAILED:
+                self._best = best_record([*self.finished, *(live.record(PAUSED) for live in self.paused.values())])
+                record, model = self._best or record, None
+            best = None
+        if best_record(filter(None, (best, record))) is record:
+            self._best = record
+            self._tell_best(record, model)
+
+    def _tell_best(self, record: TrialRecord, model: ModelFiles | None) -> None:
+        for recorder in self._recorders:
+            recorder.improved(record, model)
 
     def _propose_next(self) -> LiveTrial | None:
         number = next(self._numbers, None)
@@ -214,21 +259,25 @@ class TrialQueue:
         started = time.perf_counter()
         proposal = self._propose(number)
         self.suggest_seconds += time.perf_counter() - started
-        live = LiveTrial(proposal, datetime.now(UTC).isoformat(timespec="seconds"), list(self._curves.get(number, ())))
-        for epoch in live.epochs:
-            self._sampler.report(number, epoch.epoch, epoch.val_macro_f1)
-        self.epochs_before += len(live.epochs)
+        live = self._start(proposal)
+        self._tell_curve(live)
         return live
 
     def _propose(self, number: int) -> Proposal:
-        known = self._proposed.get(number)
-        if known is None and number < len(self.recipe.enqueued):
-            enqueued = self.recipe.enqueued[number]
-            known = Proposal(number, enqueued.label, enqueued.configuration)
+        known = self.recipe.enqueued[number] if number < len(self.recipe.enqueued) else None
         configuration = self._sampler.ask(number, known.configuration if known else None)
-        proposal = known or Proposal(number, "", configuration)
-        if number not in self._proposed:
-            for recorder in self._recorders:
-                recorder.proposed(proposal)
-            self._proposed[number] = proposal
+        proposal = Proposal(number, known.label if known else "", configuration)
+        for recorder in self._recorders:
+            recorder.proposed(proposal)
         return proposal
+
+    def _start(self, proposal: Proposal) -> LiveTrial:
+        # With the epochs of an earlier start.
+        epochs = list(self._curves.get(proposal.trial, ()))
+        self.epochs_before += len(epochs)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        return LiveTrial(proposal, started, epochs, parameters=self._parameters.get(proposal.trial))
+
+    def _tell_curve(self, live: LiveTrial) -> None:
+        for epoch in live.epochs:
+            self._sampler.report(live.number, epoch.epoch, epoch.val_macro_f1)

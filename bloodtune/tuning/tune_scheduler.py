@@ -1,4 +1,4 @@
-"""Ray Tune's scheduler: applies the stopping rule to reports, and gives free workers to the newest waiting trial."""
+"""Ray Tune's scheduler: applies the queue's rule to reports, and gives free workers to the newest waiting trial."""
 
 from __future__ import annotations
 
@@ -8,27 +8,23 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from bloodtune.run.records import OBJECTIVE
-from bloodtune.tuning.asha import CappedHalving
+from bloodtune.tuning.asha import CONTINUE
 from bloodtune.tuning.trial_queue import TrialQueue
 
 
-class RuleScheduler(FIFOScheduler):  # type: ignore[misc]
-    """The adapter between Tune's scheduler interface and a stopping rule; the queue learns why a trial was pruned."""
+class QueueScheduler(FIFOScheduler):  # type: ignore[misc]
+    """The adapter between Tune's scheduler interface and the queue, whose rule decides at rungs."""
 
-    def __init__(self, rule: CappedHalving, queue: TrialQueue) -> None:
+    def __init__(self, queue: TrialQueue) -> None:
         super().__init__()
-        self._rule = rule
         self._queue = queue
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Return STOP for a trial that the rule prunes; a worker reports at every rung."""
+        """Return STOP for a trial that pauses or is pruned; a worker reports at every rung."""
         if OBJECTIVE not in result:  # a failure: nothing to decide on
             return str(self.CONTINUE)
-        number = trial.config["trial"]
-        should_stop, reason = self._rule.decide(number, result["epoch"], result[OBJECTIVE])
-        if should_stop and number in self._queue.live:
-            self._queue.live[number].stopped = reason
-        return str(self.STOP if should_stop else self.CONTINUE)
+        verdict = self._queue.decide(trial.config["trial"], result["epoch"], result[OBJECTIVE])
+        return str(self.CONTINUE if verdict == CONTINUE else self.STOP)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any | None:
         """Return the newest waiting trial for a free worker; for an older one, a worker is already starting.
@@ -37,4 +33,4 @@ class RuleScheduler(FIFOScheduler):  # type: ignore[misc]
         are shorter than a worker's start, a dead worker would then never be replaced.
         """
         waiting = (trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PENDING)
-        return max(waiting, key=lambda trial: trial.config["trial"], default=None)
+        return max(waiting, key=lambda trial: trial.config["turn"], default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +18,8 @@ from bloodtune.tuning.trial_queue import RETRIES, TrialQueue
 class QueueSearcher(Searcher):  # type: ignore[misc]
     """The adapter between Tune's Searcher interface and a ``TrialQueue``.
 
-    A trial whose process died is suggested again under its number, and goes on from its last checkpoint. An exception
-    here ends the search: Tune would swallow it and lose the trial.
+    A trial that pauses ends for Tune. When it goes on, it is suggested again under its number, with its checkpoint; so
+    is a trial whose process died. An exception here ends the search: Tune would swallow it and lose the trial.
     """
 
     def __init__(self, queue: TrialQueue, run: RunDirectory, *, seed: int) -> None:
@@ -29,14 +30,17 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
         self._run = run
         self._seed = seed
         self._numbers: dict[str, int] = {}  # of running trials, by Tune's id
+        self._turns = itertools.count()  # Tune's order of trials; one that goes on has a low number
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Return the next configuration with its trial's number, seed, checkpoint and score to beat, or FINISHED.
+        """Return the next configuration with its trial's number, turn, seed, checkpoint and score to beat, or FINISHED.
 
-        While trials run, return None instead of FINISHED: a process may still die, and Tune never calls ``suggest``
-        again after FINISHED.
+        While trials run, return None instead of FINISHED: a process may die, a paused trial may get a place, and Tune
+        never calls ``suggest`` again after FINISHED.
         """
         live = checkpoint = None
+        if self.failure:
+            return str(Searcher.FINISHED)
         with self._guarded():
             live = self.queue.next()
             if live is not None and live.epochs:
@@ -46,6 +50,7 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
         self._numbers[trial_id] = live.number
         return {
             "trial": live.number,
+            "turn": next(self._turns),
             "seed": draw_seed(self._seed, live.number),
             "configuration": live.proposal.configuration,
             "checkpoint": checkpoint,
@@ -58,11 +63,11 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
         with self._guarded():
             result.pop("model", None)  # a trial that goes on sends a later one
             self.queue.report(number, result.get("epochs", ()))
-            if checkpoint := result.pop("checkpoint", None):
+            if checkpoint := result.pop("checkpoint", None):  # at a rung too, where the trial may go on at once
                 self._run.write_checkpoint(number, checkpoint)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Take the last report of a trial that was pruned, reached its end or failed.
+        """Take the last report of a trial that pauses, was pruned, reached its end or failed.
 
         An ``error`` is the death of its process, without a report.
         """
@@ -76,13 +81,19 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
             self.queue.drop(number)
             return
         with self._guarded():
+            live = self.queue.live[number]
+            live.parameters = result.get("parameters", live.parameters)
             self.queue.report(number, result.get("epochs", ()))
-            overdue = self.queue.live[number].overdue
             if error and self.queue.retry(number):
                 return
-            died = (overdue or f"the worker process died, {RETRIES + 1} times") if error else ""
-            failure, model = str(result.get("failure") or died), result.pop("model", None)
-            self.queue.finish(number, failure=failure, parameters=result.get("parameters"), model=model)
+            model = result.pop("model", None)
+            if live.is_pausing and not error:
+                # The model first: a trial with a checkpoint at a rung does not train that epoch again.
+                self.queue.pause(number, model=model)
+                self._run.write_checkpoint(number, result.pop("checkpoint"))
+                return
+            died = (live.overdue or f"the worker process died, {RETRIES + 1} times") if error else ""
+            self.queue.finish(number, failure=str(result.get("failure") or died), model=model)
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the run directory has everything."""

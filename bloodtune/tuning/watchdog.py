@@ -9,8 +9,8 @@ from typing import Any
 import ray
 from ray.tune import Callback
 
+from bloodtune.tuning.live_trial import LiveTrial
 from bloodtune.tuning.ray_patches import actor_of
-from bloodtune.tuning.trial_queue import LiveTrial
 
 CHECK_SECONDS = 1.0
 

@@ -30,6 +30,8 @@ REPORT_SECONDS = 2.0
 class WarmWorker(tune.Trainable):  # type: ignore[misc]
     """Train one configuration after another. A report has the epochs since the last report, and sometimes a checkpoint.
 
+    At a rung it always has one, because the trial may pause there.
+
     A loss that is not finite, or an exception, ends the trial with the key ``failure`` in its last report. The worker
     lives on: ``max_failures`` would train the same trial again. On a GPU, a worker that had an exception
     ends at its next trial.
@@ -109,7 +111,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             while True:
                 epochs.append(self._training.run_epoch())
                 epoch = epochs[-1].epoch
-                if epoch >= self._asha.max_epochs or epoch in self._asha.rungs:
+                if epoch >= self._asha.last_epoch or epoch in self._asha.rungs:
                     break
                 if time.perf_counter() - started >= REPORT_SECONDS:
                     break
@@ -132,6 +134,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         self._configuration = config["configuration"]
         self._seed = config["seed"]
         self._checkpoint = config["checkpoint"]
+        getattr(self, "config", {}).pop("checkpoint", None)  # Tune sends its copy back with every report
         self._trial, self._to_beat = config["trial"], config["to_beat"]
         self._saved = time.monotonic()
         self._training = None
@@ -163,20 +166,21 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             report["parameters"] = self._training.parameters
         if epochs and not failure:
             report |= {"epoch": epochs[-1].epoch, "val_macro_f1": epochs[-1].val_macro_f1}
-            report["done"] = epochs[-1].epoch >= self._asha.max_epochs
+            report["done"] = epochs[-1].epoch >= self._asha.last_epoch
             report |= self._model(epochs)
-        is_due = time.monotonic() - self._saved >= self._checkpoint_every
+        is_due = time.monotonic() - self._saved >= self._checkpoint_every or report.get("epoch") in self._asha.rungs
         if is_due and self._training is not None and not report["done"]:
-            report["checkpoint"] = Checkpoint(self._training.epoch, self._training.save())
+            training = self._training
+            report["checkpoint"] = Checkpoint(training.epoch, training.save(), training.parameters)
             self._saved = time.monotonic()
         return report
 
     def _model(self, epochs: list[Any]) -> dict[str, ModelFiles]:
-        # The trial may end at a rung or at its last epoch. Its model is needed only if it is the best one then.
+        # A trial may leave this worker at a rung or at its last epoch. Its model is needed only if it is the best then.
         if any(epoch.val_macro_f1 > self._to_beat for epoch in epochs):
             self._to_beat = 0.0
         last = epochs[-1].epoch
-        is_end = last in self._asha.rungs or last >= self._asha.max_epochs
+        is_end = last in self._asha.rungs or last >= self._asha.last_epoch
         found = self._training.val_probabilities if self._training else None
         if self._training is None or found is None or self._to_beat or not is_end:
             return {}

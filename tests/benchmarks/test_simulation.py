@@ -11,16 +11,16 @@ import pytest
 
 from bloodtune.run.records import EpochRecord, TrialRecord
 from bloodtune.space.configuration import Configuration
+from bloodtune.tuning.asha import CONTINUE, STOP
 from bloodtune.tuning.trial_queue import TrialQueue
 from curve_fixtures import toy_table
 from curves.foreign import RECIPE
 from curves.spaces import Point
 from simulation.field import ALGORITHMS
-from simulation.loop import GO, PAUSE, STOP, Rule, Search, simulate
+from simulation.loop import Rule, Search, simulate
 from simulation.outcome import EPOCHS, REGRET, SECONDS, finalists, outcomes
-from simulation.rules import ProductRule, RayAsha, ToTheEnd
-from simulation.samplers import RetoldSampler
-from simulation.waiting import Hyperband, Pasha, SynchronousHalving, WaitingHalving, halving
+from simulation.rules import CappedHalving, RayAsha, ToTheEnd
+from simulation.waiting import Hyperband, Pasha, SynchronousHalving, Waiting, halving
 
 ASHA = RECIPE.asha
 
@@ -64,7 +64,7 @@ def test_a_paused_trial_goes_on_where_it_stood_and_costs_no_epoch_twice() -> Non
     assert [(r.trial, r.epoch) for r in search.reports] == [(0, 1), (1, 1), (2, 1), (0, 27)]
     assert search.reports[-1].epochs == 3 + 26
     assert Counter(record.state for record in queue.finished) == {"COMPLETE": 1, "PRUNED": 2}
-    assert queue.finished[-1].message == "not among the best 1 of 3 at epoch 1"
+    assert [record.message for record in queue.finished] == ["", "", ""], "this rule gives no reasons"
     assert [record.epochs for record in queue.finished] == [27, 1, 1]
 
 
@@ -78,16 +78,37 @@ def test_halving_in_step_keeps_a_third_at_each_rung(workers: int) -> None:
     assert sorted(xs[whole]) == [0, 1 / 64]
 
 
-def test_the_products_rule_is_asked_and_its_reason_recorded() -> None:
-    _, queue = search_over([0.1, 0.2], ProductRule(ASHA))
-    assert queue.finished[1].message.startswith("epoch 1: -0.8000 is number 2 of 2, ")
+def test_the_former_rule_stops_trials_at_once_with_a_reason() -> None:
+    _, queue = search_over([0.1, 0.2], CappedHalving(ASHA))
+    assert queue.finished[1].message == "epoch 1: -0.8000 is number 2 of 2, top 1 promoted"
     assert [record.epochs for record in queue.finished] == [27, 1]
+
+
+def test_the_former_rule_caps_promotions_but_for_a_new_best() -> None:
+    rule = CappedHalving(ASHA)
+    assert [rule.decide(n, 1, v)[0] for n, v in enumerate((0.5, 0.6, 0.7, 0.65, 0.66, 0.8))] == [
+        *[CONTINUE] * 3,
+        STOP,
+        STOP,
+        CONTINUE,
+    ]
+    assert rule.decide(6, 1, 0.79)[1] == "epoch 1: 0.7900 is not above the best, 0.8000, and 40% were promoted"
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_the_products_rule_gives_every_place_and_a_reason_to_all_others(workers: int) -> None:
+    xs = np.random.default_rng(0).permutation(64) / 64
+    search, queue = search_over(xs.tolist(), Waiting(ASHA, is_capped=True), workers)
+    assert Counter(record.epochs for record in queue.finished) == {1: 43, 3: 14, 9: 5, 27: 2}
+    assert search.reports[-1].epochs == 184
+    assert all(bool(record.message) == (record.state == "PRUNED") for record in queue.finished)
+    assert any(record.message.endswith("at most 21 go on") for record in queue.finished)
 
 
 def test_rays_asha_stops_below_the_quantile_of_the_values_before() -> None:
     rule, generator, before = RayAsha(ASHA), np.random.default_rng(0), []
     for number, value in enumerate(generator.random(50)):
-        expected = STOP if before and value < np.percentile(before, 100 * (1 - 1 / 3)) else GO
+        expected = STOP if before and value < np.percentile(before, 100 * (1 - 1 / 3)) else CONTINUE
         assert rule.decide(number, 1, value)[0] == expected
         before.append(value)
 
@@ -100,54 +121,33 @@ def test_hyperband_has_the_brackets_of_its_paper() -> None:
     assert search.reports[-1].epochs == (27 + 9 * 2 + 3 * 6 + 18) + (12 * 3 + 4 * 6 + 18) + (6 * 9 + 2 * 18) + 4 * 27
 
 
-def test_waiting_halving_resumes_the_best_third_from_the_highest_rung() -> None:
-    rule = WaitingHalving(ASHA)
-    assert rule.decide(0, 1, 0.5) == (PAUSE, "not among the best third at epoch 1")
-    assert rule.resume() is None
-    rule.decide(1, 1, 0.9)
-    rule.decide(2, 1, 0.1)
-    assert rule.resume() == 1
-    assert rule.resume() is None
-    for number, value in enumerate((0.3, 0.2, 0.4), start=3):
-        rule.decide(number, 3, value)
-        rule.decide(number, 1, value + 1)
-    assert [rule.resume(), rule.resume(), rule.resume()] == [5, 5, 3]
-
-
 def test_a_cap_ends_promotions_that_only_an_improving_sampler_brings() -> None:
     counts = []
     for is_capped in (False, True):
-        search, queue = search_over(np.linspace(1, 0, 63).tolist(), WaitingHalving(ASHA, is_capped=is_capped))
+        search, queue = search_over(np.linspace(1, 0, 63).tolist(), Waiting(ASHA, is_capped=is_capped))
         counts.append(sum(record.epochs > 1 for record in queue.finished))
         assert search.reports[-1].trial == max(r.trial for r in search.reports if r.epoch > 1)
     assert counts[1] == 21 < counts[0]
-
-
-def test_waiting_halving_can_leave_the_last_rung_closed() -> None:
-    _, queue = search_over(np.linspace(0, 1, 30).tolist(), WaitingHalving(ASHA, closed=1))
-    assert max(record.epochs for record in queue.finished) == 9
 
 
 @pytest.mark.parametrize(("is_stable", "highest"), [(True, 3), (False, 9)])
 def test_pasha_opens_a_rung_only_while_ranks_disagree(is_stable: bool, highest: int) -> None:
     queue = TrialQueue(RECIPE, ListSampler([0.5] * 60), budget=60)
     rule = Pasha(ASHA, queue)
-    for number in range(60):
-        queue.next()
-        early = [1 - number / 60] * 2
-        late = [early[0] if is_stable else number / 60]
-        curve = [EpochRecord(e, 0, 0, v, v, 1) for e, v in enumerate(early + late, start=1)]
-        queue.report(number, curve[:1])
-        rule.decide(number, 1, early[0])
-        while (again := rule.resume()) is not None:
-            if len(queue.live[again].epochs) == 1:
-                value = 1 - again / 60 if is_stable else again / 60
-                queue.report(again, [EpochRecord(e, 0, 0, value, value, 1) for e in (2, 3)])
-                rule.decide(again, 3, value)
-            else:
-                queue.report(again, [EpochRecord(e, 0, 0, 0.5, 0.5, 1) for e in range(4, 10)])
-                rule.decide(again, 9, 0.5)
-    assert max(len(live.epochs) for live in queue.live.values()) == highest
+    queue.rule = rule
+    while live := queue.next():
+        number = live.number
+        value = 1 - number / 60
+        values = [value] * 2 + ([value] if is_stable else [1 - value]) * 25
+        while (rung := rule.next_rung(number, len(live.epochs))) and len(live.epochs) < 27:
+            queue.report(number, [EpochRecord(e, 0, 0, v, v, 1) for e, v in enumerate(values[:rung], start=1)])
+            if rung == 27 or queue.decide(number, rung, values[rung - 1]) != CONTINUE:
+                break
+        if len(live.epochs) == 27:
+            queue.finish(number)
+        else:
+            queue.pause(number)
+    assert max(record.epochs for record in queue.finished) == highest
 
 
 @pytest.mark.parametrize("name", ["random-waiting", "optuna-mended", "default", "tpe-3-9"])
@@ -156,19 +156,6 @@ def test_equal_seeds_give_equal_searches(name: str) -> None:
     first, again = (ALGORITHMS[name].run(table, trials=14, workers=2, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, ALGORITHMS[name].run(table, trials=14, workers=2, seed=4))
-
-
-def test_a_study_that_is_told_anew_counts_paused_trials_where_they_stand() -> None:
-    sampler = RetoldSampler(toy_table(), 0)
-    for number, (epoch, value) in enumerate([(1, -0.5), (27, -0.4), (3, -0.3)]):
-        sampler.ask(number)
-        sampler.report(number, epoch, value)
-    records = [sampler._as_record(number)[0] for number in range(3)]
-    assert [(r.state, r.epochs, r.val_macro_f1) for r in records] == [
-        ("PRUNED", 1, -0.5),
-        ("COMPLETE", 27, -0.4),
-        ("PRUNED", 3, -0.3),
-    ]
 
 
 def test_rungs_3_and_9_leave_the_end_to_the_retraining() -> None:

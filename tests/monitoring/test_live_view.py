@@ -76,17 +76,19 @@ def test_the_log_line_of_a_search_that_just_began() -> None:
     )
 
 
-def test_running_trials_are_not_finished() -> None:
+def test_running_and_paused_trials_are_not_finished() -> None:
     assert make_view().finished == 8
+    assert make_view(counts={"done": 1, "running": 2, "paused": 7, "pruned": 3, "failed": 1}).finished == 5
     assert make_view(counts={"running": 4}).finished == 0
 
 
 # The screen
 
 
-def test_the_screen_shows_states_without_trials_too() -> None:
-    screen = "\n".join(draw(make_view()))
-    assert "8/64 trials  ·  3 done  2 running  5 pruned  0 failed" in screen
+def test_the_screen_tells_trials_by_state_and_leaves_out_states_without_trials() -> None:
+    counts = {"done": 3, "running": 2, "paused": 21, "pruned": 5, "failed": 0}
+    screen = "\n".join(draw(make_view(counts=counts), width=80))
+    assert "8/64 trials  ·  3 done  2 running  21 paused  5 pruned" in screen
     assert "1,234 of about 1,645 epochs  ·  ASHA saved 617, 33%" in screen
     assert "15,300 images/s  ·  2 of 2 workers busy" in screen
     assert "75%  12:34 elapsed  2 h 02 min left" in screen

@@ -26,7 +26,7 @@ def test_the_digest_covers_every_byte() -> None:
 
 
 def test_a_checkpoint_does_not_print_its_state() -> None:
-    assert repr(Checkpoint(3, b"megabytes")) == "Checkpoint(epoch=3)"
+    assert repr(Checkpoint(3, b"megabytes")) == "Checkpoint(epoch=3, parameters=None)"
 
 
 def test_checkpoints_are_equal_if_epoch_and_state_are() -> None:

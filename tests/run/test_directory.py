@@ -12,7 +12,7 @@ import pytest
 
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable, point_latest
-from bloodtune.run.checkpoints import CHECKPOINTS
+from bloodtune.run.checkpoints import CHECKPOINTS, Checkpoint
 from bloodtune.run.directory import BEST, PROVENANCE, RunDirectory, load_run, plain_name
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, best_record, best_records
 from bloodtune.space.configuration import FIELD_NAMES
@@ -355,6 +355,31 @@ def test_check_writable_refuses_a_folder_that_is_read_only(tmp_path: Path) -> No
 def test_open_refuses_a_name_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^no run at "):
         RunDirectory.open(tmp_path / ("x" * 300))
+
+
+def test_standing_counts_a_paused_trial_as_pruned_where_it_stands(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "run", "")
+    for number in range(4):
+        run.append_proposal(Proposal(number, "", make_record(number).configuration))
+    run.append_trial(make_record(0))
+    for number, count in ((0, 3), (2, 1), (1, 2)):
+        run.append_epochs(number, make_epochs(count, seed=number))
+    finished, *others = run.standing()
+    assert finished == make_record(0)
+    assert [(r.trial, r.state, r.epochs, r.message) for r in others] == [
+        (1, PRUNED, 2, "not finished"),
+        (2, PRUNED, 1, "not finished"),
+    ], "trial 3 has no epoch yet"
+    assert others[0].best_val_macro_f1 == max(epoch.val_macro_f1 for epoch in make_epochs(2, seed=1))
+    assert run.trials() == [make_record(0)]
+
+
+def test_the_file_of_a_checkpoint_has_the_number_of_parameters_or_that_of_an_earlier_version(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "run", "")
+    for checkpoint in (Checkpoint(9, b"a"), Checkpoint(10, b"b", 1234)):
+        run.write_checkpoint(3, checkpoint)
+        assert run.checkpoint(3) == checkpoint
+    assert [file.name for file in (run.path / "checkpoints").iterdir()] == ["3-10-1234.checkpoint"]
 
 
 def test_best_records_are_the_best_of_those_that_got_furthest(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from rich.console import Console
 from bloodtune.files import latest_name
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.overview import RunOverview, list_runs, runs_table
+from bloodtune.run.records import Proposal
 from error_fixtures import refusal
-from run_fixtures import make_record
+from run_fixtures import make_epochs, make_record
 
 
 def make_run(out: Path, name: str, trials: int, days: float) -> RunDirectory:
@@ -58,15 +59,24 @@ def test_a_run_that_a_search_has_is_running(out: Path) -> None:
     assert not run.in_use()
 
 
+def test_a_paused_trial_has_not_finished_and_may_be_the_best(out: Path) -> None:
+    run = RunDirectory.open(out / "half")
+    run.append_proposal(Proposal(7, "", make_record(7).configuration))
+    run.append_epochs(7, make_epochs(3))
+    half = list_runs(out)[1]
+    assert (half.finished, half.unfinished, half.state) == (1, 1, "stopped")
+    assert half.best == max(epoch.val_macro_f1 for epoch in make_epochs(3)) > (make_record(0).best_val_macro_f1 or 0)
+
+
 def test_the_table_fits_80_columns_and_keeps_names_whole(out: Path) -> None:
     name = "20261123-025429-bloodmnist_rebuilt"
-    wide = RunOverview(name, "finished", 64, 64, 0.9716, "bloodmnist_rebuilt", 90000, 123_456_789)
+    wide = RunOverview(name, "finished", 43, 21, 64, 0.9716, "bloodmnist_rebuilt", 90000, 123_456_789)
     runs = [wide, *list_runs(out)[:2]]
     console = Console(file=StringIO(), width=80)
     console.print(runs_table(runs, name))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, shown.splitlines())) <= 80
-    assert f"{name}*" in shown and "64/64" in shown and "0.9716" in shown and "25h" in shown and "123MB" in shown
+    assert f"{name}*" in shown and "43+21/64" in shown and "0.9716" in shown and "25h" in shown and "123MB" in shown
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:

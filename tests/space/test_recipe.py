@@ -112,19 +112,26 @@ def test_text_holds_all_that_was_extended_and_enqueued(file: Path, tmp_path: Pat
         ((3, 1, 3), (1,)),
         ((1, 1, 3), ()),
         ((100, 5, 4), (5, 20, 80)),
+        ((27, 3, 3, 9), (3,)),
+        ((27, 1, 3, 5), (1, 3)),
+        ((27, 9, 3, 9), ()),
+        ((27, 1, 3, 27), (1, 3, 9)),
     ],
 )
-def test_rungs_lie_below_the_last_epoch(asha: tuple[int, int, int], rungs: tuple[int, ...]) -> None:
+def test_rungs_lie_below_the_last_epoch(asha: tuple[int, ...], rungs: tuple[int, ...]) -> None:
     assert Asha(*asha).rungs == rungs
 
 
 @pytest.mark.parametrize(
     ("asha", "budget", "epochs"),
     [
-        # 64 trials to epoch 3, 21 of them 6 further, 7 of these 18 further: 192 + 126 + 126.
+        # 64 trials to epoch 3, 21 of them 6 further, 7 of those 18 further: 192 + 126 + 126.
         ((27, 3, 3), 64, 444),
-        # 64 trials to epoch 1, 21 two further, 7 six further, 2 eighteen further: 64 + 42 + 42 + 36.
+        # 64 to epoch 1, 21 two further, 7 six further, 2 eighteen further: 64 + 42 + 42 + 36.
         ((27, 1, 3), 64, 184),
+        ((27, 3, 3, 9), 64, 192 + 126),
+        # 27 to epoch 1, 9 two further, 3 six further, 1 eighteen further: 27 + 18 + 18 + 18.
+        ((27, 1, 3), 27, 81),
         # Never less than one trial goes on.
         ((27, 3, 3), 1, 27),
         ((27, 3, 3), 2, 2 * 3 + 6 + 18),
@@ -132,7 +139,7 @@ def test_rungs_lie_below_the_last_epoch(asha: tuple[int, int, int], rungs: tuple
         ((40, 40, 3), 9, 360),
     ],
 )
-def test_expected_epochs_by_hand(asha: tuple[int, int, int], budget: int, epochs: int) -> None:
+def test_expected_epochs_by_hand(asha: tuple[int, ...], budget: int, epochs: int) -> None:
     assert Asha(*asha).expected_epochs(budget) == epochs
 
 
@@ -163,12 +170,16 @@ def test_expected_trials_follow_those_that_have_gone_on(epochs: list[int], trial
         # Where no trial was stopped, none will be: a rung at epoch 40 of 60 would be ASHA by the back door.
         ((40, 40, 3), 60, (60, 60, 3)),
         ((40, 40, 3), 10, (10, 10, 3)),
+        ((27, 3, 3, 9), 81, (81, 3, 3, 9)),
+        ((27, 3, 3, 9), 5, (5, 3, 3, 5)),
+        ((27, 3, 3, 9), 2, (2, 2, 3, 2)),
+        ((27, 9, 3, 9), 81, (81, 9, 3, 9)),
     ],
 )
 def test_max_epochs_takes_the_place_of_the_recipes_own(
-    file: Path, asha: tuple[int, int, int], max_epochs: int, expected: tuple[int, int, int]
+    file: Path, asha: tuple[int, ...], max_epochs: int, expected: tuple[int, ...]
 ) -> None:
-    write(file, CONTENT | {"asha": dataclasses.asdict(Asha(*asha))})
+    write(file, CONTENT | {"asha": Asha(*asha).to_mapping()})
     recipe = load_recipe(str(file), max_epochs=max_epochs)
     assert recipe.asha == Asha(*expected)
     file.write_text(recipe.text, encoding="utf-8")

@@ -65,6 +65,14 @@ def test_what_is_not_toml_is_refused(file: Path, content: bytes) -> None:
         ("asha.reduction_factor", 1, "asha.reduction_factor = 1: allowed are whole numbers from 2"),
         ("asha.reduction_factor", True, "asha.reduction_factor = True: allowed are whole numbers from 2"),
         ("asha.reduction_factor", GONE, "asha: reduction_factor missing"),
+        ("asha.last_rung", 10, "asha.last_rung = 10 is above max_epochs = 9"),
+        ("asha.last_rung", 0, "asha.last_rung = 0: allowed are whole numbers from 1"),
+        (
+            "asha",
+            {"max_epochs": 9, "first_rung": 3, "reduction_factor": 3, "last_rung": 2},
+            "asha.first_rung = 3 is above last_rung = 2",
+        ),
+        ("asha.last_rung", "9", "asha.last_rung = '9': allowed are whole numbers from 1"),
         ("asha.max_epoch", 9, "asha: unknown key 'max_epoch'; did you mean 'max_epochs'?"),
         # a parameter
         ("space.widht", {"choices": [1], "source": "x"}, "space.widht: unknown hyperparameter 'widht'; did you mean"),

@@ -151,6 +151,11 @@ class Search:
             return (self.run.path / "trials.csv").read_bytes().count(b"\n") - 1
         return 0
 
+    def checkpoints(self) -> dict[int, int]:
+        """Return the epochs of the checkpoints on disk by trial; nearly all are those of paused trials."""
+        files = (self.run.path / "checkpoints").glob("[0-9]*.checkpoint")
+        return dict(sorted(tuple(map(int, file.stem.split("-")[:2])) for file in files))  # type: ignore[misc]
+
     def wait_for(self, condition: Callable[[], bool]) -> float:
         """Wait until something holds; return the seconds that it took. The search must go on meanwhile."""
         assert self.process is not None

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from bloodtune.monitoring.live_view import clock, sparkline
 from bloodtune.space.configuration import Configuration, describe
-from bloodtune.tuning.asha import CappedHalving
 from bloodtune.tuning.progress import Progress
 from bloodtune.tuning.stopper import Interrupt
 from run_fixtures import DrivenSearcher, make_searcher, report
@@ -31,9 +30,7 @@ def busy_searcher(folder: Path) -> DrivenSearcher:
 
 
 def make_progress(searcher: DrivenSearcher, interrupt: Interrupt | None = None) -> Progress:
-    asha = searcher.recipe.asha
-    rule = CappedHalving(asha, {1: {0: (0.75, True), 1: (0.2, False), 4: (0.7, True)}})
-    return Progress(searcher.queue, interrupt or Interrupt(), rule.needed, title="run", workers=2, train_images=100)
+    return Progress(searcher.queue, interrupt or Interrupt(), title="run", workers=2, train_images=100)
 
 
 def test_a_plain_line_tells_trials_by_state_epochs_and_the_best(
@@ -99,8 +96,33 @@ def test_a_curve_is_drawn_against_the_rungs(tmp_path: Path) -> None:
     (row,) = [line for line in draw(make_progress(searcher), 80) if "#3" in line]
     assert re.search(r"#3 0\.5000 +([▁-█])│\1· +2/3 ", row)
     searcher.suggest("e")
+    for number, value in enumerate((0.75, 0.2, 0.7)):
+        searcher.queue.halving.restore(number, [value])
     (row,) = [line for line in draw(make_progress(searcher), 80) if "#4" in line]
-    assert re.search(r"#4 +- +·│·· +0/3, 0\.7000 at 1", row), "what it takes to go on: to be in the better half"
+    assert re.search(r"#4 +- +·│·· +0/3, 0\.7500 at 1", row), "what it takes to be among the best: one of four"
+
+
+def test_a_paused_trial_is_counted_as_such_and_may_be_the_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searcher = busy_searcher(tmp_path)
+    searcher.on_trial_result("d", report([3], 0.9))
+    searcher.queue.pause(3)
+    view = make_progress(searcher).view()
+    assert view.counts == {"done": 1, "running": 0, "paused": 1, "pruned": 1, "failed": 1}
+    assert (view.finished, view.epochs, view.bests) == (3, 7, [0.75, 0.75, 0.75, 0.9])
+    assert view.best is not None and (view.best.trial, view.best.state) == (3, "PAUSED")
+
+
+def test_the_time_left_follows_the_epochs_that_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searcher = make_searcher(tmp_path)
+    clock_hand = iter([100.0, 130.0])
+    monkeypatch.setattr("bloodtune.tuning.progress.time.monotonic", lambda: next(clock_hand))
+    progress = make_progress(searcher, Interrupt())
+    searcher.suggest("a")
+    searcher.on_trial_result("a", report([1, 2], 0.5))
+    assert searcher.recipe.expected_epochs(6) == 6 + 2 * 2
+    assert progress.view().left == 30 / 2 * 8
 
 
 def test_of_many_running_trials_the_first_are_shown(tmp_path: Path) -> None:

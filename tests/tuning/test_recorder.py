@@ -9,7 +9,8 @@ import pytest
 from optuna.trial import TrialState
 
 from bloodtune.run.directory import BEST, STUDY, RunDirectory
-from bloodtune.run.records import COMPLETE, FAILED, PRUNED, Proposal, TrialRecord
+from bloodtune.run.model import ModelFiles
+from bloodtune.run.records import COMPLETE, FAILED, PAUSED, PRUNED, Proposal, TrialRecord
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
@@ -54,23 +55,27 @@ def test_proposals_and_epochs_are_appended(run: RunDirectory, recipe: Recipe) ->
 def test_a_finished_trial_is_in_the_table_and_in_the_study(run: RunDirectory, recipe: Recipe) -> None:
     recorder = RunRecorder(run, recipe, RunRecords())
     for record in (record_of(0, 0.6), record_of(1, 0.4, state=PRUNED), record_of(2, None, state=FAILED)):
-        recorder.finished(record, make_epochs(1), is_best=False)
+        recorder.finished(record, make_epochs(1))
     assert [record.trial for record in run.trials()] == [0, 1, 2]
     assert stored(run) == [(0, TrialState.COMPLETE, 0.6), (1, TrialState.PRUNED, None), (2, TrialState.FAIL, None)]
 
 
-def test_the_best_trial_is_written_only_if_it_is_the_best(run: RunDirectory, recipe: Recipe) -> None:
+def test_the_best_trial_is_written_with_its_model_and_before_its_row(run: RunDirectory, recipe: Recipe) -> None:
     recorder = RunRecorder(run, recipe, RunRecords())
-    recorder.finished(record_of(0), make_epochs(1), is_best=True)
-    recorder.finished(record_of(1), make_epochs(1), is_best=False)
-    assert run.read_json(BEST)["trial"] == 0
+    recorder.improved(record_of(0, state=PAUSED), ModelFiles({"weights": b"0"}))
+    recorder.finished(record_of(1), make_epochs(1))
+    assert (run.read_json(BEST)["trial"], run.read_json(BEST)["state"]) == (0, "PAUSED")
+    assert [record.trial for record in run.trials()] == [1]
+    recorder.improved(record_of(0), None)
+    assert run.read_json(BEST)["state"] == COMPLETE
+    assert (run.path / "model" / "weights").read_bytes() == b"0"
 
 
 def test_a_finished_trial_loses_its_checkpoint_and_no_other(run: RunDirectory, recipe: Recipe) -> None:
     recorder = RunRecorder(run, recipe, RunRecords())
     for trial in (0, 1):
         run.write_checkpoint(trial, make_checkpoint(2))
-    recorder.finished(record_of(0), make_epochs(3), is_best=False)
+    recorder.finished(record_of(0), make_epochs(3))
     assert run.checkpoint(0) is None
     assert run.checkpoint(1) == make_checkpoint(2)
 
@@ -87,10 +92,9 @@ def test_a_checkpoint_stays_until_its_trial_is_on_disk(
 
     monkeypatch.setattr(RunDirectory, method, full)
     with pytest.raises(OSError, match="No space left"):
-        recorder.finished(record_of(0), make_epochs(3), is_best=True)
+        recorder.finished(record_of(0), make_epochs(3))
     assert run.checkpoint(0) == make_checkpoint(2)
     assert len(run.trials()) == len(stored(run)) == (method == "drop_checkpoints")
-    assert run.read_json(BEST) == {}
 
 
 def test_a_resumed_search_starts_its_study_with_the_known_trials_by_number(run: RunDirectory, recipe: Recipe) -> None:
@@ -102,12 +106,6 @@ def test_a_resumed_search_starts_its_study_with_the_known_trials_by_number(run: 
     assert stored(run) == [(0, TrialState.COMPLETE, 0.7), (1, TrialState.PRUNED, None), (2, TrialState.COMPLETE, 0.3)]
     values = load_study(run.path / STUDY, run.name).trials[0].intermediate_values
     assert values == {epoch.epoch: epoch.val_macro_f1 for epoch in make_epochs(3)}
-    assert run.read_json(BEST)["trial"] == 0
-
-
-def test_a_resumed_search_without_a_score_has_no_best_trial(run: RunDirectory, recipe: Recipe) -> None:
-    RunRecorder(run, recipe, RunRecords(trials=[record_of(0, 0.9, state=FAILED)]))
-    assert not (run.path / BEST).exists()
 
 
 def test_a_damaged_study_is_told_by_the_recorder(run: RunDirectory, recipe: Recipe) -> None:
@@ -141,5 +139,6 @@ def test_a_tracker_hears_of_epochs_and_outcomes_alone() -> None:
     recorder.proposed(proposal)
     assert listener.told == []
     recorder.epochs(proposal, make_epochs(2))
-    recorder.finished(record_of(3), make_epochs(2), is_best=True)
+    recorder.improved(record_of(3, state=PAUSED), None)
+    recorder.finished(record_of(3), make_epochs(2))
     assert listener.told == [(3, [1, 2]), COMPLETE]

@@ -8,12 +8,13 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bloodtune.errors import InputError
+from bloodtune.run.records import COMPLETE, PRUNED, EpochRecord, Proposal, make_record
 from bloodtune.space.configuration import LOSSES, OPTIMIZERS, SCHEDULES, Configuration
 from bloodtune.space.families import FAMILIES
 from bloodtune.space.parameter import Parameter
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
-from bloodtune.tuning.sampler import RecipeSpace, distribution
+from bloodtune.tuning.sampler import RecipeSpace, StudySampler, distribution
 from engine_fixtures import make_configuration
 
 DRAWS = 400
@@ -146,3 +147,41 @@ def test_parameters_of_refuses_what_the_space_does_not_reach(
 )
 def test_distribution_follows_the_parameter(field: str, span: dict[str, Any], expected: object) -> None:
     assert distribution(Parameter(field, field, "test", **span)) == expected
+
+
+def curve(*values: float) -> list[EpochRecord]:
+    return [EpochRecord(epoch, 1.0, 1.0, value, value, 1.0) for epoch, value in enumerate(values, start=1)]
+
+
+def test_a_paused_trial_counts_as_pruned_where_it_stands(recipe: Recipe) -> None:
+    count = len(recipe.enqueued) + recipe.startup_trials + 8
+    sampler, told = StudySampler(recipe, seed=3), StudySampler(recipe, seed=3)
+    for number in range(count):
+        configuration = sampler.ask(number)
+        epochs = curve(*([0.1 + 0.02 * number] * (1 + 2 * (number % 2))))
+        for epoch in epochs:
+            sampler.report(number, epoch.epoch, epoch.val_macro_f1)
+        record = make_record(Proposal(number, "", configuration), epochs, PRUNED)
+        if number % 3 == 0:
+            sampler.tell(record)
+        told.replay(record, epochs)
+    asked = sampler.ask(count)
+    assert asked == told.ask(count), "as if a new study had been told that all are pruned"
+    states = [trial.state.name for trial in sampler._study.get_trials(states=None)]
+    assert states == ["PRUNED"] * count + ["RUNNING"], "a trial without a value runs"
+    running = StudySampler(recipe, seed=3)
+    for number in range(count):
+        running.ask(number)
+    assert running.ask(count) != asked
+
+
+def test_a_trial_that_goes_on_counts_where_it_has_come_and_its_outcome_at_last(recipe: Recipe) -> None:
+    sampler = StudySampler(recipe, seed=0)
+    configuration = sampler.ask(0)
+    for epoch in curve(0.3, 0.2, 0.6):
+        sampler.report(0, epoch.epoch, epoch.val_macro_f1)
+        (trial,) = sampler._study.trials
+        assert (trial.state.name, trial.last_step) == ("PRUNED", epoch.epoch)
+    sampler.tell(make_record(Proposal(0, "", configuration), curve(0.3, 0.2, 0.6), COMPLETE))
+    (trial,) = sampler._study.trials
+    assert (trial.state.name, trial.value, trial.intermediate_values) == ("COMPLETE", 0.6, {1: 0.3, 2: 0.2, 3: 0.6})

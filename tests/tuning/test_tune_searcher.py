@@ -9,9 +9,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from bloodtune.run.checkpoints import Checkpoint
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.model import ModelFiles
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED
+from bloodtune.tuning.asha import CONTINUE, PAUSE
 from bloodtune.tuning.sampler import draw_seed
 from bloodtune.tuning.trial_queue import RETRIES
 from run_fixtures import DrivenSearcher, make_checkpoint, make_searcher, reopen, report
@@ -116,7 +118,7 @@ def test_a_trial_whose_process_died_goes_on_from_its_checkpoint_before_another_b
     searcher.on_trial_result("a", report([2], 0.5))
     searcher.on_trial_complete("a", None, error=True)
     assert searcher.run.trials() == []
-    assert searcher.suggest("b") == first | {"checkpoint": make_checkpoint(1)}
+    assert searcher.suggest("b") == first | {"checkpoint": make_checkpoint(1), "turn": 1}
     searcher.on_trial_result("b", report([2], 0.5))
     searcher.on_trial_complete("b", report([3], 0.6))
     (record,) = searcher.run.trials()
@@ -201,7 +203,7 @@ def test_resume_goes_on_as_an_uninterrupted_search_would(tmp_path: Path) -> None
     for number in range(5, 8):
         rest.append(second.suggest(f"t{number}"))
         finish(second, f"t{number}", 0.1 * (number + 1))
-    assert rest == whole[5:]
+    assert [p | {"turn": 0} for p in rest] == [p | {"turn": 0} for p in whole[5:]]
 
 
 def test_resume_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_resume_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     searcher.suggest("a")
     searcher.on_trial_result("a", report([1, 2], 0.4, checkpoint=make_checkpoint(2)))
     resumed = reopen(searcher)
-    assert resumed.queue.rung_history() == {1: {0: (0.4, True)}}
+    assert resumed.queue.halving.needed() == {}
     proposal = resumed.suggest("a")
     assert isinstance(proposal, dict)
     assert (proposal["trial"], proposal["checkpoint"]) == (0, make_checkpoint(2))
@@ -228,17 +230,125 @@ def test_resume_restores_a_lost_study_from_the_records(tmp_path: Path) -> None:
     assert [trial.params for trial in stored(resumed)] == before
 
 
-def test_rung_history_has_all_finished_trials_and_whether_they_went_on(tmp_path: Path) -> None:
+def reach_rung(searcher: DrivenSearcher, trial_id: str, score: float, model: ModelFiles | None = None) -> str:
+    """Report a trial at the rung, and do as Tune does with the queue's decision."""
+    number = searcher._numbers[trial_id]
+    verdict = searcher.queue.decide(number, 1, score)
+    at_rung = report([1], score, checkpoint=Checkpoint(1, b"state", 10), model=model)
+    if verdict == CONTINUE:
+        searcher.on_trial_result(trial_id, at_rung)
+    else:
+        searcher.on_trial_complete(trial_id, at_rung)
+    return verdict
+
+
+def test_a_trial_that_pauses_has_a_checkpoint_and_no_row_and_goes_on_under_its_number(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path)
-    for trial_id, epochs, score in (("a", [1], 0.3), ("b", [1, 2], 0.6)):
+    first = searcher.suggest("a")
+    assert isinstance(first, dict)
+    assert reach_rung(searcher, "a", 0.4) == PAUSE
+    assert (list(searcher.queue.paused), searcher.run.trials()) == ([0], [])
+    assert searcher.run.checkpoint(0) == Checkpoint(1, b"state", 10)
+    for trial_id, score in (("b", 0.3), ("c", 0.2)):
         searcher.suggest(trial_id)
-        searcher.on_trial_complete(trial_id, report(epochs, score))
+        reach_rung(searcher, trial_id, score)
+    again = searcher.suggest("d")
+    assert again == first | {"checkpoint": Checkpoint(1, b"state", 10), "turn": 3}
+    searcher.on_trial_complete("d", report([2, 3], 0.5))
+    (record,) = [record for record in searcher.run.trials() if record.trial == 0]
+    assert (record.state, record.epochs, record.retries, record.train_seconds) == (COMPLETE, 3, 0, 1.5)
+    assert searcher.run.checkpoint(0) is None
+    assert [trial.intermediate_values for trial in stored(searcher) if trial.state == TrialState.COMPLETE] == [
+        {1: 0.4, 2: 0.5, 3: 0.5}
+    ]
+
+
+def test_paused_trials_are_found_again_after_the_driver_has_died(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    for trial_id, score in (("a", 0.4), ("b", 0.3)):
+        searcher.suggest(trial_id)
+        reach_rung(searcher, trial_id, score)
+    resumed = reopen(searcher)
+    assert sorted(resumed.queue.paused) == [0, 1]
+    assert (resumed.queue.best() or searcher).trial == 0  # type: ignore[union-attr]
+    assert resumed.suggest("c")["trial"] == 2  # type: ignore[index,call-overload]
+    reach_rung(resumed, "c", 0.2)
+    again = resumed.suggest("d")
+    assert isinstance(again, dict)
+    assert (again["trial"], again["checkpoint"]) == (0, Checkpoint(1, b"state", 10))
+    resumed.on_trial_complete("d", None, error=True)
+    again = resumed.suggest("e")
+    assert isinstance(again, dict)
+    assert (again["trial"], again["checkpoint"].epoch) == (0, 1), "from the rung, not from nothing"
+    resumed.on_trial_complete("e", report([2, 3], 0.5))
+    for turn in range(3):
+        resumed.suggest(f"f{turn}")
+        reach_rung(resumed, f"f{turn}", 0.1)
+    assert resumed.suggest("g")["trial"] == 1  # type: ignore[index,call-overload]
+    resumed.on_trial_complete("g", report([2, 3], 0.6))
+    assert resumed.suggest("h") == "FINISHED"
+    records = {record.trial: record for record in resumed.run.trials()}
+    assert sorted(records) == list(range(6))
+    assert (records[0].retries, records[2].state, records[2].parameters) == (1, PRUNED, 10)
+    assert records[2].message == "epoch 1: 0.2000 is number 3 of 3, at most 2 go on"
+    assert not resumed.run.curves().duplicated(["trial", "epoch"]).any()
+    assert not list((resumed.run.path / "checkpoints").iterdir())
+
+
+def test_a_paused_trial_with_a_damaged_checkpoint_trains_again_from_its_first_epoch(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    reach_rung(searcher, "a", 0.4)
+    (file,) = (searcher.run.path / "checkpoints").iterdir()
+    assert file.name == "0-1-10.checkpoint"
+    file.write_bytes(file.read_bytes()[:-1])
+    resumed = reopen(searcher)
+    assert (list(resumed.queue.paused), len(resumed.run.curves())) == ([], 0)
+    again = resumed.suggest("b")
+    assert isinstance(again, dict)
+    assert (again["trial"], again["checkpoint"]) == (0, None)
+
+
+def test_a_driver_that_dies_before_the_checkpoint_of_a_pause_trains_that_epoch_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "write_checkpoint", full)
+        reach_rung(searcher, "a", 0.4)
+    assert searcher.failure == "cannot go on: OSError: [Errno 28] No space left on device"
+    resumed = reopen(searcher)
+    assert (list(resumed.queue.paused), len(resumed.run.curves())) == ([], 0)
+    assert resumed.suggest("a")["trial"] == 0  # type: ignore[index,call-overload]
+
+
+def test_the_model_on_disk_may_be_that_of_a_paused_trial(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    file = searcher.run.path / "model" / "weights"
+    for trial_id, score in (("a", 0.5), ("b", 0.4)):
+        searcher.suggest(trial_id)
+        assert reach_rung(searcher, trial_id, score, ModelFiles({"weights": trial_id.encode()})) == PAUSE
+    assert file.read_bytes() == b"a"
+    assert searcher.run.read_json("best.json")["state"] == "PAUSED"
     searcher.suggest("c")
-    searcher.on_trial_complete("c", report([1], 0.9, failure="boom"))
-    searcher.suggest("d")
-    searcher.on_trial_result("d", report([1], 0.8))
-    expected = {1: {0: (0.3, False), 1: (0.6, True), 2: (0.9, True)}}
-    assert reopen(searcher).queue.rung_history() == expected, "the unfinished one has no checkpoint: it starts anew"
+    searcher.on_trial_complete("c", report([1, 2, 3], 0.1))
+    resumed = reopen(searcher)
+    assert resumed.run.read_json("best.json")["trial"] == 0, "and not the best that has ended"
+    proposal = resumed.suggest("d")
+    assert isinstance(proposal, dict)
+    assert (proposal["trial"], proposal["to_beat"]) == (3, 0.5)
+
+
+def test_no_trial_is_handed_out_after_a_failure(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.failure = "cannot go on"
+    assert searcher.suggest("a") == "FINISHED"
+    assert searcher.run.proposals() == []
 
 
 def test_draw_seed_differs_by_trial_and_by_seed() -> None:

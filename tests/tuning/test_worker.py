@@ -146,10 +146,10 @@ def test_a_worker_goes_on_from_the_checkpoint_of_another() -> None:
     changes = {"dropout": 0.3, "dihedral": True, "shift": 1, "ema": 0.1, "schedule": "one_cycle"}
     first = make_worker()
     first.reset_config(config(**changes))
-    assert "checkpoint" not in first.step(), "not before it is worth it"
-    first._checkpoint_every = 0.0
-    checkpoint = first.step()["checkpoint"]
-    assert checkpoint.epoch == 6
+    first.step()
+    report = first.step()
+    checkpoint = report["checkpoint"]
+    assert (checkpoint.epoch, checkpoint.parameters) == (6, report["parameters"])
     last = first.step()
     assert "checkpoint" not in last, "a trial that has ended needs none"
     second = make_worker()
@@ -173,6 +173,36 @@ def test_with_folds_a_trial_is_scored_on_all_images_and_goes_on_from_a_checkpoin
     second = make_worker(folds=folds)
     second.reset_config(config() | {"checkpoint": report["checkpoint"]})
     assert [same(epoch) for epoch in second.step()["epochs"]] == [same(epoch) for epoch in first.step()["epochs"]]
+
+
+def test_a_report_at_a_rung_has_a_checkpoint_and_another_one_only_when_it_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trainable, "REPORT_SECONDS", 0.0)
+    worker = make_worker()
+    assert ["checkpoint" in worker.step() for _ in range(9)] == [epoch in (2, 6) for epoch in range(1, 10)]
+    worker.reset_config(config())
+    worker._checkpoint_every = 0.0
+    assert ["checkpoint" in worker.step() for _ in range(9)] == [True] * 8 + [False]
+
+
+def test_a_trial_ends_at_the_last_rung_with_the_schedule_of_all_epochs(worker: WarmWorker) -> None:
+    whole = [same(epoch) for _ in range(2) for epoch in worker.step()["epochs"]]
+    worker._asha = dataclasses.replace(ASHA, last_rung=6)
+    worker.reset_config(config())
+    first, last = worker.step(), worker.step()
+    assert [same(epoch) for report in (first, last) for epoch in report["epochs"]] == whole
+    assert (first["done"], last["done"]) == (False, True)
+    assert ("checkpoint" in first, "checkpoint" in last) == (True, False)
+    assert "model" in last
+
+
+def test_a_worker_sends_no_checkpoint_back_that_it_was_given(worker: WarmWorker) -> None:
+    checkpoint = worker.step()["checkpoint"]
+    worker.config = config() | {"checkpoint": checkpoint}  # as Tune's own class keeps it and adds it to reports
+    worker.reset_config(worker.config)
+    assert "checkpoint" not in worker.config
+    assert worker.step()["epochs"][0].epoch == 3
 
 
 @pytest.mark.parametrize("damage", ["of another network", "not torch's"])
