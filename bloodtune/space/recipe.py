@@ -25,40 +25,47 @@ class Asha:
 
     ``max_epochs`` is the paper's R, ``first_rung`` its r and ``reduction_factor`` its eta. Learning rates fall until
     ``max_epochs``. A search ends its trials at ``last_rung``, if that is given: the best are trained again afterwards.
+    ``rungs`` are the epochs after which a trial may pause or be pruned. With a ``first_rung`` they follow from it: each
+    later one comes ``reduction_factor`` times later, and all lie before the last epoch.
 
     Raises:
         InputError: a value is not a whole number in its range, or a rung is above the last one or above ``max_epochs``.
     """
 
     max_epochs: int
-    first_rung: int
+    first_rung: int | None
     reduction_factor: int
     last_rung: int | None = None
+    rungs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name, low in (("max_epochs", 1), ("first_rung", 1), ("reduction_factor", 2), ("last_rung", 1)):
             value = getattr(self, name)
-            if not is_whole(value, low) and not (name == "last_rung" and value is None):
+            if not is_whole(value, low) and not (name.endswith("_rung") and value is None):
                 raise InputError(f"asha.{name} = {value!r}: allowed are whole numbers from {low}")
         if self.last_epoch > self.max_epochs:
             raise InputError(f"asha.last_rung = {self.last_rung} is above max_epochs = {self.max_epochs}")
+        if self.first_rung is None:
+            self._check_rungs()
+            return
         if self.first_rung > self.last_epoch:
             name = "last_rung" if self.last_rung else "max_epochs"
             raise InputError(f"asha.first_rung = {self.first_rung} is above {name} = {self.last_epoch}")
+        powers = (self.first_rung * self.reduction_factor**power for power in itertools.count())
+        rungs = tuple(itertools.takewhile(lambda rung: rung < self.last_epoch, powers))
+        object.__setattr__(self, "rungs", rungs)
+
+    def _check_rungs(self) -> None:
+        are_whole = isinstance(self.rungs, tuple) and all(is_whole(rung, 1) for rung in self.rungs)
+        if not self.rungs or not are_whole or any(low >= high for low, high in itertools.pairwise((*self.rungs, self.last_epoch))):
+            name = "last_rung" if self.last_rung else "max_epochs"
+            shown = list(self.rungs) if isinstance(self.rungs, tuple) else self.rungs
+            raise InputError(f"asha.rungs = {shown!r}: allowed are rising epochs below {name} = {self.last_epoch}")
 
     @property
     def last_epoch(self) -> int:
         """The epoch after which a trial of a search is COMPLETE."""
         return self.last_rung or self.max_epochs
-
-    @property
-    def rungs(self) -> tuple[int, ...]:
-        """The epochs after which a trial may pause or be pruned; empty if ``first_rung`` is the last epoch."""
-        rungs, epoch = [], self.first_rung
-        while epoch < self.last_epoch:
-            rungs.append(epoch)
-            epoch *= self.reduction_factor
-        return tuple(rungs)
 
     @property
     def stage_ends(self) -> tuple[int, ...]:
@@ -85,14 +92,18 @@ class Asha:
         lengths = (end - start for start, end in itertools.pairwise(self.stage_ends))
         return sum(map(operator.mul, self.expected_trials(budget, epochs), lengths))
 
-    def to_mapping(self) -> dict[str, int]:
+    def to_mapping(self) -> dict[str, Any]:
         """Return the table of a recipe."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        given = dataclasses.asdict(self) | {"rungs": None if self.first_rung else list(self.rungs)}
+        return {name: value for name, value in given.items() if value is not None}
 
     def with_max_epochs(self, max_epochs: int) -> Asha:
         """Return a copy with another ``max_epochs``. If it pruned no trial before, it prunes none afterwards."""
-        first_rung = min(self.first_rung, max_epochs) if self.rungs or self.last_rung else max_epochs
         last_rung = self.last_rung and min(self.last_rung, max_epochs)
+        rungs = tuple(rung for rung in self.rungs if rung < (last_rung or max_epochs))
+        if self.first_rung is None and rungs:
+            return Asha(max_epochs, None, self.reduction_factor, last_rung, rungs)
+        first_rung = min(self.first_rung or max_epochs, max_epochs) if self.rungs or self.last_rung else max_epochs
         return Asha(max_epochs, first_rung, self.reduction_factor, last_rung)
 
 

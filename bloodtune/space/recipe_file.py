@@ -92,10 +92,16 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
         if key in ("space", "sampler", "asha") and isinstance(merged.get(key), dict) and isinstance(value, dict):
-            merged[key] = {**merged[key], **value}
+            merged[key] = _drop_replaced(merged[key], value) | value
         else:
             merged[key] = value
     return merged
+
+
+def _drop_replaced(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    # Of [asha], `first_rung` and `rungs` take each other's place.
+    other = {"first_rung": "rungs", "rungs": "first_rung"}
+    return {name: value for name, value in base.items() if other.get(name) not in changes}
 
 
 def _parse(content: dict[str, Any], file: Path, max_epochs: int | None) -> Recipe:
@@ -137,11 +143,14 @@ def _parse(content: dict[str, Any], file: Path, max_epochs: int | None) -> Recip
 def _parse_asha(table: dict[str, Any], file: Path, max_epochs: int | None) -> Asha:
     fields = tuple(field.name for field in dataclasses.fields(Asha))
     _check_keys(table, fields, f"{file}: asha")
-    missing = [field for field in fields if field not in table and field != "last_rung"]
+    missing = [field for field in ("max_epochs", "reduction_factor") if field not in table]
     if missing:
         raise InputError(f"{file}: asha: {', '.join(missing)} missing")
+    if ("first_rung" in table) == ("rungs" in table):
+        raise InputError(f"{file}: asha: one of first_rung and rungs must be given, and not both")
+    rungs = table.get("rungs", ())
     try:
-        asha = Asha(**table)
+        asha = Asha(**{"first_rung": None, **table, "rungs": tuple(rungs) if isinstance(rungs, list) else rungs})
         return asha if max_epochs is None else asha.with_max_epochs(max_epochs)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None

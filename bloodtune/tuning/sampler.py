@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Container, Iterable
+import math
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,9 @@ from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, TrialRe
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.parameter import Parameter, parameter_values
 from bloodtune.space.recipe import Recipe
+
+# Errors below this count as this one: no validation split tells them apart.
+_LEAST_ERROR = 1e-6
 
 STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
 
@@ -96,46 +100,91 @@ def freeze(record: TrialRecord, epochs: Iterable[EpochRecord], space: Space) -> 
     )
 
 
-class _Standings(InMemoryStorage):
-    """Optuna's storage in memory, where a trial that has a value and has not finished counts as pruned there.
+def predict_scores(curves: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
+    """Return, per trial, a score at the highest rung that any trial has reached; higher is better.
 
-    Optuna's model ignores the values of running trials: a paused trial would count as bad, whatever it has reached.
+    ``curves`` has the error of each trial by rung. From each rung to the next, a trial's error is assumed to fall by
+    the median factor of the trials that have reached both. The score is minus the logarithm of that error.
     """
+    logs = {
+        n: {rung: math.log(max(error, _LEAST_ERROR)) for rung, error in curve.items()} for n, curve in curves.items()
+    }
+    rungs = sorted({rung for curve in logs.values() for rung in curve})
+    change = dict.fromkeys(rungs[-1:], 0.0)
+    for low, high in zip(rungs[-2::-1], rungs[::-1], strict=False):
+        both = [curve[high] - curve[low] for curve in logs.values() if high in curve and low in curve]
+        change[low] = change[high] + (median(both) if both else 0.0)
+    return {number: -(curve[max(curve)] + change[max(curve)]) for number, curve in logs.items() if curve}
+
+
+class _Standings(InMemoryStorage):
+    """Optuna's storage in memory, where each trial with a score counts as completed with it.
+
+    Optuna would rank completed trials above pruned ones, whatever their values, and paused ones as the worst.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores: dict[int, float] = {}  # by Optuna's number
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         if states == (TrialState.WAITING,):
             return super().get_all_trials(study_id, deepcopy, states)
-        trials = [_as_it_stands(trial) for trial in super().get_all_trials(study_id, deepcopy)]
+        trials = [self._as_it_stands(trial) for trial in super().get_all_trials(study_id, deepcopy)]
         return trials if states is None else [trial for trial in trials if trial.state in states]
 
-
-def _as_it_stands(trial: FrozenTrial) -> FrozenTrial:
-    if trial.state != TrialState.RUNNING or not trial.intermediate_values:
+    def _as_it_stands(self, trial: FrozenTrial) -> FrozenTrial:
+        if trial.number not in self.scores:
+            return trial
+        trial = copy.copy(trial)
+        trial.state, trial.value = TrialState.COMPLETE, self.scores[trial.number]
         return trial
-    trial = copy.copy(trial)
-    trial.state = TrialState.PRUNED
-    return trial
+
+
+class _Tpe(optuna.samplers.TPESampler):
+    """Optuna's TPE, each parameter by itself; the first one, the family, as often as it occurs among good trials.
+
+    TPE takes the choice with the highest ratio of densities. That prefers a family with one success in two trials to
+    one with three in fifteen, even if those three are the best.
+    """
+
+    def __init__(self, seed: int, root: str) -> None:
+        common: dict[str, Any] = {"n_startup_trials": 1, "multivariate": False, "constant_liar": True}
+        super().__init__(seed=seed, **common)
+        self._root, self._sampler_of_root = root, optuna.samplers.TPESampler(seed=seed, n_ei_candidates=1, **common)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        if param_name == self._root:
+            return self._sampler_of_root.sample_independent(study, trial, param_name, param_distribution)
+        return super().sample_independent(study, trial, param_name, param_distribution)
 
 
 class StudySampler:
     """Optuna's study of one search, in memory: ask for configurations, report curves, tell outcomes.
 
-    A trial that is paused or runs counts as pruned at its last epoch. The sampler knows neither Ray nor files. Every
-    draw is seeded by the study's seed and the trial's number, so a resumed search repeats no draw. Trials are named by
-    their number in the search, in any order.
+    Every trial that has reached a rung counts with a score predicted for the highest rung (``predict_scores``), whether
+    it runs, is paused or has ended. The sampler knows neither Ray nor files. Every draw is seeded by the study's seed
+    and the trial's number, so a resumed search repeats no draw. Trials are named by their number in the search, in any
+    order.
     """
 
-    def __init__(self, recipe: Recipe, seed: int, space: Space | None = None) -> None:
-        """``space`` takes the place of the recipe's parameters, for tables of other tasks (benchmarks/)."""
+    def __init__(self, recipe: Recipe, seed: int, space: Space | None = None, *, perfect: float = 1.0) -> None:
+        """``space`` takes the place of the recipe's parameters, for tables of other tasks (benchmarks/).
+
+        ``perfect`` is the highest value that the objective can have: the error is the distance to it.
+        """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.recipe = recipe
         self.seed = seed
         self._space = space or RecipeSpace(recipe)
-        self._study = optuna.create_study(
-            storage=_Standings(), direction="maximize"
-        )  # each trial brings its own sampler
+        self._perfect = perfect
+        self._storage = _Standings()
+        # Each trial brings its own sampler.
+        self._study = optuna.create_study(storage=self._storage, direction="maximize")
         self._asked: dict[int, optuna.Trial] = {}
 
     def ask(self, number: int, known: Configuration | None = None) -> Configuration:
@@ -170,9 +219,15 @@ class StudySampler:
         startup = len(self.recipe.enqueued) + self.recipe.startup_trials
         if self.recipe.sampler != "tpe" or number < startup:
             return optuna.samplers.RandomSampler(seed)
-        with warnings.catch_warnings():
-            # `group` is marked experimental. Without it only parameters that every trial has are modelled jointly.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=1, multivariate=True, group=True, constant_liar=True
-            )
+        self._storage.scores = predict_scores(self._curves())
+        return _Tpe(seed, self.recipe.parameters[0].name if self.recipe.parameters else "")
+
+    def _curves(self) -> dict[int, dict[int, float]]:
+        # The errors at the rungs, by Optuna's number; a failed trial has none.
+        rungs = (*self.recipe.asha.rungs, self.recipe.asha.last_epoch)
+        self._storage.scores = {}
+        trials = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
+        values = {trial.number: trial.intermediate_values for trial in trials}
+        return {
+            n: {rung: self._perfect - found[rung] for rung in rungs if rung in found} for n, found in values.items()
+        }
