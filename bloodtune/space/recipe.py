@@ -57,7 +57,11 @@ class Asha:
 
     def _check_rungs(self) -> None:
         are_whole = isinstance(self.rungs, tuple) and all(is_whole(rung, 1) for rung in self.rungs)
-        if not self.rungs or not are_whole or any(low >= high for low, high in itertools.pairwise((*self.rungs, self.last_epoch))):
+        if (
+            not self.rungs
+            or not are_whole
+            or any(low >= high for low, high in itertools.pairwise((*self.rungs, self.last_epoch)))
+        ):
             name = "last_rung" if self.last_rung else "max_epochs"
             shown = list(self.rungs) if isinstance(self.rungs, tuple) else self.rungs
             raise InputError(f"asha.rungs = {shown!r}: allowed are rising epochs below {name} = {self.last_epoch}")

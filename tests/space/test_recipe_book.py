@@ -8,6 +8,7 @@ import pytest
 
 from bloodtune.space.families import FAMILIES
 from bloodtune.space.parameter import parameter_values
+from bloodtune.space.recipe import Asha
 from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe
 
 BENCHMARKS = BOOK.parent / "benchmarks"
@@ -83,7 +84,8 @@ def test_default_searches_all_families_under_the_numbers_of_the_issue() -> None:
     recipe = load_recipe("default")
     assert recipe.parameters[0].choices == tuple(FAMILIES)
     assert recipe.sampler == "tpe"
-    assert (recipe.asha.max_epochs, recipe.asha.reduction_factor) == (27, 3)
+    assert recipe.asha == Asha(27, None, 5, rungs=(2, 6))
+    assert recipe.asha.expected_epochs(64) == 218
 
 
 def test_random_differs_from_default_in_its_sampler_alone() -> None:

@@ -73,6 +73,16 @@ def test_what_is_not_toml_is_refused(file: Path, content: bytes) -> None:
             "asha.first_rung = 3 is above last_rung = 2",
         ),
         ("asha.last_rung", "9", "asha.last_rung = '9': allowed are whole numbers from 1"),
+        ("asha.first_rung", GONE, "asha: one of first_rung and rungs must be given, and not both"),
+        ("asha.rungs", [1, 3], "asha: one of first_rung and rungs must be given, and not both"),
+        *(
+            (
+                "asha",
+                {"max_epochs": 9, "reduction_factor": 3, "rungs": rungs},
+                f"asha.rungs = {rungs!r}: allowed are rising",
+            )
+            for rungs in ([], [3, 3], [6, 2], [2, 9], [0, 2], [1.5], ["2"], 2, "2")
+        ),
         ("asha.max_epoch", 9, "asha: unknown key 'max_epoch'; did you mean 'max_epochs'?"),
         # a parameter
         ("space.widht", {"choices": [1], "source": "x"}, "space.widht: unknown hyperparameter 'widht'; did you mean"),

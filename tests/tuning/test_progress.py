@@ -114,17 +114,6 @@ def test_a_paused_trial_is_counted_as_such_and_may_be_the_best(
     assert view.best is not None and (view.best.trial, view.best.state) == (3, "PAUSED")
 
 
-def test_the_time_left_follows_the_epochs_that_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    searcher = make_searcher(tmp_path)
-    clock_hand = iter([100.0, 130.0])
-    monkeypatch.setattr("bloodtune.tuning.progress.time.monotonic", lambda: next(clock_hand))
-    progress = make_progress(searcher, Interrupt())
-    searcher.suggest("a")
-    searcher.on_trial_result("a", report([1, 2], 0.5))
-    assert searcher.recipe.expected_epochs(6) == 6 + 2 * 2
-    assert progress.view().left == 30 / 2 * 8
-
-
 def test_of_many_running_trials_the_first_are_shown(tmp_path: Path) -> None:
     view = make_progress(busy_searcher(tmp_path)).view()
     many = dataclasses.replace(view, running=list(view.running) * 30)

@@ -1,5 +1,8 @@
 """From a recipe to Optuna's suggestions and back, over the space of the default recipe."""
 
+import dataclasses
+import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,13 +11,13 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bloodtune.errors import InputError
-from bloodtune.run.records import COMPLETE, PRUNED, EpochRecord, Proposal, make_record
+from bloodtune.run.records import FAILED, PRUNED, EpochRecord, Proposal, make_record
 from bloodtune.space.configuration import LOSSES, OPTIMIZERS, SCHEDULES, Configuration
 from bloodtune.space.families import FAMILIES
 from bloodtune.space.parameter import Parameter
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
-from bloodtune.tuning.sampler import RecipeSpace, StudySampler, distribution
+from bloodtune.tuning.sampler import RecipeSpace, StudySampler, distribution, predict_scores
 from engine_fixtures import make_configuration
 
 DRAWS = 400
@@ -153,12 +156,34 @@ def curve(*values: float) -> list[EpochRecord]:
     return [EpochRecord(epoch, 1.0, 1.0, value, value, 1.0) for epoch, value in enumerate(values, start=1)]
 
 
-def test_a_paused_trial_counts_as_pruned_where_it_stands(recipe: Recipe) -> None:
+@pytest.mark.parametrize(
+    ("curves", "scores"),
+    [
+        ({}, {}),
+        ({0: {2: 0.1}, 1: {}}, {0: 0.1}),
+        # From epoch 2 to 6 errors fall to a half and a quarter, in the median of logarithms to 0.5 ** 1.5.
+        ({0: {2: 0.4, 6: 0.2}, 1: {2: 0.4, 6: 0.1}, 2: {2: 0.8}}, {0: 0.2, 1: 0.1, 2: 0.8 * 0.5**1.5}),
+        # Two steps: 0.4 to 0.2 to 0.1.
+        ({0: {2: 0.4, 6: 0.2, 27: 0.1}, 1: {2: 0.8, 6: 0.4}, 2: {2: 0.2}}, {0: 0.1, 1: 0.2, 2: 0.05}),
+        # Nobody reached both epochs, as after a resume of another recipe: no change is assumed.
+        ({0: {2: 0.4}, 1: {6: 0.2}}, {0: 0.4, 1: 0.2}),
+        ({0: {2: 0.0}}, {0: 1e-6}),
+    ],
+)
+def test_scores_are_predicted_for_the_highest_rung(
+    curves: dict[int, dict[int, float]], scores: dict[int, float]
+) -> None:
+    found = predict_scores(curves)
+    assert {number: math.exp(-score) for number, score in found.items()} == pytest.approx(scores)
+
+
+def test_a_trial_counts_where_it_stands_whether_it_is_paused_or_has_ended(recipe: Recipe) -> None:
     count = len(recipe.enqueued) + recipe.startup_trials + 8
-    sampler, told = StudySampler(recipe, seed=3), StudySampler(recipe, seed=3)
+    sampler, told, blind = (StudySampler(recipe, seed=3) for _ in range(3))
     for number in range(count):
         configuration = sampler.ask(number)
-        epochs = curve(*([0.1 + 0.02 * number] * (1 + 2 * (number % 2))))
+        blind.ask(number)
+        epochs = curve(*([0.1 + 0.02 * number] * (2 + 4 * (number % 2))))
         for epoch in epochs:
             sampler.report(number, epoch.epoch, epoch.val_macro_f1)
         record = make_record(Proposal(number, "", configuration), epochs, PRUNED)
@@ -166,22 +191,38 @@ def test_a_paused_trial_counts_as_pruned_where_it_stands(recipe: Recipe) -> None
             sampler.tell(record)
         told.replay(record, epochs)
     asked = sampler.ask(count)
-    assert asked == told.ask(count), "as if a new study had been told that all are pruned"
-    states = [trial.state.name for trial in sampler._study.get_trials(states=None)]
-    assert states == ["PRUNED"] * count + ["RUNNING"], "a trial without a value runs"
-    running = StudySampler(recipe, seed=3)
-    for number in range(count):
-        running.ask(number)
-    assert running.ask(count) != asked
+    assert asked == told.ask(count), "as if all had ended"
+    assert [trial.state.name for trial in sampler._study.trials] == ["COMPLETE"] * count + ["RUNNING"]
+    assert blind.ask(count) != asked
 
 
-def test_a_trial_that_goes_on_counts_where_it_has_come_and_its_outcome_at_last(recipe: Recipe) -> None:
+def test_a_trial_that_goes_on_counts_with_its_last_rung_and_a_failed_one_never(recipe: Recipe) -> None:
     sampler = StudySampler(recipe, seed=0)
-    configuration = sampler.ask(0)
-    for epoch in curve(0.3, 0.2, 0.6):
+    last = len(recipe.enqueued) + recipe.startup_trials
+    configuration, _ = sampler.ask(0), sampler.ask(1)
+    for epoch in curve(0.3, 0.2, 0.3, 0.4, 0.5, 0.6):
         sampler.report(0, epoch.epoch, epoch.val_macro_f1)
-        (trial,) = sampler._study.trials
-        assert (trial.state.name, trial.last_step) == ("PRUNED", epoch.epoch)
-    sampler.tell(make_record(Proposal(0, "", configuration), curve(0.3, 0.2, 0.6), COMPLETE))
-    (trial,) = sampler._study.trials
-    assert (trial.state.name, trial.value, trial.intermediate_values) == ("COMPLETE", 0.6, {1: 0.3, 2: 0.2, 3: 0.6})
+        sampler.report(1, epoch.epoch, epoch.val_macro_f1)
+    sampler.tell(make_record(Proposal(1, "", configuration), curve(0.3), FAILED))
+    sampler.ask(last)
+    first, failed, _ = sampler._study.trials
+    assert (first.state.name, first.value) == ("COMPLETE", pytest.approx(-math.log(0.4)))
+    assert failed.state.name == "FAIL"
+
+
+def test_the_family_is_drawn_as_often_as_it_is_among_the_good_trials(
+    recipe: Recipe, drawn: list[tuple[Configuration, dict[str, Any]]]
+) -> None:
+    # Five residual networks lead, one of two lightweight ones comes sixth. A ratio of densities alone would propose
+    # the lightweight network nearly always.
+    families = ["residual"] * 15 + ["lightweight"] * 2 + ["cnn"] * 15 + ["mlnn"] * 15
+    values = [0.96, 0.959, 0.958, 0.957, 0.956, *[0.93] * 10, 0.955, 0.85, *[0.8] * 30]
+    examples = {configuration.family: configuration for configuration, _ in drawn}
+    found = Counter[str]()
+    for seed in range(40):
+        sampler = StudySampler(dataclasses.replace(recipe, enqueued=(), startup_trials=0), seed)
+        for number, (family, value) in enumerate(zip(families, values, strict=True)):
+            epochs = curve(value, value)
+            sampler.replay(make_record(Proposal(number, "", examples[family]), epochs, PRUNED), epochs)
+        found[sampler.ask(len(families)).family] += 1
+    assert found["residual"] > 2 * found["lightweight"]

@@ -71,7 +71,7 @@ def test_an_enqueued_sampler_stops_after_its_configurations(tmp_path: Path) -> N
 def test_startup_trials_are_counted_from_the_first_sampled_one(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path)
     kinds = [type(searcher.sampler._sampler(number)).__name__ for number in range(6)]
-    assert kinds == ["RandomSampler"] * 4 + ["TPESampler"] * 2, "two enqueued, two start-up trials, then TPE"
+    assert kinds == ["RandomSampler"] * 4 + ["_Tpe"] * 2, "two enqueued, two start-up trials, then TPE"
 
 
 def test_a_trial_that_reached_the_last_epoch_is_complete_with_its_last_value(tmp_path: Path) -> None:
