@@ -14,11 +14,22 @@ from bloodtune.data.folds import held_out_split
 from bloodtune.data.npz import Split
 from bloodtune.files import replace
 from bloodtune.inference.classifier import CARD, WEIGHTS, Classifier
-from bloodtune.inference.confidence import keep_threshold, kept_scores
-from bloodtune.inference.predictor import Deployment
+from bloodtune.inference.confidence import (
+    calibration_error,
+    fit_temperature,
+    keep_threshold,
+    kept_scores,
+    reliability,
+    with_temperature,
+)
+from bloodtune.inference.deployment import Deployment
+from bloodtune.inference.guard import GUARD, Guard
 from bloodtune.run.provenance import describe_data_for_card, git_commit
 from bloodtune.tuning.retraining_cache import HELD_OUT
 from summary import Summary
+
+# Training images to which a guard is fitted: many times the features of a residual network.
+_GUARD_IMAGES = 4096
 
 
 def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
@@ -36,28 +47,43 @@ def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
         if summary.choices.small and label == summary.choices.best:
             card["choice"] = summary.choices.small.reason(contender)
         held_out = None if dataset.folds is None else np.load(source / HELD_OUT)
-        card |= deployment_scores(Classifier.load(source), val, summary.test, held_out)
+        scores, guard = judge_deployment(Classifier.load(source), dataset.train, val, summary.test, held_out)
+        card |= scores
         card["test"] = {name: list(interval) for name, interval in summary.measured[label].intervals.items()}
         for target in (folder / place for place, chosen in places.items() if chosen == label):
             target.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / WEIGHTS, target / WEIGHTS)
+            replace(target / GUARD, guard.to_bytes())
             replace(target / CARD, (json.dumps(card, indent=2) + "\n").encode())
 
 
-def deployment_scores(
-    classifier: Classifier, val: Split, test: Split, held_out: np.ndarray | None = None
-) -> dict[str, Any]:
-    """Return a classifier's confidence threshold, and its scores on both splits as ``Deployment`` predicts them.
+def judge_deployment(
+    classifier: Classifier, train: Split, val: Split, test: Split, held_out: np.ndarray | None = None
+) -> tuple[dict[str, Any], Guard]:
+    """Calibrate a classifier as ``Deployment`` predicts; return entries of its card, and its guard.
 
-    ``threshold`` accepts as many validation images as possible while 99 % of the accepted images are correct. It is
-    above 1 if no such threshold exists. With folds, ``val`` are all held-out images, and ``held_out`` their
-    probabilities (N, K) by the networks of the folds. ``kept`` is the share of accepted images, ``kept_accuracy`` their
-    accuracy.
+    ``temperature`` calibrates the probabilities. ``threshold`` accepts as many validation images as possible while 99 %
+    of the accepted images are correct; it is above 1 if no such threshold exists. ``used_val`` and ``used_test`` are
+    scores on both splits: ``kept`` is the share of accepted images, ``kept_accuracy`` their accuracy, ``passed`` the
+    share that the guard knows, ``calibration_error`` the expected calibration error and ``uncalibrated_error`` that
+    without temperature. With folds, ``val`` are all held-out images, and ``held_out`` their probabilities (N, K) by the
+    networks of the folds.
     """
     deployment = Deployment(classifier)
-    found = deployment.predict(val.images) if held_out is None else held_out
-    probabilities = {"val": found, "test": deployment.predict(test.images)}
+    found, seen = deployment.examine(val.images)
+    raw = {"val": found if held_out is None else held_out}
+    raw["test"], features = deployment.examine(test.images)
+    rows = np.random.default_rng(0).permutation(len(train.labels))[:_GUARD_IMAGES]
+    guard = Guard.fit(deployment.examine(train.images[rows])[1], train.labels[rows], seen)
     truth = {"val": val.labels, "test": test.labels}
-    threshold = keep_threshold(probabilities["val"], val.labels)
-    scores = {name: kept_scores(probabilities[name], labels, threshold) for name, labels in truth.items()}
-    return {"threshold": threshold, "used_val": scores["val"], "used_test": scores["test"]}
+    temperature = fit_temperature(raw["val"], val.labels)
+    calibrated = {name: with_temperature(one, temperature) for name, one in raw.items()}
+    threshold = keep_threshold(calibrated["val"], val.labels)
+    card: dict[str, Any] = {"temperature": temperature, "threshold": threshold}
+    for name, passed in (("val", guard.knows(seen)), ("test", guard.knows(features))):
+        card[f"used_{name}"] = kept_scores(calibrated[name], truth[name], threshold) | {
+            "passed": float(passed.mean()),
+            "calibration_error": calibration_error(reliability(truth[name], calibrated[name])),
+            "uncalibrated_error": calibration_error(reliability(truth[name], raw[name])),
+        }
+    return card, guard

@@ -23,8 +23,9 @@ from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.data.photographs import find_photographs
 from bloodtune.data.tiles import read_tiles
 from bloodtune.inference.classifier import Classifier
-from bloodtune.inference.predictor import Deployment, Predictor
+from bloodtune.inference.deployment import Deployment
 from bloodtune.inference.predictor import Image as Place
+from bloodtune.inference.predictor import Predictor
 from bloodtune.training.models import build_network
 from common import make_parser, print_figures
 from training import configurations

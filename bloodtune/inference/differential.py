@@ -37,6 +37,9 @@ _KINDS = {name: kind for kind, names in _OTHER_NAMES.items() for name in (kind, 
 
 Box = tuple[int, int, int, int]  # xmin, ymin, xmax, ymax in pixels; the last two are outside
 
+# Of images like the training images, about 3 % are unknown. With more than this share, others are among them.
+UNKNOWN_SHARE = 0.1
+
 OF_LEUKOCYTES, PER_100, APART, OF_IMAGES = "% of leukocytes", "per 100 leukocytes", "counted apart", "% of images"
 
 
@@ -49,11 +52,12 @@ class Prediction:
         label: the most probable class.
         second: the second most probable class.
         probabilities: float32 (K,), in the order of the model's class names.
-        sure: whether the probability of ``label`` is at least the threshold.
+        sure: whether the probability of ``label`` is at least the threshold, and the image is known.
         digest: hexadecimal digest of the network's input; copies of a picture have the same.
         picture: the classified part of the photograph, as a JPEG file; empty unless requested.
         field: name of the file of the field of view in which the cell was found; empty for a photograph of one cell.
         box: the box of that cell in the field's pixels.
+        known: whether the image is like the training images, as the model's guard tells; True without a guard.
     """
 
     source: str
@@ -65,6 +69,7 @@ class Prediction:
     picture: bytes = b""
     field: str = ""
     box: Box | None = None
+    known: bool = True
 
     @property
     def probability(self) -> float:
@@ -122,7 +127,7 @@ Result = Prediction | Unreadable | FieldCount
 
 @dataclass
 class Tally:
-    """Running counts: images per class, unsure images per class, copies, unreadable files.
+    """Running counts: images per class, unsure images per class, unknown images, copies, unreadable files.
 
     ``finding`` says that the images are cells found in fields of view, which ``fields`` lists without their pictures.
     ``left_out`` counts the files of a folder that were not even read, by reason. ``copies`` has the sources of each
@@ -135,6 +140,7 @@ class Tally:
     fields: list[FieldCount] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     unsure: Counter[str] = field(default_factory=Counter)
+    unknown: int = 0
     unreadable: int = 0
     copies: list[tuple[str, str]] = field(default_factory=list)
     _first: dict[str, str] = field(default_factory=dict)
@@ -149,9 +155,20 @@ class Tally:
             return
         self.counts[result.label] += 1
         self.unsure[result.label] += not result.sure
+        self.unknown += not result.known
         first = self._first.setdefault(result.digest, result.source) if result.digest else result.source
         if first != result.source:
             self.copies.append((result.source, first))
+
+    @property
+    def alarm(self) -> str:
+        """The sentence that a count with many unknown images begins with, else an empty string."""
+        if self.unknown <= UNKNOWN_SHARE * self.images:
+            return ""
+        noun = "cell" if self.finding else "image"
+        return (
+            f"{self.unknown:,} of {plural(self.images, noun)} are unlike the training images: do not trust this count."
+        )
 
     @property
     def images(self) -> int:
@@ -167,6 +184,8 @@ class Tally:
         unsure = f"{self.unsure.total():,} of them unsure (below {threshold:.2f})"
         noun = "cell" if self.finding else "image"
         parts = [f"{plural(self.images, noun)}{self._in_fields()} counted, {unsure}"]
+        if self.unknown:
+            parts.append(f"{self.unknown:,} of them unlike the training images")
         if self.copies:
             parts.append(f"{len(self.copies):,} of them {'is a copy' if len(self.copies) == 1 else 'are copies'}")
         if self.unreadable:

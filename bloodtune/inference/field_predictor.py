@@ -75,11 +75,11 @@ class FieldPredictor:
             return []
         crop = self.crop or self.predictor.crop or round(CROP_MICRONS / field.scale.microns_per_pixel)
         tiles = [self._tile(picture, box, max(1, crop), field.background) for box in field.cells]
-        probabilities = self.predictor.network.predict(np.stack([tile.pixels for tile in tiles]))
+        examined = self.predictor.examine([tile.pixels for tile in tiles])
         found = []
-        for number, (tile, box) in enumerate(zip(tiles, field.cells, strict=True)):
+        for number, (tile, box, seen) in enumerate(zip(tiles, field.cells, examined, strict=True)):
             label = tile._replace(label=f"{name}:cell {number + 1}")
-            found.append(self.predictor.describe(label, probabilities[number], field=Path(name).name, box=box))
+            found.append(self.predictor.describe(label, *seen, field=Path(name).name, box=box))
         return found
 
     def _tile(self, picture: Image.Image, box: Box, side: int, background: tuple[int, ...]) -> Tile:

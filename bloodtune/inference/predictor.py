@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import itertools
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeGuard, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from bloodtune.data import medmnist
 from bloodtune.data.npz import load_images
@@ -26,43 +23,14 @@ from bloodtune.data.threads import map_in_threads
 from bloodtune.errors import InputError
 from bloodtune.files import follow_latest
 from bloodtune.inference.classifier import CARD, Classifier
+from bloodtune.inference.deployment import Deployment
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable, is_blood
-from bloodtune.training.augmentation import dihedral_views
-from bloodtune.training.models.cpu_layers import lay_out
+from bloodtune.inference.guard import Guard
 
 RUN_MODEL = "model"  # of a run directory: the folder of its model
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 _CHUNK = 64  # photographs per batch and thread: enough for the network's full speed at little memory
-
-
-class Deployment(nn.Module):
-    """A classifier prepared for use: uint8 images (N, H, W, C) to probabilities, float32 (N, K).
-
-    Probabilities are the mean over the eight views of the dihedral group, in float32 on every processor, so that all
-    machines give the same result. Batch norms are folded into the convolutions before them.
-
-    A summary averages over 24 views if the network was trained with shifts. Here the gain is too small for three times
-    the work.
-    """
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        network = copy.deepcopy(classifier.network).cpu().eval()
-        _fold_norms(network)
-        lay_out(network, plain=True)  # Bloodtune's own pooling blocks other threads and cannot be exported to ONNX
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the probabilities of a batch."""
-        views = dihedral_views(images.permute(0, 3, 1, 2))
-        return torch.stack([self.network(view).softmax(1) for view in views]).mean(0)
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the probabilities of any number of images, in batches."""
-        with torch.inference_mode():
-            chunks = torch.split(torch.from_numpy(np.array(images)), _CHUNK)
-            return torch.cat([self(chunk) for chunk in chunks]).numpy()
 
 
 class Image(NamedTuple):
@@ -76,8 +44,8 @@ class Image(NamedTuple):
 class Predictor:
     """A loaded model with its confidence threshold; ``card`` is the content of its ``model.json``.
 
-    A prediction is sure if its probability is at least ``threshold``. A summary chooses the threshold so that 99 % of
-    the sure predictions on the validation split are correct.
+    A prediction is sure if its probability is at least ``threshold`` and the ``guard``, if there is one, knows such
+    images. A summary chooses the threshold so that 99 % of the sure predictions on the validation split are correct.
     """
 
     network: Deployment
@@ -86,6 +54,7 @@ class Predictor:
     channels: int
     threshold: float
     card: dict[str, Any]
+    guard: Guard | None = None
 
     @classmethod
     def load(cls, folder: Path | str, threshold: float | None = None) -> Predictor:
@@ -105,7 +74,9 @@ class Predictor:
             raise InputError(f"{folder / CARD}: class_names {list(names)}; allowed: distinct strings")
         if not isinstance(card.setdefault("data", {}), dict):
             raise InputError(f"{folder / CARD}: data is {type(card['data']).__name__}; allowed: an object")
-        return cls(Deployment(classifier), names, classifier.size, classifier.channels, float(found), card)
+        deployment = Deployment(classifier, _temperature(card, folder / CARD))
+        guard = Guard.load(folder)
+        return cls(deployment, names, classifier.size, classifier.channels, float(found), card, guard)
 
     @property
     def own_threshold(self) -> float | None:
@@ -188,8 +159,15 @@ class Predictor:
     def _predict_chunk(self, chunk: Sequence[Image], crop: int | None, preview: int) -> list[Prediction | Unreadable]:
         read = [result for image in chunk for result in self._read(image, crop, preview)]
         tiles = [result.pixels for result in read if isinstance(result, Tile)]
-        probabilities = iter(self.network.predict(np.stack(tiles)) if tiles else ())
-        return [self.describe(found, next(probabilities)) if isinstance(found, Tile) else found for found in read]
+        seen = iter(self.examine(tiles))
+        return [self.describe(found, *next(seen)) if isinstance(found, Tile) else found for found in read]
+
+    def examine(self, tiles: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+        """Yield for each image, uint8 (H, W, C), its probabilities, float32 (K,), and whether the guard knows it."""
+        if tiles:
+            probabilities, features = self.network.examine(np.stack(tiles))
+            known = self.guard.knows(features) if self.guard else [True] * len(tiles)
+            yield from zip(probabilities, map(bool, known), strict=True)
 
     def _read(self, image: Image, crop: int | None, preview: int) -> list[Tile | Unreadable]:
         """Return the tiles of an image, each labelled with its source, or the reason why there is none."""
@@ -202,13 +180,20 @@ class Predictor:
             return [Unreadable(image.name, str(error))]
         return [tile._replace(label=f"{image.name}:{tile.label}" if tile.label else image.name) for tile in tiles]
 
-    def describe(self, tile: Tile, probabilities: np.ndarray, **place: Any) -> Prediction:
-        """Return the prediction of a tile with its probabilities, float32 (K,), and ``field`` and ``box`` of a cell."""
+    def describe(self, tile: Tile, probabilities: np.ndarray, known: bool = True, **place: Any) -> Prediction:
+        """Return the prediction of a tile, from what ``examine`` yields for it; ``place`` is a cell's field and box."""
         second, first = np.argsort(probabilities, kind="stable")[-2:]
-        sure = float(probabilities[first]) >= self.threshold
+        sure = known and float(probabilities[first]) >= self.threshold
         digest = hashlib.blake2b(tile.pixels.tobytes(), digest_size=16).hexdigest()
         labels = (self.class_names[first], self.class_names[second])
-        return Prediction(tile.label, *labels, probabilities, sure, digest, tile.preview, **place)
+        return Prediction(tile.label, *labels, probabilities, sure, digest, tile.preview, **place, known=known)
+
+
+def _temperature(card: Mapping[str, Any], file: Path) -> float:
+    found = card.get("temperature", 1.0)
+    if not _is_finite(found) or found <= 0:
+        raise InputError(f"{file}: temperature {found!r}; allowed: numbers above 0")
+    return float(found)
 
 
 def in_threads(
@@ -257,12 +242,3 @@ def _is_archive(file: Path) -> bool:
 
 def _name(file: Path) -> str:
     return os.fsencode(file).decode(errors="backslashreplace")  # a file name may be invalid UTF-8
-
-
-def _fold_norms(network: nn.Module) -> None:
-    for part in network.children():
-        _fold_norms(part)
-    if isinstance(network, nn.Sequential):
-        for index, (first, second) in enumerate(itertools.pairwise(network)):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                network[index], network[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()

@@ -55,6 +55,8 @@ class Screen:
             console.print(screen_text(f"{result.source}: {result.reason}", "red"), soft_wrap=True)
         if tally.fields:
             _print_fields(console, tally)
+        if tally.alarm:
+            console.print(screen_text(tally.alarm, "bold red"))
         if tally.images:
             console.print(_count_table(tally))
         console.print(printable(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}"), highlight=False, markup=False)
@@ -89,7 +91,11 @@ def _print_images(console: Console, title: str, images: list[Prediction], total:
     table.add_column("second choice", no_wrap=True)
     table.add_column("", justify="right", min_width=5, style="dim")
     for image in images:
-        first = (Path(image.source).name, image.label if image.sure else f"{image.label} ?", f"{image.probability:.3f}")
+        first = (
+            Path(image.source).name,
+            image.label if image.sure else f"{image.label} {'?' if image.known else '(unlike)'}",
+            f"{image.probability:.3f}",
+        )
         second = (image.second, f"{image.second_probability:.3f}")
         table.add_row(*map(screen_text, (*first, *second)), style="" if image.sure else "yellow")
     console.print(table)

@@ -77,7 +77,7 @@ class CsvFile(_File):
         """Write the header."""
         self._writer = csv.writer(self._stream, lineterminator="\n")
         names = map(spreadsheet_cell, self._predictor.class_names)
-        columns = ["class", "probability", "second", "second_probability", "sure", "error", *names]
+        columns = ["class", "probability", "second", "second_probability", "sure", "known", "error", *names]
         self._writer.writerow(["file", *self._place("field", "box"), *columns])
 
     def add(self, result: Result) -> None:
@@ -89,14 +89,15 @@ class CsvFile(_File):
         if isinstance(result, Unreadable):
             blank = [""] * len(self._predictor.class_names)
             self._writer.writerow(
-                [spreadsheet_cell(result.source), *self._place(), *[""] * 5, spreadsheet_cell(result.reason), *blank]
+                [spreadsheet_cell(result.source), *self._place(), *[""] * 6, spreadsheet_cell(result.reason), *blank]
             )
             return
         numbers = [f"{value:.6f}" for value in result.probabilities]
         first, second = spreadsheet_cell(result.label), spreadsheet_cell(result.second)
         best = [first, f"{result.probability:.6f}", second, f"{result.second_probability:.6f}"]
         place = self._place(spreadsheet_cell(result.field), json.dumps(result.box))
-        self._writer.writerow([spreadsheet_cell(result.source), *place, *best, str(result.sure).lower(), "", *numbers])
+        judged = [str(result.sure).lower(), str(result.known).lower()]
+        self._writer.writerow([spreadsheet_cell(result.source), *place, *best, *judged, "", *numbers])
 
     def finish(self, tally: Tally) -> None:
         """Do nothing: the file has no count."""
@@ -125,7 +126,8 @@ class JsonFile(_File):
     def finish(self, tally: Tally) -> None:
         """Write the count."""
         rows = [{"class": row.pop("label"), **row} for row in map(dataclasses.asdict, tally.rows())]
-        end = {"count": rows, "unsure": tally.unsure.total(), "unreadable": tally.unreadable}
+        end = {"count": rows, "unsure": tally.unsure.total(), "unknown": tally.unknown}
+        end |= {"alarm": tally.alarm, "unreadable": tally.unreadable}
         end |= {
             "copies": [{"file": file, "copy_of": first} for file, first in tally.copies],
             "left_out": tally.left_out,
@@ -189,6 +191,7 @@ def as_mapping(result: Prediction | Unreadable, class_names: tuple[str, ...]) ->
         "second": result.second,
         "second_probability": round(result.second_probability, 6),
         "sure": result.sure,
+        "known": result.known,
         "probabilities": {n: round(float(p), 6) for n, p in zip(class_names, result.probabilities, strict=True)},
     }
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from bloodtune.data.npz import Split
-from bloodtune.inference.confidence import keep_threshold
-from model_files import deployment_scores
+from bloodtune.inference.confidence import keep_threshold, with_temperature
+from bloodtune.inference.deployment import Deployment
+from model_files import judge_deployment
 from model_fixtures import draw_tiles, make_classifier
 
 
@@ -35,11 +36,15 @@ def test_nothing_is_kept_where_not_even_the_surest_are_right() -> None:
 def test_a_model_is_described_as_it_is_used() -> None:
     classifier, images = make_classifier(), draw_tiles(200)
     predicted = classifier.predict(images).argmax(1)
-    noisy = np.where(np.arange(200) < 10, (predicted + 1) % 8, predicted)  # ten wrong ones
-    used = deployment_scores(classifier, Split(images, noisy), Split(images[:50], predicted[:50]))
+    noisy, least = predicted.copy(), np.sort(classifier.predict(images), axis=1)[:, -1].argsort()[:10]
+    noisy[least] = (noisy[least] + 1) % 8  # ten wrong ones, of which the model is least sure
+    train, test = Split(images, predicted), Split(images[:50], predicted[:50])
+    used, guard = judge_deployment(classifier, train, Split(images, noisy), test)
     assert used["used_val"]["accuracy"] == pytest.approx(0.95, abs=0.01)
     assert used["used_val"]["kept_accuracy"] >= 0.99
-    assert 0 < used["used_val"]["kept"] < 0.95
+    assert used["used_val"]["kept"] == pytest.approx(0.95, abs=0.01)
+    assert used["used_val"]["passed"] == pytest.approx(0.97, abs=0.006)
+    assert guard.knows(Deployment(classifier).examine(images)[1]).mean() == used["used_val"]["passed"]
 
 
 def test_with_folds_the_threshold_rests_on_the_held_out_predictions() -> None:
@@ -47,7 +52,8 @@ def test_with_folds_the_threshold_rests_on_the_held_out_predictions() -> None:
     labels = classifier.predict(images).argmax(1)
     held_out = np.full((20, 8), 0.01)
     held_out[np.arange(20), labels] = np.linspace(0.5, 0.9, 20)
-    used = deployment_scores(classifier, Split(images, labels), Split(images, labels), held_out)
-    assert used["threshold"] == 0.5
+    split = Split(images, labels)
+    used, _ = judge_deployment(classifier, split, split, split, held_out)
+    assert used["threshold"] == with_temperature(held_out, used["temperature"]).max(1).min()
     assert (used["used_val"]["kept"], used["used_val"]["kept_accuracy"]) == (1, 1)
     assert used["used_test"]["accuracy"] == pytest.approx(1, abs=0.02)

@@ -1,6 +1,8 @@
 """A trained model in use: what it computes, and in which order it says it."""
 
+import dataclasses
 import io
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +15,13 @@ import torch
 from torch import nn
 
 from bloodtune.data.photographs import read_tile
+from bloodtune.errors import InputError
 from bloodtune.inference import predictor as inference
-from bloodtune.inference.differential import Prediction, Unreadable
-from bloodtune.inference.predictor import Deployment, Image, Predictor, classify
+from bloodtune.inference.confidence import with_temperature
+from bloodtune.inference.deployment import Deployment
+from bloodtune.inference.differential import Prediction, Tally, Unreadable
+from bloodtune.inference.guard import GUARD, Guard
+from bloodtune.inference.predictor import Image, Predictor, classify
 from bloodtune.space.families import FAMILIES
 from bloodtune.training.augmentation import dihedral_views
 from error_fixtures import refusal
@@ -51,6 +57,61 @@ def test_a_deployment_is_the_mean_over_the_dihedral_group_in_float32(family: str
     assert (found.shape, found.dtype) == ((70, 8), np.float32)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.std() > 0.02
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_features_are_what_the_last_linear_layer_gets(family: str) -> None:
+    deployment, images = Deployment(make_classifier(family)), draw_tiles(70)
+    probabilities, features = deployment.examine(images)
+    assert isinstance(deployment.head, torch.nn.Linear)
+    assert features.shape == (70, deployment.head.in_features)
+    views = dihedral_views(torch.from_numpy(images).permute(0, 3, 1, 2))
+    with torch.inference_mode():
+        expected = torch.stack([deployment.body(view) for view in views]).mean(0).numpy()
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(probabilities, deployment.predict(images))
+
+
+def test_a_network_without_a_last_linear_layer_has_its_logits_as_features() -> None:
+    network = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Conv2d(3, 8, 28), torch.nn.Flatten())
+    classifier = dataclasses.replace(make_classifier(), network=network)
+    images = draw_tiles(5).astype(np.float32)
+    assert Deployment(classifier).examine(images)[1].shape == (5, 8)
+
+
+def test_a_temperature_changes_the_probabilities_and_not_their_order() -> None:
+    classifier, images = make_classifier(), draw_tiles(30)
+    raw, sharper = Deployment(classifier).predict(images), Deployment(classifier, 0.5).predict(images)
+    np.testing.assert_allclose(sharper, with_temperature(raw, 0.5), atol=1e-6)
+    assert (raw.argsort(1) == sharper.argsort(1)).all()
+    assert (sharper.max(1) > raw.max(1)).all()
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, "warm", None, float("nan")])
+def test_a_card_with_an_impossible_temperature_is_one_line(tmp_path: Path, temperature: object) -> None:
+    folder = make_model(tmp_path / "best")
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(card | {"temperature": temperature}))
+    with pytest.raises(InputError, match=r"model\.json: temperature .*; allowed: numbers above 0"):
+        Predictor.load(folder)
+
+
+def test_an_image_unlike_the_training_images_is_never_sure(tmp_path: Path) -> None:
+    folder, tiles = make_model(tmp_path / "best"), draw_tiles(40)
+    deployment = Predictor.load(folder).network
+    _, features = deployment.examine(tiles)
+    guard = Guard.fit(features, np.arange(40) % 4, features)
+    middle = float(np.median(guard.distances(features)))
+    (folder / GUARD).write_bytes(dataclasses.replace(guard, limit=middle).to_bytes())
+    predictor = Predictor.load(folder, 0.0)
+    found = list(predictor.predict(Image(str(row), tile) for row, tile in enumerate(tiles)))
+    assert [one.known for one in found] == (guard.distances(features) <= middle).tolist()
+    assert [one.sure for one in found] == [one.known for one in found], "all are above the threshold of 0"
+    tally = Tally(predictor.class_names)
+    for one in found:
+        tally.add(one)
+    assert (tally.unknown, tally.unsure.total()) == (20, 20)
+    assert tally.alarm == "20 of 40 images are unlike the training images: do not trust this count."
 
 
 def test_a_deployment_leaves_the_classifier_as_it_was() -> None:

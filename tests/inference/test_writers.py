@@ -80,16 +80,16 @@ TEXT = Unreadable("c.jpg", 'not a "picture"')
 
 def test_a_csv_file_has_a_row_for_every_file(tmp_path: Path) -> None:
     assert write(CsvFile, tmp_path / "a.csv", [SURE, UNSURE, TEXT]) == (
-        "\ufefffile,class,probability,second,second_probability,sure,error,benign,malignant\n"
-        '"cells/a, 1.jpg",malignant,0.875000,benign,0.125000,true,,0.125000,0.875000\n'
-        "b.jpg,benign,0.625000,malignant,0.375000,false,,0.625000,0.375000\n"
-        'c.jpg,,,,,,"not a ""picture""",,\n'
+        "\ufefffile,class,probability,second,second_probability,sure,known,error,benign,malignant\n"
+        '"cells/a, 1.jpg",malignant,0.875000,benign,0.125000,true,true,,0.125000,0.875000\n'
+        "b.jpg,benign,0.625000,malignant,0.375000,false,true,,0.625000,0.375000\n"
+        'c.jpg,,,,,,,"not a ""picture""",,\n'
     )
 
 
 def test_a_csv_file_without_images_has_its_header(tmp_path: Path) -> None:
     assert write(CsvFile, tmp_path / "a.csv", []).splitlines() == [
-        "\ufefffile,class,probability,second,second_probability,sure,error,benign,malignant"
+        "\ufefffile,class,probability,second,second_probability,sure,known,error,benign,malignant"
     ]
 
 
@@ -98,7 +98,19 @@ def test_a_csv_file_without_images_has_its_header(tmp_path: Path) -> None:
 
 def test_a_json_file_has_the_model_the_images_and_the_count(tmp_path: Path) -> None:
     content = json.loads(write(JsonFile, tmp_path / "a.json", [SURE, UNSURE, TEXT]))
-    names = ["model", "threshold", "warning", "images", "count", "unsure", "unreadable", "copies", "left_out"]
+    names = [
+        "model",
+        "threshold",
+        "warning",
+        "images",
+        "count",
+        "unsure",
+        "unknown",
+        "alarm",
+        "unreadable",
+        "copies",
+        "left_out",
+    ]
     assert list(content) == names
     assert (content["model"]["label"], content["warning"]) == ("search #7", CAVEAT)
     assert content["images"] == [as_mapping(result, NAMES) for result in (SURE, UNSURE, TEXT)]
@@ -125,6 +137,7 @@ def test_an_image_as_a_json_object_has_six_decimals() -> None:
         "second": "benign",
         "second_probability": 0.333333,
         "sure": False,
+        "known": True,
         "probabilities": {"benign": 0.333333, "malignant": 0.666667},
     }
     assert as_mapping(TEXT, NAMES) == {"file": "c.jpg", "error": 'not a "picture"'}
@@ -308,10 +321,10 @@ FIELDS: list[Result] = [
 
 def test_the_csv_file_has_the_place_of_each_cell_and_fields_without_one(tmp_path: Path) -> None:
     assert write_fields(CsvFile, tmp_path / "a.csv", FIELDS) == (
-        "\ufefffile,field,box,class,probability,second,second_probability,sure,error,benign,malignant\n"
-        'f/a.jpg:cell 1,a.jpg,"[1, 2, 30, 40]",benign,0.900000,malignant,0.100000,true,,0.900000,0.100000\n'
-        "f/b.jpg,,,,,,,,no nucleated cell; <b>,,\n"
-        "f/c.jpg,,,,,,,,out of focus,,\n"
+        "\ufefffile,field,box,class,probability,second,second_probability,sure,known,error,benign,malignant\n"
+        'f/a.jpg:cell 1,a.jpg,"[1, 2, 30, 40]",benign,0.900000,malignant,0.100000,true,true,,0.900000,0.100000\n'
+        "f/b.jpg,,,,,,,,,no nucleated cell; <b>,,\n"
+        "f/c.jpg,,,,,,,,,out of focus,,\n"
     )
 
 

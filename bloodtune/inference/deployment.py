@@ -1,0 +1,82 @@
+"""A trained network prepared for use: images to calibrated probabilities and features, the same on all machines."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from bloodtune.inference.classifier import Classifier
+from bloodtune.training.augmentation import dihedral_views
+from bloodtune.training.models.cpu_layers import lay_out
+
+_BATCH = 64  # images: enough for the network's full speed at little memory
+
+
+class Deployment(nn.Module):
+    """A classifier prepared for use: uint8 images (N, H, W, C) to probabilities, float32 (N, K).
+
+    Probabilities are the mean over the eight views of the dihedral group, in float32 on every processor, so that all
+    machines give the same result. Batch norms are folded into the convolutions before them.
+
+    A summary averages over 24 views if the network was trained with shifts. Here the gain is too small for three times
+    the work. ``temperature`` calibrates the probabilities (``confidence.fit_temperature``).
+    """
+
+    def __init__(self, classifier: Classifier, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.temperature = temperature
+        network = copy.deepcopy(classifier.network).cpu().eval()
+        _fold_norms(network)
+        lay_out(network, plain=True)  # Bloodtune's own pooling blocks other threads and cannot be exported to ONNX
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.body, self.head = _without_head(network)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities of a batch."""
+        return self._examine(images)[0]
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return the probabilities of any number of images, in batches."""
+        return self.examine(images)[0]
+
+    def examine(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probabilities of any number of images, and their features, float32 (N, D).
+
+        The features are the inputs of the network's last linear layer, the mean over the views. Of a network of the
+        user's own that is no sequence with such a layer at its end, they are the logits.
+        """
+        with torch.inference_mode():
+            chunks = torch.split(torch.from_numpy(np.array(images)), _BATCH)
+            probabilities, features = zip(*map(self._examine, chunks), strict=True)
+            return torch.cat(probabilities).numpy(), torch.cat(features).float().numpy()
+
+    def _examine(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = torch.stack([self.body(view) for view in dihedral_views(images.permute(0, 3, 1, 2))])
+        mean = self.head(features).softmax(2).mean(0)
+        if self.temperature != 1:
+            mean = (mean.clamp_min(1e-12).log() / self.temperature).softmax(1)
+        return mean, features.mean(0)
+
+
+def _without_head(network: nn.Module) -> tuple[nn.Module, nn.Module]:
+    # The network up to its last linear layer, and that layer.
+    if isinstance(network, nn.Sequential):
+        *first, last = network.children()
+        layers = list(last.children()) if isinstance(last, nn.Sequential) else []
+        if layers and isinstance(layers[-1], nn.Linear):
+            return nn.Sequential(*first, *layers[:-1]), layers[-1]
+    return network, nn.Identity()
+
+
+def _fold_norms(network: nn.Module) -> None:
+    for part in network.children():
+        _fold_norms(part)
+    if isinstance(network, nn.Sequential):
+        for index, (first, second) in enumerate(itertools.pairwise(network)):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                network[index], network[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
