@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bloodtune.space.recipe import Recipe
+from bloodtune.space.recipe import Asha, Recipe
 from bloodtune.tuning.sampler import StudySampler
 from bloodtune.tuning.trial_queue import Sampler, TrialQueue
 from curves.tables import Table
-from simulation.loop import Rule, simulate
+from simulation.loop import Rule, Search, simulate
 from simulation.outcome import outcomes
 from simulation.rules import ProductRule, RayAsha, ToTheEnd
 from simulation.samplers import OptunaSearchSampler, RandomSampler, RetoldSampler
@@ -34,7 +34,7 @@ class Algorithm:
 
     ``sampler`` and ``rule`` make its parts. ``extension`` times the budget's trials are run.
     ``is_enqueued`` tells whether it starts with the configurations that the recipe enqueues. ``first_rung`` is an
-    epoch.
+    epoch. ``given`` are rungs and a factor in their place.
     """
 
     title: str
@@ -43,22 +43,46 @@ class Algorithm:
     extension: float = EXTENSION
     is_enqueued: bool = False
     first_rung: int = 1
+    given: tuple[tuple[int, ...], int] | None = None
 
     def run(self, table: Table, *, trials: int, workers: int, seed: int) -> np.ndarray:
         """Simulate one search; return its outcomes, (MOMENTS + 1, 4)."""
-        table = _adapted(table, self.is_enqueued, self.first_rung)
-        budget = round(trials * self.extension)
-        own_seed = zlib.crc32(f"{table.collection} {table.task} {seed}".encode())
-        queue = TrialQueue(table.recipe, self.sampler(table, own_seed), budget=budget)
-        search = simulate(table, queue, self.rule(table.recipe, queue), workers=workers, seed=own_seed)
-        return outcomes(search, table, trials=trials, workers=workers, seed=own_seed)
+        search = self.search(table, trials=round(trials * self.extension), workers=workers, seed=seed)
+        return outcomes(search, table, trials=trials, workers=workers, seed=_own_seed(table, seed))
+
+    def search(self, table: Table, *, trials: int, workers: int, seed: int) -> Search:
+        """Simulate one search of ``trials`` trials."""
+        table, own_seed = _adapted(table, self), _own_seed(table, seed)
+        queue = TrialQueue(table.recipe, self.sampler(table, own_seed), budget=trials)
+        return simulate(table, queue, self.rule(table.recipe, queue), workers=workers, seed=own_seed)
+
+
+def _own_seed(table: Table, seed: int) -> int:
+    return zlib.crc32(f"{table.collection} {table.task} {seed}".encode())
+
+
+@dataclass(frozen=True)
+class GivenRungs(Asha):
+    """ASHA's settings with rungs that are no powers of the factor."""
+
+    given: tuple[int, ...] = ()
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The given rungs."""
+        return self.given
 
 
 @functools.lru_cache(maxsize=128)
-def _adapted(table: Table, is_enqueued: bool, first_rung: int) -> Table:
+def _adapted(table: Table, algorithm: Algorithm) -> Table:
     recipe, other = table.recipe, copy.copy(table)
-    asha = dataclasses.replace(recipe.asha, first_rung=first_rung)
-    other.recipe = dataclasses.replace(recipe, asha=asha, enqueued=recipe.enqueued if is_enqueued else ())
+    if algorithm.given:
+        rungs, factor = algorithm.given
+        asha: Asha = GivenRungs(recipe.asha.max_epochs, rungs[0], factor, given=rungs)
+    else:
+        asha = dataclasses.replace(recipe.asha, first_rung=algorithm.first_rung)
+    enqueued = recipe.enqueued if algorithm.is_enqueued else ()
+    other.recipe = dataclasses.replace(recipe, asha=asha, enqueued=enqueued)
     return other
 
 
