@@ -17,11 +17,14 @@ from bloodtune.tuning.trial_queue import Sampler, TrialQueue
 from curves.tables import Table
 from simulation.loop import Rule, Search, simulate
 from simulation.outcome import outcomes
+from simulation.predicted import PredictedSampler
 from simulation.rules import ProductRule, RayAsha, ToTheEnd
 from simulation.samplers import OptunaSearchSampler, RandomSampler, RetoldSampler
 from simulation.waiting import Hyperband, Pasha, SynchronousHalving, WaitingHalving, halving
 
-REFERENCE, DEFAULT, NEW = "optuna-mended", "default", "tpe-3-9"  # NEW: the candidate for the next default
+REFERENCE, DEFAULT, NEW = "optuna-mended", "default", "predicted-2-6"  # NEW: the candidate for the next default
+
+TWO_SIX = (2, 6), 5  # of 64 trials 12 go on after epoch 2, and 2 after epoch 6
 
 # Algorithms whose rule does not depend on the number of trials are run over more trials than the budget, to see when
 # they reach the reference's quality. Random ones cost nothing and are run over still more.
@@ -149,5 +152,17 @@ ALGORITHMS = {
     "random-3-9": Algorithm(
         "random + capped waiting halving, rungs 3, 9; no trial to the end", _random, _to_9, extension=FAR, first_rung=3
     ),
-    NEW: Algorithm("TPE + capped waiting halving, rungs 3, 9; no trial to the end", RetoldSampler, _to_9, first_rung=3),
+    "tpe-3-9": Algorithm(
+        "TPE + capped waiting halving, rungs 3, 9; no trial to the end", RetoldSampler, _to_9, first_rung=3
+    ),
+    "tpe-2-6": Algorithm("TPE + capped waiting halving, rungs 2, 6, factor 5", RetoldSampler, _capped, given=TWO_SIX),
+    NEW: Algorithm(
+        "TPE on predicted values + capped waiting halving, rungs 2, 6, factor 5",
+        PredictedSampler,
+        _capped,
+        given=TWO_SIX,
+    ),
+    "random-2-6": Algorithm(
+        "random + capped waiting halving, rungs 2, 6, factor 5", _random, _capped, extension=FAR, given=TWO_SIX
+    ),
 }
