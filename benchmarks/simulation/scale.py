@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
+from typing import Any
 
-from bloodtune.tuning.sampler import StudySampler
 from bloodtune.tuning.trial_queue import TrialQueue
 from curves.tables import Table
-from simulation.field import ALGORITHMS
+from simulation.field import ALGORITHMS, DEFAULT, NEW
 from simulation.loop import simulate
 
 WORKERS = (64, 256)
 BUDGETS = (64, 256, 1000, 10_000)
 TOLD = (100, 1000, 10_000)  # trials that a sampler knows
 SUGGESTIONS = 3  # timed ones; the fastest counts
+SAMPLERS = {DEFAULT: "TPE, jointly", NEW: "TPE, one by one"}
 RULE = "random-capped"  # proposals take no time there
 
 
@@ -27,25 +29,22 @@ def speed_up(table: Table, trials: int, workers: int, seed: int = 0) -> float:
     return alone / (workers * together)
 
 
-def suggestion_seconds(table: Table, told: int, sampler: str) -> float:
-    """Return the seconds of a suggestion of the product's sampler after ``told`` random trials of a simulated search.
-
-    ``sampler`` is a name in a recipe.
-    """
-    recipe = dataclasses.replace(table.recipe, sampler="random", enqueued=())
-    study = StudySampler(recipe, 0, table.space)
-    queue = TrialQueue(recipe, study, budget=told)
+def suggestion_seconds(table: Table, told: int, algorithm: str) -> float:
+    """Return the seconds of a suggestion of an algorithm's sampler after ``told`` random trials of a search."""
+    table = copy.copy(table)
+    table.recipe = recipe = dataclasses.replace(table.recipe, startup_trials=told, enqueued=())
+    sampler = ALGORITHMS[algorithm].sampler(table, 0)
+    queue = TrialQueue(recipe, sampler, budget=told)
     simulate(table, queue, ALGORITHMS[RULE].rule(recipe, queue))
-    study.recipe = dataclasses.replace(recipe, sampler=sampler)
     seconds = []
     for number in range(told, told + SUGGESTIONS):
         started = time.perf_counter()
-        study.ask(number)
+        sampler.ask(number)
         seconds.append(time.perf_counter() - started)
     return min(seconds)
 
 
-def print_scale(table: Table) -> dict[str, dict[str, float]]:
+def print_scale(table: Table) -> dict[str, dict[str, Any]]:
     """Print both tables, and return their figures."""
     print(f"\n{table.collection}, {table.task}: share of linear speed-up, {ALGORITHMS[RULE].title}")
     print(f"{'trials':>8} " + " ".join(f"{count:>6} workers" for count in WORKERS))
@@ -54,10 +53,10 @@ def print_scale(table: Table) -> dict[str, dict[str, float]]:
         found = [speed_up(table, trials, count) for count in WORKERS]
         shares |= {f"{trials}/{count}": round(share, 3) for count, share in zip(WORKERS, found, strict=True)}
         print(f"{trials:>8} " + " ".join(f"{share:>14.0%}" for share in found))
-    print(f"\n{'trials':>8} {'random, ms':>14} {'TPE, ms':>14}")
-    suggestions: dict[str, float] = {}
+    print(f"\n{'trials':>8} " + " ".join(f"{title + ', ms':>24}" for title in SAMPLERS.values()))
+    suggestions: dict[str, list[float]] = {}
     for told in TOLD:
-        found = [suggestion_seconds(table, told, sampler) for sampler in ("random", "tpe")]
-        suggestions[str(told)] = round(found[1], 4)
-        print(f"{told:>8} " + " ".join(f"{1000 * seconds:>14.1f}" for seconds in found))
+        found = [suggestion_seconds(table, told, algorithm) for algorithm in SAMPLERS]
+        suggestions[str(told)] = [round(seconds, 4) for seconds in found]
+        print(f"{told:>8} " + " ".join(f"{1000 * seconds:>24.1f}" for seconds in found))
     return {"speed_up": shares, "suggestion_seconds": suggestions}
