@@ -20,7 +20,7 @@ COLOURS = {"random-asha": "#9a9a9a", REFERENCE: "#d1495b", NEW: "#2a9d4e"}
 LABELS = {"random-asha": "random + ASHA", REFERENCE: "OptunaSearch + ASHA, mended", NEW: "candidate for the default"}
 NAMES = {"taskset": "TaskSet", "imagenet": "ImageNet", "lcbench": "LCBench"}
 TICKS = (100, 200, 400, 800)
-SPAN = 95, 1200  # epochs
+SPAN = 84, 1200  # epochs
 POINTS = 60
 
 
@@ -72,7 +72,7 @@ def _mark_ratio(axes: Axes, outcomes: Outcomes) -> None:
         )
         label = f"{ratio:.1f} times fewer\nepochs [{low:.1f}, {high:.1f}]"
         axes.annotate(
-            label, (cost / ratio, quality), (-4, -4), textcoords="offset points", ha="right", va="top", fontsize=8
+            label, (cost / ratio, quality), (-4, -5), textcoords="offset points", ha="right", va="top", fontsize=7.5
         )
 
 
