@@ -29,6 +29,7 @@ from curves.fitted import Fitted, load, names
 from curves.tables import Table
 from simulation.comparison import Outcomes, Row, compare
 from simulation.field import ALGORITHMS, DEFAULT, REFERENCE
+from simulation.scale import print_scale
 
 QUICK = {"repeats": 4, "budget": 27, "pool": 400}
 FULL = {"repeats": 100, "budget": 64, "pool": 3000}
@@ -43,6 +44,38 @@ Job = tuple[str, str, str, int, int, int, int]  # collection, task, algorithm, f
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a table per collection and, as the last line, the figures as JSON."""
+    arguments = _parser().parse_args(argv)
+    sizes = QUICK if arguments.quick else FULL
+    arguments.repeats = arguments.repeats or sizes["repeats"]
+    arguments.budget = arguments.budget or sizes["budget"]
+    arguments.tasks = arguments.tasks or (2 if arguments.quick else None)
+    try:
+        chosen = check_algorithms(arguments.algorithms)
+        asked = _collections(arguments)[: 1 if arguments.scale else None]
+        fitted = [load(name, arguments.foreign, pool=sizes["pool"]) for name in asked]
+    except InputError as error:
+        print(f"search_algorithms.py: {error}", file=sys.stderr)
+        return 2
+    if arguments.scale:
+        print(json.dumps(print_scale(fitted[0].tables[0]) | _about()))
+        return 0
+    started = time.perf_counter()
+    found = run(fitted, chosen, arguments)
+    seconds = time.perf_counter() - started
+    rows = {name: compare(outcomes, REFERENCE) for name, outcomes in found.items()}
+    for collection in fitted:
+        print_collection(collection, rows[collection.name])
+    if arguments.figure:
+        from simulation.figure import draw
+
+        draw(found, arguments.figure)
+    sizes = {"repeats": arguments.repeats, "budget": arguments.budget, "workers": arguments.workers}
+    about = {"data": ", ".join(rows), **sizes, "simulation_seconds": round(seconds, 1)} | _about()
+    print(json.dumps(summary(rows) | about))
+    return 0
+
+
+def _parser() -> OneLineParser:
     parser = OneLineParser(prog="search_algorithms.py", description=__doc__ or "")
     parser.add_argument("--foreign", type=Path, help="folder of taskset.npz, imagenet.npz and lcbench/")
     parser.add_argument("--tables", nargs="+", help="collections (default: all that can be had)")
@@ -56,30 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
     parser.add_argument("--results", type=Path, help="file of outcomes: those in it are not simulated again")
     parser.add_argument("--figure", type=Path, help="save a figure to this file")
+    parser.add_argument("--scale", action="store_true", help="only the gain by many workers, and suggestion times")
     parser.add_argument("--quick", action="store_true", help="short version: 4 searches of 27 trials, 2 tasks each")
-    arguments = parser.parse_args(argv)
-    sizes = QUICK if arguments.quick else FULL
-    arguments.repeats = arguments.repeats or sizes["repeats"]
-    arguments.budget = arguments.budget or sizes["budget"]
-    arguments.tasks = arguments.tasks or (2 if arguments.quick else None)
-    try:
-        chosen = check_algorithms(arguments.algorithms)
-        fitted = [load(name, arguments.foreign, pool=sizes["pool"]) for name in _collections(arguments)]
-    except InputError as error:
-        print(f"search_algorithms.py: {error}", file=sys.stderr)
-        return 2
-    started = time.perf_counter()
-    found = run(fitted, chosen, arguments)
-    seconds = time.perf_counter() - started
-    rows = {name: compare(outcomes, REFERENCE) for name, outcomes in found.items()}
-    for collection in fitted:
-        print_collection(collection, rows[collection.name])
-    if arguments.figure:
-        from simulation.figure import draw
-
-        draw(found, arguments.figure)
-    print(json.dumps(summary(rows) | {"data": ", ".join(rows)} | _about(arguments, seconds)))
-    return 0
+    return parser
 
 
 def check_algorithms(asked: Sequence[str] | None) -> list[str]:
@@ -201,15 +213,8 @@ def summary(rows: dict[str, list[Row]]) -> dict[str, Any]:
     return found
 
 
-def _about(arguments: Any, seconds: float) -> dict[str, Any]:
-    return {
-        "repeats": arguments.repeats,
-        "budget": arguments.budget,
-        "workers": arguments.workers,
-        "simulation_seconds": round(seconds, 1),
-        "git_commit": git_commit(),
-        "machine": describe_machine({"CPU": os.cpu_count() or 1}),
-    }
+def _about() -> dict[str, Any]:
+    return {"git_commit": git_commit(), "machine": describe_machine({"CPU": os.cpu_count() or 1})}
 
 
 if __name__ == "__main__":

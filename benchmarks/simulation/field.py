@@ -11,17 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bloodtune.space.recipe import Recipe
+from bloodtune.space.recipe import Asha, Recipe
 from bloodtune.tuning.sampler import StudySampler
 from bloodtune.tuning.trial_queue import Sampler, TrialQueue
 from curves.tables import Table
 from simulation.loop import Rule, Search, simulate
 from simulation.outcome import outcomes
-from simulation.rules import CappedHalving, RayAsha, ToTheEnd
+from simulation.rules import RayAsha, ToTheEnd
 from simulation.samplers import OptunaSearchSampler, RandomSampler
 from simulation.waiting import Hyperband, Pasha, SynchronousHalving, Waiting, halving
 
-REFERENCE, DEFAULT, NEW = "optuna-mended", "default", "tpe-3-9"  # NEW: the candidate for the next default
+REFERENCE, DEFAULT = "optuna-mended", "default"
+
+FACTOR = 3  # of the papers on halving and ASHA
+TWO_SIX = (2, 6), 5  # of 64 trials 12 go on after epoch 2, and 2 after epoch 6
 
 # Algorithms whose rule does not depend on the number of trials are run over more trials than the budget, to see when
 # they reach the reference's quality. Random ones cost nothing and are run over still more.
@@ -34,7 +37,7 @@ class Algorithm:
 
     ``sampler`` and ``rule`` make its parts. ``extension`` times the budget's trials are run.
     ``is_enqueued`` tells whether it starts with the configurations that the recipe enqueues. ``first_rung`` and
-    ``last_rung`` are those of the recipe.
+    ``last_rung`` are those of the recipe; ``given`` are rungs and a factor in their place.
     """
 
     title: str
@@ -44,30 +47,40 @@ class Algorithm:
     is_enqueued: bool = False
     first_rung: int = 1
     last_rung: int | None = None
+    given: tuple[tuple[int, ...], int] | None = None
 
     def run(self, table: Table, *, trials: int, workers: int, seed: int) -> np.ndarray:
         """Simulate one search; return its outcomes, (MOMENTS + 1, 4)."""
-        own_seed = zlib.crc32(f"{table.collection} {table.task} {seed}".encode())
-        search, _ = self.search(table, budget=round(trials * self.extension), workers=workers, seed=own_seed)
-        return outcomes(search, table, trials=trials, workers=workers, seed=own_seed)
+        search, _ = self.search(table, budget=round(trials * self.extension), workers=workers, seed=seed)
+        return outcomes(search, table, trials=trials, workers=workers, seed=_own_seed(table, seed))
 
     def search(self, table: Table, *, budget: int, workers: int, seed: int) -> tuple[Search, TrialQueue]:
         """Simulate one search of ``budget`` trials; return what happened, and its queue."""
-        table = _adapted(table, self.is_enqueued, self.first_rung, self.last_rung)
-        queue = TrialQueue(table.recipe, self.sampler(table, seed), budget=budget)
-        return simulate(table, queue, self.rule(table.recipe, queue), workers=workers, seed=seed), queue
+        table, own_seed = _adapted(table, self), _own_seed(table, seed)
+        queue = TrialQueue(table.recipe, self.sampler(table, own_seed), budget=budget)
+        return simulate(table, queue, self.rule(table.recipe, queue), workers=workers, seed=own_seed), queue
+
+
+def _own_seed(table: Table, seed: int) -> int:
+    return zlib.crc32(f"{table.collection} {table.task} {seed}".encode())
 
 
 @functools.lru_cache(maxsize=128)
-def _adapted(table: Table, is_enqueued: bool, first_rung: int, last_rung: int | None) -> Table:
+def _adapted(table: Table, algorithm: Algorithm) -> Table:
     recipe, other = table.recipe, copy.copy(table)
-    asha = dataclasses.replace(recipe.asha, first_rung=first_rung, last_rung=last_rung)
-    other.recipe = dataclasses.replace(recipe, asha=asha, enqueued=recipe.enqueued if is_enqueued else ())
+    most = recipe.asha.max_epochs
+    if algorithm.given:
+        rungs, factor = algorithm.given
+        asha = Asha(most, None, factor, rungs=rungs)
+    else:
+        asha = Asha(most, algorithm.first_rung, FACTOR, algorithm.last_rung)
+    enqueued = recipe.enqueued if algorithm.is_enqueued else ()
+    other.recipe = dataclasses.replace(recipe, asha=asha, enqueued=enqueued)
     return other
 
 
 def _tpe(table: Table, seed: int) -> Sampler:
-    return StudySampler(table.recipe, seed, table.space)
+    return StudySampler(table.recipe, seed, table.space, perfect=0.0)
 
 
 def _random(table: Table, seed: int) -> Sampler:
@@ -109,13 +122,7 @@ ALGORITHMS = {
     "random-waiting": Algorithm("random + waiting halving", _random, _waiting, extension=FAR),
     "tpe-waiting": Algorithm("TPE + waiting halving", _tpe, _waiting),
     "pasha": Algorithm("random + PASHA", _random, lambda recipe, queue: Pasha(recipe.asha, queue), extension=FAR),
-    DEFAULT: Algorithm(
-        "default of today",
-        _tpe,
-        lambda recipe, _: CappedHalving(recipe.asha, enqueued=len(recipe.enqueued)),
-        is_enqueued=True,
-    ),
-    # Levers for a better default.
+    # Other settings of the default's parts.
     "tpe-capped": Algorithm("TPE + capped waiting halving", _tpe, _capped),
     "random-capped": Algorithm("random + capped waiting halving", _random, _capped, extension=FAR),
     "random-to-9": Algorithm(
@@ -133,7 +140,8 @@ ALGORITHMS = {
         first_rung=3,
         last_rung=9,
     ),
-    NEW: Algorithm(
-        "TPE + capped waiting halving, rungs 3, 9; no trial to the end", _tpe, _capped, first_rung=3, last_rung=9
+    "random-2-6": Algorithm(
+        "random + capped waiting halving, rungs 2, 6, factor 5", _random, _capped, extension=FAR, given=TWO_SIX
     ),
+    DEFAULT: Algorithm("the default: TPE + capped waiting halving, rungs 2, 6, factor 5", _tpe, _capped, given=TWO_SIX),
 }

@@ -135,7 +135,7 @@ def test_our_own_table_is_fitted_once_and_searched_by_the_default(
     monkeypatch.setattr(own, "FOLDER", tmp_path)
     monkeypatch.setitem(search_algorithms.QUICK, "pool", 60)
     curve_tables.pack(invented_run(tmp_path / "runs", 40).path, tmp_path / "blood")
-    flags = ["--quick", "--repeats", "1", "--budget", "14", "--algorithms", "default", "tpe-3-9"]
+    flags = ["--quick", "--repeats", "1", "--budget", "14", "--algorithms", "default", "random-3-9"]
     assert main(flags) == 0
     first = capsys.readouterr().out
     assert "blood: 1 tasks" in first
