@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bloodtune.errors import InputError
-from bloodtune.run.records import FAILED, best_record, best_records
+from bloodtune.run.records import FAILED, best_record, rank_records, rungs_reached
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import BOOK, load_enqueued
 from bloodtune.tuning.contender import Contender
@@ -59,13 +59,21 @@ def retrained_found(
 ) -> list[Candidate]:
     """Return the best configurations of the search, without those that are retrained as ``published``.
 
+    Trials that reached a higher rung come first, but each family has its best one among them, if that left the first
+    rung: early scores do not compare families fairly (docs/experiments.md).
+
     Raises:
         InputError: no trial has a score.
     """
     if best_record(search.trials) is None:
         raise InputError(f"run {search.name} has no trial with a score yet")
     new = [trial for trial in search.trials if not (published and is_published(trial.configuration))]
-    best = best_records(new, recipe.asha.rungs, settings.top)
+    rungs = recipe.asha.rungs
+    ranked = rank_records(new, rungs)
+    first = {trial.configuration.family: trial.trial for trial in reversed(ranked) if rungs_reached(trial, rungs) > 1}
+    numbers = [trial.trial for trial in ranked if trial.trial in first.values()] + [trial.trial for trial in ranked]
+    kept = list(dict.fromkeys(numbers))[: settings.top]
+    best = [trial for trial in ranked if trial.trial in kept]
     epochs = settings.epochs or recipe.asha.max_epochs
     return [Candidate(trial_label(t.trial), FOUND, t.configuration, epochs, t.best_val_macro_f1) for t in best]
 

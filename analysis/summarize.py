@@ -249,7 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     add, positive = parser.add_argument, flags.positive
     run = "run directory, or a name in runs/ (default: the newest run)"
     add("run", nargs="?", default=f"{RUNS}/{LATEST}", help=run)
-    top = f"retrain at most N found configurations, the best that reached the highest rung (default: {TOP})"
+    top = f"retrain at most N found configurations: the best of the highest rungs and of each family (default: {TOP})"
     add("--top", type=positive, metavar="N", help=top)
     add("--seeds", type=positive, metavar="N", help=f"trainings per configuration (default: {SEEDS})")
     epochs = f"epochs of a training at most (default: as published, else {PUBLISHED_EPOCHS}; found ones: as searched)"

@@ -219,19 +219,23 @@ def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
     return max(scored(records), key=lambda record: record.best_val_macro_f1 or 0.0, default=None)
 
 
+def rungs_reached(record: TrialRecord, rungs: Sequence[int]) -> int:
+    """Return how many rungs a trial has reached; a completed trial is above all of them."""
+    return sum(record.epochs >= rung for rung in rungs) + (record.state == COMPLETE)
+
+
+def rank_records(records: Iterable[TrialRecord], rungs: Sequence[int]) -> list[TrialRecord]:
+    """Return trials with a score, those that reached the highest rung first, and among these the best first."""
+    return sorted(scored(records), key=lambda one: (-rungs_reached(one, rungs), -(one.best_val_macro_f1 or 0.0)))
+
+
 def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
     """Return the best ``count`` trials, best first, of those that reached the highest rung of the search.
 
     A completed trial is above all rungs. Failed trials do not count.
     """
-
-    def reached(record: TrialRecord) -> int:
-        return sum(record.epochs >= rung for rung in rungs) + (record.state == COMPLETE)
-
-    known = scored(records)
-    highest = max(map(reached, known), default=0)
-    furthest = [record for record in known if reached(record) == highest]
-    return sorted(furthest, key=lambda record: record.best_val_macro_f1 or 0.0, reverse=True)[:count]
+    ranked = rank_records(records, rungs)
+    return [one for one in ranked if rungs_reached(one, rungs) == rungs_reached(ranked[0], rungs)][:count]
 
 
 def epoch_row(trial: int, epoch: EpochRecord) -> tuple[int | float, ...]:

@@ -15,7 +15,7 @@ from bloodtune.data.medmnist import medmnist_info
 from bloodtune.data.preparation import Preparation
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.provenance import describe_data
-from bloodtune.run.records import COMPLETE
+from bloodtune.run.records import COMPLETE, PRUNED
 from bloodtune.space.recipe_file import load_recipe
 from candidates import Settings, retrained_found, retrained_longer, retrained_published
 from contender_labels import FOUND
@@ -94,6 +94,32 @@ def test_a_label_of_the_papers_on_another_configuration_is_not_theirs(tmp_path: 
     searched = {candidate.label: candidate.search_val_macro_f1 for candidate in [*published, *found]}
     assert searched["CNN config 1"] != 0.999
     assert searched["search #99"] == 0.999
+
+
+def test_each_family_has_its_best_trial_among_the_finalists(tmp_path: Path) -> None:
+    run, recipe = fake_run(tmp_path / "run"), load_recipe("default")
+    one = next(trial for trial in run.trials() if not trial.label and trial.state == COMPLETE)
+    others = {
+        family: next(t.configuration for t in run.trials() if t.configuration.family == family)
+        for family in ("mlnn", "cnn")
+    }
+    table = tmp_path / "run" / "trials.csv"
+    table.write_text(table.read_text().splitlines(keepends=True)[0])
+    made = [  # family's configuration, epochs, score
+        (one.configuration, 27, 0.96),
+        (one.configuration, 6, 0.95),
+        (one.configuration, 6, 0.94),
+        (others["cnn"], 6, 0.90),
+        (others["mlnn"], 2, 0.97),
+    ]
+    for number, (configuration, epochs, score) in enumerate(made):
+        state = COMPLETE if epochs == 27 else PRUNED
+        changes = {"trial": number, "configuration": configuration, "epochs": epochs, "best_val_macro_f1": score}
+        run.append_trial(dataclasses.replace(one, **changes, val_macro_f1=score, state=state))
+    search = SearchRecords.read(run)
+    for top, expected in ((1, [0]), (2, [0, 3]), (3, [0, 1, 3]), (9, [0, 1, 2, 3, 4])):
+        found = retrained_found(search, recipe, dataclasses.replace(SETTINGS, top=top), [])
+        assert [candidate.label for candidate in found] == [f"search #{number}" for number in expected]
 
 
 def test_the_best_found_one_is_trained_once_more_over_longer() -> None:

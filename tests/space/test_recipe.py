@@ -156,6 +156,10 @@ def test_expected_epochs_by_hand(asha: tuple[int, ...], budget: int, epochs: int
         ([1] * 43 + [3] * 14 + [9] * 5 + [27] * 2, [64, 21, 7, 2]),
     ],
 )
+def test_expected_trials_follow_those_that_have_gone_on(epochs: list[int], trials: list[int]) -> None:
+    assert Asha(27, 1, 3).expected_trials(64, epochs) == trials
+
+
 def test_explicit_rungs_are_kept_shortened_and_replaced_by_a_child(file: Path) -> None:
     asha = Asha(27, None, 5, rungs=(2, 6))
     assert (asha.rungs, asha.stage_ends, asha.expected_epochs(64)) == ((2, 6), (0, 2, 6, 27), 128 + 12 * 4 + 2 * 21)
@@ -165,10 +169,6 @@ def test_explicit_rungs_are_kept_shortened_and_replaced_by_a_child(file: Path) -
     assert "first_rung" not in load_recipe(str(parent)).text
     child = write(file.with_name("child.toml"), {"extends": "parent.toml", "asha": {"first_rung": 1}})
     assert load_recipe(str(child)).asha == Asha(9, 1, 3)
-
-
-def test_expected_trials_follow_those_that_have_gone_on(epochs: list[int], trials: list[int]) -> None:
-    assert Asha(27, 1, 3).expected_trials(64, epochs) == trials
 
 
 @pytest.mark.parametrize(
