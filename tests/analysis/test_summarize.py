@@ -97,26 +97,21 @@ def test_a_label_of_the_papers_on_another_configuration_is_not_theirs(tmp_path: 
 
 
 def test_each_family_has_its_best_trial_among_the_finalists(tmp_path: Path) -> None:
-    run, recipe = fake_run(tmp_path / "run"), load_recipe("default")
-    one = next(trial for trial in run.trials() if not trial.label and trial.state == COMPLETE)
-    others = {
-        family: next(t.configuration for t in run.trials() if t.configuration.family == family)
-        for family in ("mlnn", "cnn")
-    }
-    table = tmp_path / "run" / "trials.csv"
-    table.write_text(table.read_text().splitlines(keepends=True)[0])
-    made = [  # family's configuration, epochs, score
+    search, recipe = SearchRecords.read(fake_run(tmp_path / "run")), load_recipe("default")
+    one = next(trial for trial in search.trials if not trial.label and trial.state == COMPLETE)
+    others = {trial.configuration.family: trial.configuration for trial in search.trials}
+    made = [  # configuration, epochs, score
         (one.configuration, 27, 0.96),
         (one.configuration, 6, 0.95),
         (one.configuration, 6, 0.94),
         (others["cnn"], 6, 0.90),
         (others["mlnn"], 2, 0.97),
     ]
+    trials = []
     for number, (configuration, epochs, score) in enumerate(made):
-        state = COMPLETE if epochs == 27 else PRUNED
         changes = {"trial": number, "configuration": configuration, "epochs": epochs, "best_val_macro_f1": score}
-        run.append_trial(dataclasses.replace(one, **changes, val_macro_f1=score, state=state))
-    search = SearchRecords.read(run)
+        trials.append(dataclasses.replace(one, **changes, state=COMPLETE if epochs == 27 else PRUNED))
+    search = dataclasses.replace(search, trials=trials)
     for top, expected in ((1, [0]), (2, [0, 3]), (3, [0, 1, 3]), (9, [0, 1, 2, 3, 4])):
         found = retrained_found(search, recipe, dataclasses.replace(SETTINGS, top=top), [])
         assert [candidate.label for candidate in found] == [f"search #{number}" for number in expected]
