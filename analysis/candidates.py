@@ -9,13 +9,13 @@ from bloodtune.errors import InputError
 from bloodtune.run.records import FAILED, best_record, rank_records, rungs_reached
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import BOOK, load_enqueued
-from bloodtune.tuning.contender import Contender
+from bloodtune.tuning.retrained_models import Contender
 from bloodtune.tuning.retraining_cache import Candidate
 from contender_labels import FOUND, PUBLISHED, is_published, trial_label
 from display_names import is_blood
 from model_choice import BEST, best_of
 from published import load_papers
-from summary import SearchRecords
+from summary_data import SearchRecords
 
 # The first paper gives no number of epochs. None of its networks improves after 40.
 PUBLISHED_EPOCHS = 40

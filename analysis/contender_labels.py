@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe_file import BOOK, load_enqueued
-from bloodtune.tuning.contender import Contender
+from bloodtune.tuning.retrained_models import Contender
 
 PUBLISHED, FOUND = "published", "found"
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bloodtune.training.metrics import Interval
-from bloodtune.tuning.contender import Speed
-from summary import Summary
+from bloodtune.tuning.retrained_models import Speed
+from summary_data import Summary
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bloodtune.data.audit import standard_error
-from bloodtune.tuning.contender import Contender
+from bloodtune.tuning.retrained_models import Contender
 from contender_labels import FOUND, PUBLISHED
 
 BEST, SMALL = "best", "small"  # rules of the choice

@@ -23,10 +23,10 @@ from bloodtune.inference.confidence import (
     with_temperature,
 )
 from bloodtune.inference.deployment import Deployment
-from bloodtune.inference.guard import GUARD, Guard
+from bloodtune.inference.out_of_distribution import GUARD, Guard
 from bloodtune.run.provenance import describe_data_for_card, git_commit
 from bloodtune.tuning.retraining_cache import HELD_OUT
-from summary import Summary
+from summary_data import Summary
 
 # Training images to which a guard is fitted: many times the features of a residual network.
 _GUARD_IMAGES = 4096

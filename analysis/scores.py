@@ -16,7 +16,7 @@ from bloodtune.training.metrics import (
     weighted_f1,
     weighted_precision,
 )
-from bloodtune.tuning.contender import TestedContender
+from bloodtune.tuning.retrained_models import TestedContender
 
 MATRIX_METRICS = {
     "weighted_f1": weighted_f1,

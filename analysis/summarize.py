@@ -24,28 +24,28 @@ from bloodtune.files import LATEST, check_writable, point_latest
 from bloodtune.run.directory import PROVENANCE, RECIPE, RUNS, RunDirectory, load_run
 from bloodtune.run.provenance import git_commit
 from bloodtune.space.recipe_file import load_recipe
-from bloodtune.training.models.own import sources_to_send
+from bloodtune.training.models.user_networks import sources_to_send
 from bloodtune.training.numerics import Numerics, supported_precisions
-from bloodtune.tuning.contender import Contender, Speed
 from bloodtune.tuning.plan import fitting_trials
 from bloodtune.tuning.precision_choice import HostTimer
 from bloodtune.tuning.prediction_speed import prediction_speeds
 from bloodtune.tuning.ray_cluster import connect, resolve_address
+from bloodtune.tuning.retrained_models import Contender, Speed
 from bloodtune.tuning.retraining import CACHE, retrain, score_test_split
 from bloodtune.tuning.retraining_cache import Candidate
 from bloodtune.tuning.retraining_workers import Workers
 from candidates import PUBLISHED_EPOCHS, Settings, retrained_found, retrained_longer, retrained_published
 from contender_labels import PUBLISHED
-from explanations import explain_mistakes
 from figures.all_figures import all_figures
 from figures.style import save_figure
+from mistake_heat_maps import explain_mistakes
 from model_choice import BEST, SMALL, Choices, choose
 from model_files import write_models
-from report.composition import REPORT, compose, write_report
-from report.contents import Material
+from report.material import Material
+from report.outline import REPORT, compose, write_report
 from report.page import MOST_ERRORS, PAGE, write_page
 from scores import measure
-from summary import SearchRecords, Summary
+from summary_data import SearchRecords, Summary
 from tables.all_tables import all_tables, write_tables
 
 TOP, SEEDS, LONGER = 5, 3, 3

@@ -21,7 +21,7 @@ from bloodtune.data.npz import Split
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.prediction import predict
-from bloodtune.training.process import prepare_process
+from bloodtune.training.process_setup import prepare_process
 from bloodtune.training.trainer import Training
 from common import make_parser, print_figures
 from training import configurations, measure_numerics

@@ -29,7 +29,7 @@ from bloodtune.training.models import build_network, cpu_layers
 from bloodtune.training.numerics import PLAIN as PLAIN_LAYERS
 from bloodtune.training.numerics import Numerics, StepTimes, choose_numerics, describe_times
 from bloodtune.training.optimizers import WeightAverage, build_optimizer
-from bloodtune.training.process import prepare_process
+from bloodtune.training.process_setup import prepare_process
 from bloodtune.training.step_times import describe_chip, measure_steps
 from bloodtune.training.trainer import Training
 from common import make_parser, print_figures

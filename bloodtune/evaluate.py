@@ -71,7 +71,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _read(path: Path, predictor: Predictor) -> tuple[list[Image], list[int], Counter[str], list[str]]:
     """Return the images of known classes, the classes' indices, the others by class name, and notes."""
-    from bloodtune.inference.labelled import find_class, read_labelled
+    from bloodtune.inference.labelled_images import find_class, read_labelled
 
     labelled, notes = read_labelled(path, predictor.class_names)
     known = {label: find_class(label, predictor.class_names) for _, label in labelled}
@@ -94,7 +94,7 @@ def _read(path: Path, predictor: Predictor) -> tuple[list[Image], list[int], Cou
 
 def _training_note(path: Path, predictor: Predictor, notes: Sequence[str]) -> list[str]:
     """Return a sentence if the images may be those of the training, as the name of their folder or file says."""
-    from bloodtune.inference.labelled import ONLY_TEST
+    from bloodtune.inference.labelled_images import ONLY_TEST
 
     title = path.name if path.is_dir() else path.parent.name if path.suffix.lower() == ".csv" else path.stem
     data = predictor.card["data"]

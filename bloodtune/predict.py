@@ -23,7 +23,7 @@ from bloodtune.errors import InputError
 from bloodtune.files import check_output_file, check_writable
 from bloodtune.inference.differential import BEST_MODEL, Result, Tally
 from bloodtune.inference.field_pictures import FieldFolder
-from bloodtune.inference.screen import Screen
+from bloodtune.inference.terminal_output import Screen
 from bloodtune.inference.writers import FIELD_PREVIEW, CsvFile, HtmlFile, JsonFile
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from bloodtune.data import photographs
-from bloodtune.data.pictures import heic_readable
-from bloodtune.inference import screen as screen_module
+from bloodtune.data.picture_files import heic_readable
+from bloodtune.inference import terminal_output as screen_module
 from bloodtune.inference import writers
 from bloodtune.predict import main
 from command_fixtures import Run, with_model

@@ -14,7 +14,7 @@ from figures.style import CaptionedFigure
 from frontier import frontier_points
 from model_choice import Choices
 from published import load_papers
-from summary import Summary
+from summary_data import Summary
 
 
 def all_figures(summary: Summary) -> dict[str, CaptionedFigure]:

@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from bloodtune.training.metrics import accuracy
-from bloodtune.tuning.contender import Contender, TestedContender
+from bloodtune.tuning.retrained_models import Contender, TestedContender
 from contender_labels import shared_trainings
 from figures.style import (
     BLACK,

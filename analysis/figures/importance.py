@@ -16,7 +16,7 @@ from bloodtune.run.records import FAILED, TrialRecord
 from bloodtune.space.configuration import FIELD_NAMES
 from display_names import FAMILY_NAMES
 from figures.style import BLACK, BLUE, COLUMN, PAGE, TEXT, CaptionedFigure, finish, grid_shape, new_figure, percent
-from summary import SearchRecords
+from summary_data import SearchRecords
 
 FEWEST_TRIALS = 12  # of a family at an epoch
 _DRAWS = 30  # of the bootstrap

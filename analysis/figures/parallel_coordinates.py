@@ -18,7 +18,7 @@ from bloodtune.space.configuration import FIELD_NAMES
 from figures.error_scale import error_norm, error_ticks
 from figures.hover import hover_titles
 from figures.style import BLUE, PAGE, SMALL, TEXT, VERMILLION, CaptionedFigure, finish, new_figure
-from summary import SearchRecords
+from summary_data import SearchRecords
 
 MOST_COLUMNS = 7  # without the score; with more columns their names overlap
 _SCORES = LinearSegmentedColormap.from_list("scores", ["#D5DDE3", "#7FB4DA", BLUE, VERMILLION])

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bloodtune.training.metrics import Interval
-from bloodtune.tuning.contender import Contender
+from bloodtune.tuning.retrained_models import Contender
 from contender_labels import shared_trainings
 from figures.style import (
     BLACK,

@@ -31,7 +31,7 @@ from figures.style import (
     finish,
     new_figure,
 )
-from summary import SearchRecords
+from summary_data import SearchRecords
 
 # Lines of each family. They differ in dashes as well as in colour.
 _FAMILIES: dict[str, dict[str, Any]] = {

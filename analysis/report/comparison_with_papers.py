@@ -7,7 +7,7 @@ import numpy as np
 from display_names import FAMILY_NAMES
 from published import load_papers
 from report.blocks import Block, Bullets, paragraph
-from report.contents import Material, figures_of, points, tables_of
+from report.material import Material, figures_of, points, tables_of
 
 _SAME_LOSS = (
     "Cross-entropy on logits (CrossEntropy) and negative log-likelihood on log-softmax (NLLLoss) are the same "

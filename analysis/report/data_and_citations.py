@@ -12,7 +12,7 @@ from bloodtune.data.folds import scored_counts
 from display_names import official_name
 from published import load_papers
 from report.blocks import Block, Bullets, Paragraph, Strong, TableBlock, paragraph
-from report.contents import Material, figures_of, value_text
+from report.material import Material, figures_of, value_text
 from tables.files import Panel
 
 

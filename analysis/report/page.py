@@ -19,7 +19,7 @@ from bloodtune.monitoring.live_view import clock
 from display_names import FAMILY_NAMES
 from figures.style import to_svg
 from report.blocks import Block, Bullets, FigureBlock, Inline, Paragraph, Report, Section, Strong, TableBlock
-from summary import Summary
+from summary_data import Summary
 from tables.files import Panel, numeric_columns
 
 PAGE = "report.html"

@@ -9,7 +9,7 @@ from contender_labels import FOUND
 from display_names import FAMILY_NAMES
 from figures.importance import FEWEST_TRIALS
 from report.blocks import Block, Inline, Strong, TableBlock, paragraph
-from report.contents import Material, figures_of, points, seeds_text, tables_of, value_text
+from report.material import Material, figures_of, points, seeds_text, tables_of, value_text
 from tables.files import Panel
 from tables.number_format import percent
 from tables.search import search_costs, search_gains

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from summary import Summary
+from summary_data import Summary
 from tables.classes import confused_pairs_table, per_class_table
 from tables.comparison import comparison_table
 from tables.files import Table, write_table

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from bloodtune.training.metrics import per_class
-from bloodtune.tuning.contender import TestedContender
+from bloodtune.tuning.retrained_models import TestedContender
 from display_names import FAMILY_NAMES
 from published import load_papers
 from scores import predicted_matrix
-from summary import Summary
+from summary_data import Summary
 from tables.files import Panel, Table
 
 _PAIRS = 6  # confusions per model: further confusions have one or two images each

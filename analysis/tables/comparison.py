@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from bloodtune.training.metrics import Interval
-from bloodtune.tuning.contender import TestedContender
+from bloodtune.tuning.retrained_models import TestedContender
 from significance import accuracy_difference, holm, mcnemar
-from summary import Summary
+from summary_data import Summary
 from tables.files import Panel, Table
 from tables.number_format import p_value, percent
 

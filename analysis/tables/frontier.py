@@ -6,7 +6,7 @@ import pandas as pd
 
 from contender_labels import shared_trainings
 from frontier import frontier_points, speed_note
-from summary import Summary
+from summary_data import Summary
 from tables.files import Panel, Table
 from tables.number_format import NOTHING, decimals_of, percent
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from bloodtune.tuning.contender import Contender
+from bloodtune.tuning.retrained_models import Contender
 from published import ConfigurationTable, load_papers
-from summary import Summary
+from summary_data import Summary
 from tables.files import Panel, Table
 from tables.number_format import NOTHING
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bloodtune.tuning.contender import TestedContender
+from bloodtune.tuning.retrained_models import TestedContender
 from contender_labels import shared_trainings
 from published import PublishedResult, load_papers
 from scores import METRICS, Measured
-from summary import Summary
+from summary_data import Summary
 from tables.files import Panel, Table
 from tables.number_format import NOTHING, decimals_of, mean_and_sd, percent, two_decimals
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, best_record
-from bloodtune.tuning.contender import Contender
+from bloodtune.tuning.retrained_models import Contender
 from contender_labels import FOUND, is_published, trial_label
-from summary import SearchRecords, Summary
+from summary_data import SearchRecords, Summary
 from tables.files import Panel, Table
 from tables.number_format import NOTHING
 

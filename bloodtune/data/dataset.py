@@ -13,7 +13,6 @@ import numpy as np
 
 from bloodtune.data import medmnist
 from bloodtune.data.audit import Audit, audit, find_copies, small_split_note
-from bloodtune.data.contents import Contents
 from bloodtune.data.folds import describe_folds, digest, fold_images, scored_counts
 from bloodtune.data.npz import (
     SPLITS,
@@ -26,6 +25,7 @@ from bloodtune.data.npz import (
     read_split,
 )
 from bloodtune.data.preparation import Preparation
+from bloodtune.data.raw_splits import Contents
 from bloodtune.data.synthetic import load_standin
 from bloodtune.data.table import Row
 from bloodtune.errors import InputError

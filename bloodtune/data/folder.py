@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from bloodtune.data.audit import Copies, identify
-from bloodtune.data.contents import Contents
-from bloodtune.data.listing import Listing, list_folder
+from bloodtune.data.folder_listing import Listing, list_folder
 from bloodtune.data.npz import SPLITS, Split
 from bloodtune.data.partition import draw_splits, join_groups, read_splits
 from bloodtune.data.preparation import MAX_SIZE, MIN_SIZE, Preparation
+from bloodtune.data.raw_splits import Contents
 from bloodtune.data.table import Row
 from bloodtune.data.tiles import Tiles, read_tiles
 from bloodtune.errors import InputError, plural, unknown_name

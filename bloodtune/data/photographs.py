@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from bloodtune.data.pictures import heic_readable, open_pages, to_srgb
+from bloodtune.data.picture_files import heic_readable, open_pages, to_srgb
 from bloodtune.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")

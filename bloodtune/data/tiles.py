@@ -22,9 +22,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bloodtune.data import bit_depth, photographs, pictures
+from bloodtune.data import bit_depth, photographs, picture_files
+from bloodtune.data.parallel_map import map_in_threads
 from bloodtune.data.photographs import read_tile
-from bloodtune.data.threads import map_in_threads
 from bloodtune.errors import InputError
 
 CHANNELS = 3  # grey photographs become colour images with equal channels
@@ -58,7 +58,7 @@ def read_tiles(root: Path, files: Sequence[str], *, size: int, crop: int | None)
     ``size`` and ``crop`` are arguments of ``photographs.read_tile``. A bar on the terminal shows the progress.
     """
     digests = tuple(_with_bar(lambda file: _digest(root / file), files, "checking photographs"))
-    readers = (bit_depth, photographs, pictures)
+    readers = (bit_depth, photographs, picture_files)
     code = hashlib.sha256(b"".join(Path(str(module.__file__)).read_bytes() for module in readers)).hexdigest()
     recipe = json.dumps([size, crop, PIL.__version__, code, digests])
     name = f"{hashlib.sha256(recipe.encode()).hexdigest()[:40]}.npz"

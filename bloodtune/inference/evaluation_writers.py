@@ -14,8 +14,8 @@ from bloodtune.errors import printable, spreadsheet_cell
 from bloodtune.inference.differential import Prediction
 from bloodtune.inference.evaluation import Evaluation
 from bloodtune.inference.predictor import Predictor
-from bloodtune.inference.screen import screen_text, simple_table
 from bloodtune.inference.templates import render
+from bloodtune.inference.terminal_output import screen_text, simple_table
 from bloodtune.inference.writers import FOR_RESEARCH, PAGE_IMAGES, with_picture
 from bloodtune.training.metrics import Interval
 

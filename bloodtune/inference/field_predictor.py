@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from bloodtune.data.photographs import Tile, make_preview, make_tile
-from bloodtune.data.pictures import open_pages, to_srgb
+from bloodtune.data.picture_files import open_pages, to_srgb
 from bloodtune.errors import InputError
 from bloodtune.inference.differential import Box, FieldCount, Prediction, Result, Unreadable
 from bloodtune.inference.field_pictures import as_png, draw_boxes

@@ -18,14 +18,14 @@ import torch
 
 from bloodtune.data import medmnist
 from bloodtune.data.npz import load_images
+from bloodtune.data.parallel_map import map_in_threads
 from bloodtune.data.photographs import Tile, find_photographs, read_pages, tile_picture
-from bloodtune.data.threads import map_in_threads
 from bloodtune.errors import InputError
 from bloodtune.files import follow_latest
 from bloodtune.inference.classifier import CARD, Classifier
 from bloodtune.inference.deployment import Deployment
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable, is_blood
-from bloodtune.inference.guard import Guard
+from bloodtune.inference.out_of_distribution import Guard
 
 RUN_MODEL = "model"  # of a run directory: the folder of its model
 Item = TypeVar("Item")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bloodtune.files import keep_damaged_copy, replace
+from bloodtune.run.best_model import finish_model
 from bloodtune.run.directory import CURVES, PROPOSALS, TRIALS, RunDirectory
-from bloodtune.run.model import finish_model
 from bloodtune.run.records import (
     CURVE_COLUMNS,
     TRIAL_COLUMNS,

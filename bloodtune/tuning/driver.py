@@ -162,7 +162,7 @@ def _check_own_families(recipe: Recipe, dataset: Dataset) -> list[str]:
         return []
     # With torch, which this process does not load otherwise.
     from bloodtune.training.models import check_own_families
-    from bloodtune.training.models.own import sources_to_send
+    from bloodtune.training.models.user_networks import sources_to_send
 
     size, channels = dataset.train.images.shape[1], dataset.train.images.shape[3]
     configurations = [Configuration.from_mapping(values) for values in combinations(recipe.parameters)]

@@ -162,7 +162,7 @@ class _Probe:
     def prepare(self, candidates: Sequence[Configuration]) -> None:
         """Put the data on the device, and train the candidate with the largest activations for an epoch."""
         from bloodtune.training.device_splits import DeviceSplits
-        from bloodtune.training.process import prepare_process
+        from bloodtune.training.process_setup import prepare_process
         from bloodtune.training.trainer import Training
 
         prepare_process(self._device)

@@ -15,8 +15,8 @@ from bloodtune.data.audit import standard_error
 from bloodtune.monitoring.live_view import clock
 from bloodtune.monitoring.trackers import Trackers
 from bloodtune.run import provenance
+from bloodtune.run.best_model import MODEL
 from bloodtune.run.directory import PROFILE, RunDirectory
-from bloodtune.run.model import MODEL
 from bloodtune.run.records import TrialRecord
 from bloodtune.run.repair import RunRecords, repair
 from bloodtune.tuning.phase_profile import Profiler

@@ -210,7 +210,7 @@ def _measure(
     train: Split, val: Split, configurations: Sequence[Configuration], device: str, asked: str
 ) -> tuple[str, StepTimes]:
     from bloodtune.training.device_splits import DeviceSplits
-    from bloodtune.training.process import prepare_process
+    from bloodtune.training.process_setup import prepare_process
     from bloodtune.training.step_times import describe_chip, measure_steps
 
     prepare_process(device)
@@ -223,7 +223,7 @@ def _train_pinned(
     train: Split, val: Split, configuration: Configuration, numerics: Numerics, cpu: int, seconds: float
 ) -> float:
     from bloodtune.training.device_splits import DeviceSplits
-    from bloodtune.training.process import prepare_process
+    from bloodtune.training.process_setup import prepare_process
     from bloodtune.training.step_times import make_step
 
     prepare_process("cpu")

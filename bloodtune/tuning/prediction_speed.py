@@ -15,7 +15,7 @@ import torch
 from bloodtune.files import replace
 from bloodtune.inference.classifier import Classifier
 from bloodtune.training.step_times import describe_chip
-from bloodtune.tuning.contender import Speed
+from bloodtune.tuning.retrained_models import Speed
 
 SPEED = "speed.json"
 IMAGES, ROUNDS = 32, 5

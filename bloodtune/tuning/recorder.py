@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bloodtune.monitoring.tracker import Tracker
+from bloodtune.run.best_model import ModelFiles, write_model
 from bloodtune.run.directory import STUDY, RunDirectory
-from bloodtune.run.model import ModelFiles, write_model
 from bloodtune.run.records import EpochRecord, Proposal, TrialRecord
 from bloodtune.run.repair import RunRecords
 from bloodtune.run.study_db import StudyFile

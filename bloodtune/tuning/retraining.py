@@ -12,7 +12,7 @@ import ray
 from bloodtune.data.dataset import Dataset
 from bloodtune.files import check_writable
 from bloodtune.inference.classifier import Classifier
-from bloodtune.tuning.contender import Contender, TestedContender
+from bloodtune.tuning.retrained_models import Contender, TestedContender
 from bloodtune.tuning.retraining_cache import (
     PROBABILITIES,
     Candidate,

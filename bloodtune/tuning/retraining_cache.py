@@ -24,9 +24,9 @@ from bloodtune.inference.classifier import Classifier
 from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.families import epoch_cost
-from bloodtune.training.models.own import source_digest
+from bloodtune.training.models.user_networks import source_digest
 from bloodtune.training.numerics import Numerics
-from bloodtune.tuning.contender import Contender, Retraining
+from bloodtune.tuning.retrained_models import Contender, Retraining
 
 RESULT, CURVE = "result.json", "curve.csv"
 PROBABILITIES, HELD_OUT = "test_probabilities.npy", "held_out_probabilities.npy"

@@ -18,10 +18,10 @@ from bloodtune.inference.classifier import Classifier
 from bloodtune.inference.deployment import Deployment
 from bloodtune.run.records import EpochRecord
 from bloodtune.training import metrics
+from bloodtune.training.cross_validation import FoldedTraining
 from bloodtune.training.device_splits import DeviceSplits
-from bloodtune.training.folded_training import FoldedTraining
 from bloodtune.training.numerics import FLOAT32, Numerics
-from bloodtune.training.process import prepare_process
+from bloodtune.training.process_setup import prepare_process
 from bloodtune.training.trainer import DivergedError, Training
 from bloodtune.tuning.retraining_cache import Trained, TrainingJob
 

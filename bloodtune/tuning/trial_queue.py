@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
-from bloodtune.run.model import ModelFiles
+from bloodtune.run.best_model import ModelFiles
 from bloodtune.run.records import (
     COMPLETE,
     FAILED,

@@ -10,8 +10,8 @@ from ray import tune
 
 from bloodtune.data.folds import cut_splits
 from bloodtune.errors import describe
+from bloodtune.run.best_model import ModelFiles
 from bloodtune.run.checkpoints import Checkpoint
-from bloodtune.run.model import ModelFiles
 from bloodtune.space.recipe import Asha
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.phase_timer import Stopwatch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bloodtune.data.npz import Split
-    from bloodtune.training.folded_training import FoldedTraining
+    from bloodtune.training.cross_validation import FoldedTraining
     from bloodtune.training.trainer import Training
 
 # Seconds between two reports of a worker, which also reports at every rung.
@@ -65,7 +65,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
             import torch
 
             from bloodtune.training.device_splits import DeviceSplits
-            from bloodtune.training.process import prepare_process
+            from bloodtune.training.process_setup import prepare_process
 
             prepare_process(device)
             self._splits = [DeviceSplits.load(*pair, device) for pair in cut_splits(train, val, folds)]
@@ -151,7 +151,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         return training
 
     def _make(self) -> Training | FoldedTraining:
-        from bloodtune.training.folded_training import FoldedTraining
+        from bloodtune.training.cross_validation import FoldedTraining
         from bloodtune.training.trainer import Training
 
         options: dict[str, Any] = {"max_epochs": self._asha.max_epochs, "seed": self._seed}

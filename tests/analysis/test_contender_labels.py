@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bloodtune.tuning.contender import Contender
+from bloodtune.tuning.retrained_models import Contender
 from contender_labels import is_published, shared_trainings, trial_label
 from summary_fixtures import fake_contenders, published_configurations
 

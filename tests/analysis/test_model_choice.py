@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from bloodtune.tuning.contender import Contender
+from bloodtune.tuning.retrained_models import Contender
 from contender_labels import FOUND, PUBLISHED
 from engine_fixtures import make_configuration
 from model_choice import Choices, best_of, choose

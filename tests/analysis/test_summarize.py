@@ -20,7 +20,7 @@ from bloodtune.space.recipe_file import load_recipe
 from candidates import Settings, retrained_found, retrained_longer, retrained_published
 from contender_labels import FOUND
 from run_fixtures import make_searcher, report, write_data
-from summary import SearchRecords
+from summary_data import SearchRecords
 from summary_fixtures import CLASS_NAMES, fake_contenders, fake_run
 
 SETTINGS = Settings(top=1, seeds=1, longer=2, epochs=None, workers=None)

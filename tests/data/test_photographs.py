@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bloodtune.data.photographs import describe_left_out, find_photographs, read_tile, tile_picture
-from bloodtune.data.pictures import heic_readable
+from bloodtune.data.picture_files import heic_readable
 from error_fixtures import refusal
 from model_fixtures import draw_tiles, photograph
 from photograph_fixtures import bomb

@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics
 
 from bloodtune.inference.evaluation import Evaluation
-from bloodtune.inference.labelled import find_class
+from bloodtune.inference.labelled_images import find_class
 from bloodtune.training.metrics import Interval
 from model_fixtures import BLOOD
 

@@ -20,7 +20,7 @@ from bloodtune.inference import predictor as inference
 from bloodtune.inference.confidence import with_temperature
 from bloodtune.inference.deployment import Deployment
 from bloodtune.inference.differential import Prediction, Tally, Unreadable
-from bloodtune.inference.guard import GUARD, Guard
+from bloodtune.inference.out_of_distribution import GUARD, Guard
 from bloodtune.inference.predictor import Image, Predictor, classify
 from bloodtune.space.families import FAMILIES
 from bloodtune.training.augmentation import dihedral_views

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bloodtune.inference import screen as screen_module
+from bloodtune.inference import terminal_output as screen_module
 from bloodtune.inference import writers
 from bloodtune.inference.differential import FieldCount, Prediction, Result, Tally, Unreadable
-from bloodtune.inference.screen import Screen
+from bloodtune.inference.terminal_output import Screen
 from bloodtune.inference.writers import CsvFile, HtmlFile, JsonFile, as_mapping, with_picture
 from model_fixtures import BLOOD
 

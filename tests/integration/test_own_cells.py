@@ -13,7 +13,7 @@ from bloodtune.run.directory import RunDirectory
 from command_fixtures import run_command
 from folder_fixtures import CLASSES, write_labelled, write_photographs
 from run_fixtures import write_recipe
-from summary import SearchRecords
+from summary_data import SearchRecords
 
 SEARCH = "--recipe tpe.toml --workers 1"
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from bloodtune.training.metrics import Interval
-from bloodtune.tuning.contender import Speed
+from bloodtune.tuning.retrained_models import Speed
 from figures.style import CaptionedFigure
 from frontier import Point, pareto
 

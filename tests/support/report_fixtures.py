@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from bloodtune.run.directory import PROVENANCE
 from figures.search import best_so_far, learning_curves
 from figures.style import CaptionedFigure
-from report.composition import compose
-from report.contents import Material
 from report.markdown import to_markdown
+from report.material import Material
+from report.outline import compose
 from report.page import MOST_ERRORS, PAGE, write_page
 from summary_fixtures import fake_contenders, fake_provenance, fake_run, make_summary
 from tables.all_tables import all_tables

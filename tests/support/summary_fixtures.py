@@ -15,12 +15,12 @@ from bloodtune.run.directory import BEST, PROVENANCE, RunDirectory
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, TrialRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe_file import BOOK, load_enqueued
-from bloodtune.tuning.contender import Contender, Retraining, Speed, TestedContender
+from bloodtune.tuning.retrained_models import Contender, Retraining, Speed, TestedContender
 from contender_labels import FOUND, PUBLISHED
 from model_choice import choose
 from published import load_papers
 from scores import measure
-from summary import SearchRecords, Summary
+from summary_data import SearchRecords, Summary
 
 CLASS_NAMES = class_names(OFFICIAL)
 TEST_COUNTS = (244, 624, 311, 579, 243, 284, 666, 470)

@@ -366,7 +366,7 @@ def test_statistics_are_left_to_an_average_of_weights_and_to_those_who_do_not_as
 def test_one_core_has_one_thread_keeps_the_memory_it_frees_and_no_denormal_numbers() -> None:
     code = (
         "import resource, torch\n"
-        "from bloodtune.training.process import prepare_process\n"
+        "from bloodtune.training.process_setup import prepare_process\n"
         "prepare_process('cpu')\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from bloodtune.run.best_model import ModelFiles
 from bloodtune.run.directory import BEST, STUDY, RunDirectory
-from bloodtune.run.model import ModelFiles
 from bloodtune.run.records import COMPLETE, FAILED, PAUSED, PRUNED, Proposal, TrialRecord
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.recipe import Recipe

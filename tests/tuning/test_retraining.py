@@ -12,7 +12,7 @@ import pytest
 from bloodtune.data.dataset import load_dataset
 from bloodtune.data.preparation import Preparation
 from bloodtune.training.numerics import FLOAT32
-from bloodtune.tuning.contender import Contender
+from bloodtune.tuning.retrained_models import Contender
 from bloodtune.tuning.retraining import retrain
 from bloodtune.tuning.retraining_cache import HELD_OUT, Candidate, Trained, TrainingJob, find_jobs, keep
 from bloodtune.tuning.retraining_workers import Workers

@@ -15,8 +15,8 @@ from bloodtune.data.folds import held_out_split, join_splits
 from bloodtune.data.npz import Split
 from bloodtune.inference.deployment import Deployment
 from bloodtune.run.records import EpochRecord
+from bloodtune.training.cross_validation import FoldedTraining
 from bloodtune.training.device_splits import DeviceSplits
-from bloodtune.training.folded_training import FoldedTraining
 from bloodtune.training.models import build_network
 from bloodtune.training.numerics import Numerics
 from bloodtune.training.trainer import DivergedError, Training

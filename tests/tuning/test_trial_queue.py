@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bloodtune.run.model import ModelFiles
+from bloodtune.run.best_model import ModelFiles
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, EpochRecord, Proposal, TrialRecord, make_record
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.configuration import Configuration

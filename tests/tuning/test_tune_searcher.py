@@ -9,9 +9,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from bloodtune.run.best_model import ModelFiles
 from bloodtune.run.checkpoints import Checkpoint
 from bloodtune.run.directory import RunDirectory
-from bloodtune.run.model import ModelFiles
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED
 from bloodtune.tuning.asha import CONTINUE, PAUSE
 from bloodtune.tuning.sampler import draw_seed

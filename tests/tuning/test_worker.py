@@ -19,8 +19,8 @@ from bloodtune.run.checkpoints import Checkpoint
 from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe import Asha
+from bloodtune.training.cross_validation import FoldedTraining
 from bloodtune.training.device_splits import DeviceSplits
-from bloodtune.training.folded_training import FoldedTraining
 from bloodtune.training.trainer import Training
 from bloodtune.tuning import worker as trainable
 from bloodtune.tuning.worker import WarmWorker

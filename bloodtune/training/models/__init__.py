@@ -10,7 +10,7 @@ from torch import nn
 from bloodtune.errors import InputError, describe
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.families import SHAPE_FIELDS, is_own
-from bloodtune.training.models.own import call_own, load_builder, takes
+from bloodtune.training.models.user_networks import call_own, load_builder, takes
 
 
 class Normalization(nn.Module):

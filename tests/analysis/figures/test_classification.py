@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from bloodtune.tuning.contender import Contender, TestedContender
+from bloodtune.tuning.retrained_models import Contender, TestedContender
 from figures.classification import confusion_matrices, first_samples, predictions, training_loss
 from summary_fixtures import fake_contenders
 

@@ -27,11 +27,11 @@ from figures.scores import precision_and_f1, side_by_side
 from figures.search import best_so_far, learning_curves
 from figures.style import CaptionedFigure, long_class_names, save_figure, short_class_names
 from scores import predicted_matrix, score_intervals
-from summary import SearchRecords
+from summary_data import SearchRecords
 from summary_fixtures import RUNGS, fake_contenders, fake_provenance
 
 if TYPE_CHECKING:  # at run time pytest would take TestedContender for a class of tests
-    from bloodtune.tuning.contender import Contender, TestedContender
+    from bloodtune.tuning.retrained_models import Contender, TestedContender
 
 MARK = data_mark(fake_provenance(synthetic=True))
 PUBLISHED = {"MLNN config 1": 88.56, "MLNN config 3": 88.57, "CNN config 2": 95.04}

@@ -13,7 +13,7 @@ from bloodtune.run.records import COMPLETE, PRUNED, EpochRecord, TrialRecord
 from bloodtune.space.configuration import Configuration
 from figures import importance
 from figures.importance import FEWEST_TRIALS, Importance, importance_figure, importances, overall
-from summary import SearchRecords
+from summary_data import SearchRecords
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from bloodtune.run.records import FAILED
 from figure_fixtures import drawn_texts, lines_of
 from figures.parallel_coordinates import MOST_COLUMNS, parallel_coordinates
 from figures.style import to_svg
-from summary import SearchRecords
+from summary_data import SearchRecords
 
 IMPORTANCES = {"learning_rate": 0.5, "family": 0.2, "nesterov": 0.1, "stain": 0.05, "momentum": math.nan}
 

@@ -13,7 +13,7 @@ from bloodtune.run.records import FAILED, PRUNED, EpochRecord
 from display_names import data_mark
 from figure_fixtures import drawn_texts, lines_of
 from figures.search import best_so_far, learning_curves
-from summary import SearchRecords
+from summary_data import SearchRecords
 from summary_fixtures import RUNGS, fake_provenance, fake_run
 
 MARK = data_mark(fake_provenance(synthetic=True))

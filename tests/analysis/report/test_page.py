@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from report.composition import compose
-from report.contents import Material
+from report.material import Material
+from report.outline import compose
 from report.page import write_page
 from report_fixtures import write
 

@@ -15,9 +15,9 @@ import pytest
 from bloodtune.run.directory import PROVENANCE
 from figures.classification import confusion_matrices, first_samples
 from figures.style import save_figure, to_svg
-from report.composition import compose
-from report.contents import Material
 from report.markdown import to_markdown
+from report.material import Material
+from report.outline import compose
 from report.page import write_page
 from strange_names import STRANGE
 from summary_fixtures import fake_contenders, fake_provenance, fake_run, make_summary

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bloodtune.tuning.contender import Contender
+from bloodtune.tuning.retrained_models import Contender
 from published import load_papers
 from summary_fixtures import fake_contenders
 from tables.files import Table

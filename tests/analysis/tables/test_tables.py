@@ -13,11 +13,11 @@ import pytest
 
 from bloodtune.run.records import COMPLETE, FAILED
 from bloodtune.training.metrics import Interval
-from bloodtune.tuning.contender import TestedContender
+from bloodtune.tuning.retrained_models import TestedContender
 from contender_labels import FOUND
 from display_names import data_sentence, is_blood
 from model_choice import choose
-from summary import SearchRecords
+from summary_data import SearchRecords
 from summary_fixtures import CLASS_NAMES, fake_contenders, fake_provenance, fake_run, make_summary
 from tables.all_tables import all_tables, write_tables
 from tables.classes import per_class_table

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from bloodtune.errors import InputError
-from bloodtune.inference.guard import GUARD, PASSED, Guard
+from bloodtune.inference.out_of_distribution import GUARD, PASSED, Guard
 
 
 def draw(images: int, seed: int, stretch: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from bloodtune.space.configuration import Configuration
 from bloodtune.space.parameter import combinations
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.training.models import build_network, check_own_families
-from bloodtune.training.models.own import source_digest, sources_to_send
+from bloodtune.training.models.user_networks import source_digest, sources_to_send
 from engine_fixtures import make_configuration
 from error_fixtures import refusal
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from bloodtune.inference.classifier import Classifier
 from bloodtune.inference.heat_map import heat_maps
-from summary import Summary
+from summary_data import Summary
 
 # From dark to bright like matplotlib's inferno, whose order survives grey print and every colour blindness.
 _HEAT = (0.0, 0.25, 0.5, 0.75, 1.0)

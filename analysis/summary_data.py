@@ -13,7 +13,7 @@ import pandas as pd
 from bloodtune.data.npz import Split
 from bloodtune.run.directory import PROVENANCE, RunDirectory
 from bloodtune.run.records import TrialRecord
-from bloodtune.tuning.contender import Contender, Speed, TestedContender
+from bloodtune.tuning.retrained_models import Contender, Speed, TestedContender
 from contender_labels import PUBLISHED
 from display_names import data_mark, data_sentence, is_blood
 from model_choice import Choices

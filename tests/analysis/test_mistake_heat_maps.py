@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bloodtune.inference.heat_map import heat_maps
-from explanations import explain_mistakes, overlay
+from mistake_heat_maps import explain_mistakes, overlay
 from model_fixtures import make_classifier
 from summary_fixtures import fake_contenders, fake_run, make_summary
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bloodtune.tuning.contender import Contender, Retraining, TestedContender
+from bloodtune.tuning.retrained_models import Contender, Retraining, TestedContender
 from engine_fixtures import make_configuration
 
 

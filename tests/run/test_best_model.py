@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bloodtune.run import model
-from bloodtune.run.model import MODEL, ModelFiles, finish_model, write_model
+from bloodtune.run import best_model
+from bloodtune.run.best_model import MODEL, ModelFiles, finish_model, write_model
 
 
 def content(run: Path) -> dict[str, bytes]:
@@ -30,7 +30,7 @@ def test_a_crash_while_the_new_model_is_written_leaves_the_old_one(
     def full(file: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(model, "replace", full)
+    monkeypatch.setattr(best_model, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         write_model(tmp_path, ModelFiles({"a": b"2"}))
     assert content(tmp_path) == {"a": b"1"}

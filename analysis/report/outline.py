@@ -7,9 +7,9 @@ from pathlib import Path
 
 from report.blocks import Block, Report, Section
 from report.comparison_with_papers import reproduction_section
-from report.contents import Material, figures_of
 from report.data_and_citations import citations_section, data_section, provenance_section
 from report.markdown import to_markdown
+from report.material import Material, figures_of
 from report.results import cost_section, errors_section, models_section, result_section, search_section
 
 REPORT = "report.md"

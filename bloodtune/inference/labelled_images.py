@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bloodtune.data.listing import list_folder
+from bloodtune.data.folder_listing import list_folder
 from bloodtune.data.npz import open_archive, read_class_names, read_split
 from bloodtune.errors import InputError, plural
 from bloodtune.inference.differential import blood_cell

@@ -9,7 +9,7 @@ TRAIN = """
 import sys, torch
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.optimizers import build_optimizer
-from bloodtune.training.process import prepare_process
+from bloodtune.training.process_setup import prepare_process
 prepare_process("cpu")
 network = torch.nn.Linear(3, 2)
 values = {"family": "cnn", "width": 4, "learning_rate": 0.1, "batch_size": 4}

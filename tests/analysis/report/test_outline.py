@@ -1,4 +1,4 @@
-"""analysis/report/composition.py: what the page says, and that it stands with little."""
+"""analysis/report/outline.py: what the page says, and that it stands with little."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from model_choice import choose
-from report.composition import compose, write_report
-from report.contents import Material
 from report.markdown import to_markdown
+from report.material import Material
+from report.outline import compose, write_report
 from report_fixtures import make_material, report
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from bloodtune.data.photographs import read_pages, read_tile
-from bloodtune.data.pictures import heic_readable
+from bloodtune.data.picture_files import heic_readable
 from error_fixtures import refusal
 from model_fixtures import draw_tiles
 from sixteen_bit_fixtures import tiff

@@ -11,8 +11,8 @@ from sklearn import metrics as reference
 from torch.nn import functional
 
 from bloodtune.run.records import EpochRecord
+from bloodtune.training.cross_validation import FoldedTraining
 from bloodtune.training.device_splits import DeviceSplits
-from bloodtune.training.folded_training import FoldedTraining
 from bloodtune.training.trainer import DivergedError, Training
 from engine_fixtures import SGD, make_configuration, make_splits
 

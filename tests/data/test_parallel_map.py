@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from bloodtune.data.threads import map_in_threads
+from bloodtune.data.parallel_map import map_in_threads
 
 
 def test_results_come_in_order_whatever_ends_first() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from figures.style import CaptionedFigure
 from report.blocks import FigureBlock, TableBlock
-from summary import Summary
+from summary_data import Summary
 from tables.files import Table
 
 # Section of a figure by parts of its name. A figure without a section comes at the end.
