@@ -13,6 +13,7 @@ from bloodtune.data.dataset import Dataset
 from bloodtune.data.folds import held_out_split
 from bloodtune.data.npz import Split
 from bloodtune.files import replace
+from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import CARD, WEIGHTS, Classifier
 from bloodtune.inference.confidence import (
     calibration_error,
@@ -22,7 +23,6 @@ from bloodtune.inference.confidence import (
     reliability,
     with_temperature,
 )
-from bloodtune.inference.deployment import Deployment
 from bloodtune.inference.out_of_distribution import GUARD, Guard
 from bloodtune.run.provenance import describe_data_for_card, git_commit
 from bloodtune.tuning.retraining_cache import HELD_OUT

@@ -22,8 +22,8 @@ from bloodtune.command_line import positive
 from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.data.photographs import find_photographs
 from bloodtune.data.tiles import read_tiles
+from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import Classifier
-from bloodtune.inference.deployment import Deployment
 from bloodtune.inference.predictor import Image as Place
 from bloodtune.inference.predictor import Predictor
 from bloodtune.training.models import build_network

@@ -22,8 +22,8 @@ from bloodtune.data.parallel_map import map_in_threads
 from bloodtune.data.photographs import Tile, find_photographs, read_pages, tile_picture
 from bloodtune.errors import InputError
 from bloodtune.files import follow_latest
+from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import CARD, Classifier
-from bloodtune.inference.deployment import Deployment
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable, is_blood
 from bloodtune.inference.out_of_distribution import Guard
 

@@ -19,12 +19,12 @@ from bloodtune.run.best_model import MODEL
 from bloodtune.run.directory import PROFILE, RunDirectory
 from bloodtune.run.records import TrialRecord
 from bloodtune.run.repair import RunRecords, repair
+from bloodtune.tuning.driver_memory import ResultCleaner
 from bloodtune.tuning.phase_profile import Profiler
 from bloodtune.tuning.plan import Plan
 from bloodtune.tuning.progress import Progress
 from bloodtune.tuning.ray_patches import TUNE, applied
 from bloodtune.tuning.recorder import RunRecorder, TrackerRecorder
-from bloodtune.tuning.result_memory import ResultCleaner
 from bloodtune.tuning.resume import next_command
 from bloodtune.tuning.sampler import StudySampler
 from bloodtune.tuning.stopper import Interrupt

@@ -14,8 +14,8 @@ from ray.util import ActorPool
 
 from bloodtune.data.folds import cut_splits, join_splits
 from bloodtune.data.npz import Split
+from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import Classifier
-from bloodtune.inference.deployment import Deployment
 from bloodtune.run.records import EpochRecord
 from bloodtune.training import metrics
 from bloodtune.training.cross_validation import FoldedTraining

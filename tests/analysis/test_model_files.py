@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bloodtune.data.npz import Split
+from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.confidence import keep_threshold, with_temperature
-from bloodtune.inference.deployment import Deployment
 from model_files import judge_deployment
 from model_fixtures import draw_tiles, make_classifier
 

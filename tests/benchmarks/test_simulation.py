@@ -163,7 +163,7 @@ def test_an_outcome_counts_the_retraining_of_the_finalists() -> None:
     assert found[-1, REGRET] == pytest.approx(table.regret(truth))
 
 
-def test_the_default_spends_218_epochs_and_the_retraining_of_three_finalists() -> None:
-    search, queue = ALGORITHMS["default"].search(toy_table(), budget=64, workers=1, seed=0)
+def test_rungs_2_and_6_spend_218_epochs() -> None:
+    search, queue = ALGORITHMS["tpe-2-6"].search(toy_table(), budget=64, workers=1, seed=0)
     assert search.reports[-1].epochs == 64 * 2 + 12 * 4 + 2 * 21
     assert Counter(record.epochs for record in queue.finished) == {2: 52, 6: 10, 27: 2}

@@ -17,8 +17,8 @@ from torch import nn
 from bloodtune.data.photographs import read_tile
 from bloodtune.errors import InputError
 from bloodtune.inference import predictor as inference
+from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.confidence import with_temperature
-from bloodtune.inference.deployment import Deployment
 from bloodtune.inference.differential import Prediction, Tally, Unreadable
 from bloodtune.inference.out_of_distribution import GUARD, Guard
 from bloodtune.inference.predictor import Image, Predictor, classify

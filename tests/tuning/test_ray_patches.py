@@ -16,8 +16,8 @@ from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
 
 from bloodtune.tuning import ray_patches
+from bloodtune.tuning.driver_memory import ResultCleaner
 from bloodtune.tuning.ray_patches import PLAIN_RAY, START, TUNE, Patch, _find, actor_of, applied, daemon_settings
-from bloodtune.tuning.result_memory import ResultCleaner
 from bloodtune.tuning.worker import WarmWorker
 
 ALL = (*START, *TUNE)

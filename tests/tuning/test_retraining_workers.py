@@ -13,7 +13,7 @@ from torch import nn
 
 from bloodtune.data.folds import held_out_split, join_splits
 from bloodtune.data.npz import Split
-from bloodtune.inference.deployment import Deployment
+from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.run.records import EpochRecord
 from bloodtune.training.cross_validation import FoldedTraining
 from bloodtune.training.device_splits import DeviceSplits
