@@ -101,7 +101,7 @@ def summarize(
     ) as resources:
         workers = _workers(search, dataset, [*found, *published], settings.workers, resources)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
-        choices = choose(contenders, dataset.class_counts["val"] if settings.prefer == SMALL else None)
+        choices = choose(contenders, dataset.scored_counts if settings.prefer == SMALL else None)
         _write_choices(folder, settings, contenders, choices)
         test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
         with _bar("test split") as advance:

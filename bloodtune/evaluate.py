@@ -112,7 +112,8 @@ def _make(
 ) -> Evaluation:
     labels = np.array([label for label, _ in pairs])
     probabilities = np.stack([one.probabilities for _, one in pairs])
-    return Evaluation(predictor.class_names, labels, probabilities, predictor.threshold, unknown, unreadable)
+    known = np.array([one.known for _, one in pairs])
+    return Evaluation(predictor.class_names, labels, probabilities, predictor.threshold, unknown, unreadable, known)
 
 
 def _parser() -> argparse.ArgumentParser:

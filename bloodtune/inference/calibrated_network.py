@@ -14,6 +14,8 @@ from bloodtune.inference.classifier import Classifier
 from bloodtune.training.augmentation import dihedral_views
 from bloodtune.training.models.cpu_layers import lay_out
 
+_MOST_FEATURES = 2048  # a guard stores a matrix of features by features
+
 _BATCH = 64  # images: enough for the network's full speed at little memory
 
 
@@ -48,7 +50,8 @@ class Deployment(nn.Module):
         """Return the probabilities of any number of images, and their features, float32 (N, D).
 
         The features are the inputs of the network's last linear layer, the mean over the views. Of a network of the
-        user's own that is no sequence with such a layer at its end, they are the logits.
+        user's own that is no plain sequence with such a layer at its end, or has too many inputs there, they are the
+        logits.
         """
         with torch.inference_mode():
             chunks = torch.split(torch.from_numpy(np.array(images)), _BATCH)
@@ -64,12 +67,11 @@ class Deployment(nn.Module):
 
 
 def _without_head(network: nn.Module) -> tuple[nn.Module, nn.Module]:
-    # The network up to its last linear layer, and that layer.
-    if isinstance(network, nn.Sequential):
-        *first, last = network.children()
-        layers = list(last.children()) if isinstance(last, nn.Sequential) else []
-        if layers and isinstance(layers[-1], nn.Linear):
-            return nn.Sequential(*first, *layers[:-1]), layers[-1]
+    # The network up to its last linear layer, and that layer. A subclass of Sequential may compute something else.
+    if type(network) is nn.Sequential and type(last := network[-1]) is nn.Sequential:
+        layers: list[nn.Module] = list(last)
+        if layers and isinstance(layers[-1], nn.Linear) and layers[-1].in_features <= _MOST_FEATURES:
+            return nn.Sequential(*list(network)[:-1], *layers[:-1]), layers[-1]
     return network, nn.Identity()
 
 

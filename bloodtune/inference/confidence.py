@@ -12,6 +12,7 @@ from bloodtune.training import metrics
 
 KEPT_ACCURACY = 0.99
 BINS = 10
+MIN_ERRORS = 5
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the temperature under which the probabilities (N, K) of labels (N,) have the least mean log loss.
 
     Source: Guo et al., On Calibration of Modern Neural Networks (2017), here on probabilities that are means over
-    views. It lies between 1/4 and 4.
+    views. It lies between 1/4 and 4. With fewer than ``MIN_ERRORS`` errors, too few to calibrate by, it is 1.
     """
+    if (probabilities.argmax(1) != labels).sum() < MIN_ERRORS:
+        return 1.0
     from scipy.optimize import minimize_scalar
 
     def loss(log: float) -> float:

@@ -37,8 +37,9 @@ _KINDS = {name: kind for kind, names in _OTHER_NAMES.items() for name in (kind, 
 
 Box = tuple[int, int, int, int]  # xmin, ymin, xmax, ymax in pixels; the last two are outside
 
-# Of images like the training images, about 3 % are unknown. With more than this share, others are among them.
-UNKNOWN_SHARE = 0.1
+# Of images like the training images, about 3 % are unknown. A count with more than this share, and more than so many
+# images, begins with an alarm.
+UNKNOWN_SHARE, UNKNOWN_IMAGES = 0.1, 2
 
 OF_LEUKOCYTES, PER_100, APART, OF_IMAGES = "% of leukocytes", "per 100 leukocytes", "counted apart", "% of images"
 
@@ -163,7 +164,7 @@ class Tally:
     @property
     def alarm(self) -> str:
         """The sentence that a count with many unknown images begins with, else an empty string."""
-        if self.unknown <= UNKNOWN_SHARE * self.images:
+        if self.unknown <= max(UNKNOWN_SHARE * self.images, UNKNOWN_IMAGES):
             return ""
         noun = "cell" if self.finding else "image"
         return (
@@ -181,11 +182,12 @@ class Tally:
 
     def summary(self, threshold: float) -> str:
         """Return the numbers of images, unsure images, copies, and files that are not counted, in one line."""
-        unsure = f"{self.unsure.total():,} of them unsure (below {threshold:.2f})"
+        why = f"below {threshold:.2f}" + (" or unlike the training images" if self.unknown else "")
+        unsure = f"{self.unsure.total():,} of them unsure ({why})"
         noun = "cell" if self.finding else "image"
         parts = [f"{plural(self.images, noun)}{self._in_fields()} counted, {unsure}"]
         if self.unknown:
-            parts.append(f"{self.unknown:,} of them unlike the training images")
+            parts.append(f"{self.unknown:,} unlike the training images")
         if self.copies:
             parts.append(f"{len(self.copies):,} of them {'is a copy' if len(self.copies) == 1 else 'are copies'}")
         if self.unreadable:

@@ -23,6 +23,7 @@ class Evaluation:
 
     ``class_names`` (K) are the model's; ``labels`` int (N,) are indices of them, N > 0; ``probabilities`` are float
     (N, K). ``unknown`` counts the images left out by class name, ``unreadable`` has the files that could not be read.
+    ``known``, bool (N,), says which images are like the training images; None for all.
 
     Macro-F1 is the mean over the classes that have images. A prediction of another class is an error.
     """
@@ -33,6 +34,7 @@ class Evaluation:
     threshold: float
     unknown: Counter[str]
     unreadable: tuple[Unreadable, ...] = ()
+    known: np.ndarray | None = None
 
     @property
     def predicted(self) -> np.ndarray:
@@ -55,12 +57,13 @@ class Evaluation:
         """Scores on [0, 1] with 95 % intervals; None where no image is kept.
 
         ``accuracy``, ``macro_f1`` and ``calibration_error`` have percentile bootstrap intervals over images, ``kept``
-        (the share at or above the threshold) and ``kept_accuracy`` Wilson's.
+        (the share that is sure: at or above the threshold, and known) and ``kept_accuracy`` Wilson's.
         """
         generator = np.random.default_rng(0)
         drawn = resample(self.matrix, generator, RESAMPLES)
         right = self.predicted == self.labels
         kept = self.probabilities.max(axis=1) >= self.threshold
+        kept &= True if self.known is None else self.known
         images = len(self.labels)
         return {
             "accuracy": percentile(float(right.mean()), np.trace(drawn, axis1=1, axis2=2) / images),
@@ -100,6 +103,8 @@ class Evaluation:
     def notes(self) -> list[str]:
         """Return sentences on classes that only the data or only the model has, and on unreadable files."""
         notes = []
+        if self.known is not None and not self.known.all():
+            notes.append(f"{(~self.known).sum():,} images are unlike the training images, and not kept")
         if self.unknown:
             names = ", ".join(f"{name!r} ({count:,})" for name, count in self.unknown.most_common())
             total = self.unknown.total()

@@ -84,12 +84,12 @@ def to_csv(predictor: Predictor, evaluation: Evaluation, pairs: Pairs, notes: Se
     writer = csv.writer(stream, lineterminator="\n")
     names = predictor.class_names
     cells = [spreadsheet_cell(name) for name in names]
-    writer.writerow(["file", "true", "class", "correct", "probability", "sure", *cells])
+    writer.writerow(["file", "true", "class", "correct", "probability", "sure", "known", *cells])
     for label, one in pairs:
-        correct, sure = (str(value).lower() for value in (names[label] == one.label, one.sure))
+        correct, sure, known = (str(value).lower() for value in (names[label] == one.label, one.sure, one.known))
         numbers = [f"{value:.6f}" for value in one.probabilities]
         texts = map(spreadsheet_cell, (one.source, names[label], one.label))
-        writer.writerow([*texts, correct, f"{one.probability:.6f}", sure, *numbers])
+        writer.writerow([*texts, correct, f"{one.probability:.6f}", sure, known, *numbers])
     return stream.getvalue()
 
 

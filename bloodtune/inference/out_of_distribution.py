@@ -35,15 +35,21 @@ class Guard:
     limit: float
 
     @classmethod
-    def fit(cls, features: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Guard:
-        """Fit means and covariance to training features (N, D) with labels (N,), the limit to ``held_out`` (M, D)."""
+    def fit(cls, features: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Guard | None:
+        """Fit means and covariance to training features (N, D) with labels (N,), the limit to ``held_out`` (M, D).
+
+        None if no feature varies within a class.
+        """
         classes, places = np.unique(labels, return_inverse=True)
         means = np.stack([features[labels == one].mean(0) for one in classes])
         around = (features - means[places]).astype(np.float64)
         values, vectors = np.linalg.eigh(around.T @ around / len(around))
+        if not values.max() > 0:
+            return None
         # A feature that never varies, such as a unit that is always zero, gets the smallest spread that counts.
         whitening = vectors / np.sqrt(np.maximum(values, 1e-6 * values.max()))
-        fitted = cls((means @ whitening).astype(np.float32), whitening.astype(np.float32), 0.0)
+        whitening = whitening.astype(np.float32)
+        fitted = cls((means.astype(np.float64) @ whitening).astype(np.float32), whitening, 0.0)
         return cls(fitted.means, fitted.whitening, float(np.quantile(fitted.distances(held_out), PASSED)))
 
     @classmethod
@@ -75,9 +81,8 @@ class Guard:
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """Return the squared distance (N,) of features (N, D) to the nearest class."""
-        whitened = features @ self.whitening
-        squares = (whitened**2).sum(1)[:, None] - 2 * whitened @ self.means.T + (self.means**2).sum(1)
-        return np.asarray(squares.min(1))
+        whitened = features.astype(np.float64) @ self.whitening
+        return np.asarray(np.min([((whitened - mean) ** 2).sum(1) for mean in self.means], axis=0))
 
     def knows(self, features: np.ndarray) -> np.ndarray:
         """Return for each image, features (N, D), whether it is like the training images."""

@@ -29,7 +29,8 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     Raises:
         InputError: another search uses the run, or the folder cannot be written.
     """
-    lock = FileLock(folder / LOCK, timeout=0, fallback_to_soft=False)
+    # Not at once: `is_locked` holds the lock for a moment.
+    lock = FileLock(folder / LOCK, timeout=0.5, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:

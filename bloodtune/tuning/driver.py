@@ -261,6 +261,9 @@ def _examine(request: _Request) -> RunRecords | None:
     records = examine(request.resumed)
     if request.budget < len(records.trials):
         raise InputError(f"--budget {request.budget}: the run has {len(records.trials)} finished trials already")
+    started = max((proposal.trial for proposal in records.proposals), default=-1) + 1
+    if request.budget < started:
+        raise InputError(f"--budget {request.budget}: the run has started {started} trials already")
     return records
 
 

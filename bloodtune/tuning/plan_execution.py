@@ -89,7 +89,7 @@ def _print_end(plan: Plan, run: RunDirectory, queue: TrialQueue, reason: str, se
     print_lines(
         f"{reason}; paused and interrupted trials go on with --resume" if reason else "",
         f"{len(queue.finished)}/{plan.budget} trials in {clock(seconds)}",
-        score + _model_hint(run, len(plan.dataset.training_sizes)),
+        score + (_model_hint(run, len(plan.dataset.training_sizes)) if best and best.trial == queue.kept_trial else ""),
         _banner(plan),
         f"run directory: {run.path}",
         f"next: {next_command(run, plan, len(queue.finished))}",

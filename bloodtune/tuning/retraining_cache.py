@@ -34,10 +34,10 @@ PROBABILITIES, HELD_OUT = "test_probabilities.npy", "held_out_probabilities.npy"
 # Beside its configuration, this code decides a training: a change to it invalidates the cache.
 _TRAINING_CODE = (
     "training/trainer.py",
-    "training/folded_training.py",
+    "training/cross_validation.py",
     "training/device_splits.py",
     "training/prediction.py",
-    "training/process.py",
+    "training/process_setup.py",
     "training/cuda_graphs.py",
     "training/numerics.py",
     "training/augmentation.py",
@@ -160,6 +160,9 @@ def read_contender(candidate: Candidate, jobs: Sequence[TrainingJob]) -> Contend
 def _code_digest() -> str:
     package = Path(bloodtune.__file__).parent
     digest = hashlib.sha256(metadata.version("torch").encode())
-    for file in (file for pattern in _TRAINING_CODE for file in sorted(package.glob(pattern))):
-        digest.update(file.read_bytes())
+    for pattern in _TRAINING_CODE:
+        files = sorted(package.glob(pattern))
+        assert files, f"{pattern}: no such module"
+        for file in files:
+            digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -188,6 +188,11 @@ class TrialQueue:
         score = self._best.best_val_macro_f1 or 0.0 if self._best else 0.0
         return 0.0 if any(epoch.val_macro_f1 >= score for epoch in live.epochs) else score
 
+    @property
+    def kept_trial(self) -> int | None:
+        """The trial whose model is kept: the best one among those that are paused or have ended."""
+        return self._best.trial if self._best else None
+
     def best(self) -> TrialRecord | None:
         """Return the best trial so far; one that has not finished has a state that no row on disk has."""
         running = [live.record(RUNNING) for live in list(self.live.values())]

@@ -22,6 +22,12 @@ def test_the_temperature_that_made_probabilities_wrong_is_found(temperature: flo
         assert calibration_error(reliability(labels, wrong)) > 3 * calibrated
 
 
+def test_without_errors_there_is_nothing_to_calibrate_by() -> None:
+    probabilities = np.tile([0.6, 0.4], (40, 1))
+    assert fit_temperature(probabilities, (np.arange(40) < 4).astype(int)) == 1
+    assert fit_temperature(probabilities, (np.arange(40) < 5).astype(int)) != 1
+
+
 def test_a_temperature_keeps_sums_and_order_and_takes_zeros() -> None:
     probabilities = np.array([[0.7, 0.2, 0.1, 0.0]], np.float32)
     for temperature in (0.25, 1.0, 4.0):

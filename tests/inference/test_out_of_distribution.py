@@ -23,7 +23,9 @@ def draw(images: int, seed: int, stretch: float = 1.0) -> tuple[np.ndarray, np.n
 
 @pytest.fixture(scope="module")
 def guard() -> Guard:
-    return Guard.fit(*draw(600, 0), draw(300, 1)[0])
+    fitted = Guard.fit(*draw(600, 0), draw(300, 1)[0])
+    assert fitted is not None
+    return fitted
 
 
 def test_images_like_the_training_images_pass(guard: Guard) -> None:
@@ -50,6 +52,11 @@ def test_a_saved_guard_judges_alike(guard: Guard, tmp_path: Path) -> None:
     features = draw(100, 3, stretch=2.0)[0]
     assert loaded.knows(features).tolist() == guard.knows(features).tolist()
     assert 0 < loaded.knows(features).sum() < 100
+
+
+def test_features_that_never_vary_make_no_guard() -> None:
+    features = np.ones((30, 5), np.float32)
+    assert Guard.fit(features, np.arange(30) % 3, features) is None
 
 
 def test_a_model_of_an_older_version_has_none(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from bloodtune.inference.out_of_distribution import GUARD, Guard
 from bloodtune.inference.predictor import Image, Predictor, classify
 from bloodtune.space.families import FAMILIES
 from bloodtune.training.augmentation import dihedral_views
+from bloodtune.training.models import Normalization
 from error_fixtures import refusal
 from model_fixtures import BLOOD, draw_tiles, make_classifier, make_model, photograph
 
@@ -77,6 +78,42 @@ def test_a_network_without_a_last_linear_layer_has_its_logits_as_features() -> N
     classifier = dataclasses.replace(make_classifier(), network=network)
     images = draw_tiles(5).astype(np.float32)
     assert Deployment(classifier).examine(images)[1].shape == (5, 8)
+
+
+class Doubled(nn.Sequential):
+    """A sequence that computes something else than its layers one after the other."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(images)
+
+
+@pytest.mark.parametrize("kind", ["repeated layer", "subclass", "many features"])
+def test_a_network_of_ones_own_is_not_taken_apart_wrongly(kind: str) -> None:
+    torch.manual_seed(0)
+    hidden, relu = 2500 if kind == "many features" else 16, nn.ReLU()
+    layers = [nn.Flatten(), nn.Linear(2352, hidden), relu, nn.Linear(hidden, hidden), relu, nn.Linear(hidden, 8)]
+    body = Doubled(*layers) if kind == "subclass" else nn.Sequential(*layers)
+    network = nn.Sequential(Normalization(torch.full((3,), 127.0), torch.full((3,), 60.0)), body)
+    classifier, images = dataclasses.replace(make_classifier(), network=network), draw_tiles(6)
+    views = dihedral_views(torch.from_numpy(images).permute(0, 3, 1, 2))
+    with torch.inference_mode():
+        expected = torch.stack([network(view).softmax(1) for view in views]).mean(0).numpy()
+    probabilities, features = Deployment(classifier).examine(images)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    assert features.shape == (6, 16 if kind == "repeated layer" else 8)
+
+
+def test_few_unknown_images_raise_no_alarm() -> None:
+    def tally(known: int, unknown: int) -> Tally:
+        one = Tally(("a", "b"))
+        for number in range(known + unknown):
+            place = {"source": str(number), "label": "a", "second": "b", "probabilities": np.array([0.9, 0.1])}
+            one.add(Prediction(**place, sure=number < known, known=number < known))
+        return one
+
+    assert tally(4, 2).alarm == tally(30, 3).alarm == ""
+    assert tally(4, 3).alarm == "3 of 7 images are unlike the training images: do not trust this count."
+    assert "2 of them unsure (below 0.50 or unlike the training images); 2 unlike" in tally(4, 2).summary(0.5)
 
 
 def test_a_temperature_changes_the_probabilities_and_not_their_order() -> None:

@@ -19,6 +19,7 @@ from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.run import directory
 from bloodtune.run.directory import RunDirectory
+from bloodtune.run.records import Proposal
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
@@ -26,6 +27,7 @@ from bloodtune.training.numerics import Numerics
 from bloodtune.tuning import driver
 from bloodtune.tuning.options import DEFAULT_BUDGET, SearchOptions
 from data_fixtures import make_arrays, save
+from engine_fixtures import make_configuration
 from error_fixtures import refusal
 from run_fixtures import make_epochs, make_record, write_recipe
 
@@ -113,6 +115,15 @@ def test_a_budget_may_not_be_below_the_trials_that_are_finished(tmp_path: Path, 
     if finished:
         message = refusal(lambda: driver._examine(SimpleNamespace(resumed=run, budget=1)))  # type: ignore[arg-type]
         assert message == "--budget 1: the run has 2 finished trials already"
+
+
+def test_a_budget_may_not_be_below_the_trials_that_have_started(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "runs", "night", "")
+    for trial in range(4):
+        run.append_proposal(Proposal(trial, "", make_configuration()))
+    assert driver._examine(SimpleNamespace(resumed=run, budget=4)) is not None  # type: ignore[arg-type]
+    message = refusal(lambda: driver._examine(SimpleNamespace(resumed=run, budget=3)))  # type: ignore[arg-type]
+    assert message == "--budget 3: the run has started 4 trials already"
 
 
 def test_a_new_search_has_no_records_to_examine() -> None:
