@@ -14,7 +14,13 @@ from bloodtune import command_line as flags
 from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.data.photographs import suffixes
 from bloodtune.errors import InputError
-from bloodtune.inference.differential import BEST_MODEL, Unreadable, differential
+from bloodtune.inference.differential import (
+    BEST_MODEL,
+    UNKNOWN_IMAGES,
+    UNKNOWN_SHARE,
+    Unreadable,
+    differential,
+)
 from bloodtune.inference.templates import render
 from bloodtune.inference.writers import FOR_RESEARCH, as_mapping, with_picture
 from bloodtune.predict import MODEL_HELP, load_predictor
@@ -75,6 +81,7 @@ def create_app(predictor: Predictor) -> Flask:
             f"script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         texts: dict[str, Any] = {"note": FOR_RESEARCH, "suffixes": suffixes()}
+        texts |= {"unknown_share": UNKNOWN_SHARE, "unknown_images": UNKNOWN_IMAGES}
         page = render("serve.html.j2", predictor=predictor, nonce=nonce, upload_bytes=UPLOAD_BYTES, **texts)
         return page, {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
 

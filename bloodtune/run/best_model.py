@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,16 @@ def write_model(run: Path, model: ModelFiles) -> None:
         replace(new / name, content)
     (new / _COMPLETE).touch()
     finish_model(run)
+
+
+def drop_model_of_another(run: Path, trial: int) -> None:
+    """Delete the model if its card names another trial, one that was the best and has failed since."""
+    try:
+        found = json.loads((run / MODEL / "model.json").read_text(encoding="utf-8"))["search"]["trial"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if found != trial:
+        shutil.rmtree(run / MODEL)
 
 
 def finish_model(run: Path) -> None:

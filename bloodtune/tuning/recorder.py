@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bloodtune.monitoring.tracker import Tracker
-from bloodtune.run.best_model import ModelFiles, write_model
+from bloodtune.run.best_model import ModelFiles, drop_model_of_another, write_model
 from bloodtune.run.directory import STUDY, RunDirectory
 from bloodtune.run.records import EpochRecord, Proposal, TrialRecord
 from bloodtune.run.repair import RunRecords
@@ -39,6 +39,8 @@ class RunRecorder:
         """Write the best trial so far, and its model if it has a new one."""
         if model:
             write_model(self._run.path, model)
+        else:
+            drop_model_of_another(self._run.path, record.trial)
         self._run.write_best(record)
 
     def finished(self, record: TrialRecord, epochs: Sequence[EpochRecord]) -> None:

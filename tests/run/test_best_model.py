@@ -59,3 +59,13 @@ def test_finish_model_does_nothing_to_a_run_without_one(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / MODEL)
     finish_model(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("card", "is_kept"), [('{"search": {"trial": 3}}', True), ('{"search": {"trial": 2}}', False), ("{", True)]
+)
+def test_the_model_of_a_trial_that_is_the_best_no_more_is_deleted(tmp_path: Path, card: str, is_kept: bool) -> None:
+    write_model(tmp_path, ModelFiles({"model.json": card.encode()}))
+    best_model.drop_model_of_another(tmp_path, 3)
+    assert (tmp_path / MODEL).exists() == is_kept
+    best_model.drop_model_of_another(tmp_path / "none", 3)
