@@ -102,7 +102,7 @@ def test_photographs_are_counted_corrected_and_downloaded(browser: Any, folder: 
     with opened(browser, address, width) as page:
         page.set_input_files("#files", sorted((folder / "smears").iterdir()))
         page.get_by_text("9 images").wait_for()
-        assert page.locator("#errors").inner_text() == "text.jpg: not a JPEG, PNG, TIFF or BMP picture"
+        assert page.locator("#errors").inner_text() == "text.jpg: not a JPEG, PNG, TIFF, BMP, WebP or GIF picture"
         assert page.locator("#cells li").count() == 9
         choice = page.locator("#cells select").first
         other = "platelet" if choice.input_value() != "platelet" else "monocyte"
