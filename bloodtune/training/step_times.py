@@ -9,14 +9,14 @@ import dataclasses
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import AUTO, PLAIN, Numerics, StepTimes, timed_precisions
-from bloodtune.training.timing_cache import Timing, read_timing, step_file, write_timing
+from bloodtune.training.timing_cache import Timing, collect_steps
 from bloodtune.training.trainer import Training
 
 # Images per timed step on a CPU. 16 give the ratios of 128 within a few per cent. An MLNN needs more: the update of its
@@ -48,19 +48,16 @@ def measure_steps(splits: DeviceSplits, configurations: Sequence[Configuration],
     Returns:
         The seconds by family and variant. A precision that is far slower than float32 is missing.
     """
-    device = splits.device.type
-    precisions = timed_precisions(device, asked)
-    gpu = describe_chip(splits.device) if device == "cuda" else ""
-    times: dict[str, Mapping[str, float]] = {}
-    for configuration in configurations:
-        file = step_file(configuration, splits.train_images.shape[1:], precisions, gpu)
-        timing = read_timing(file)
-        if timing is None or "float32" not in timing.seconds:
-            timing = Timing(describe_chip(splits.device), _time_variants(splits, configuration, precisions))
-            write_timing(file, timing)
-        found = times[configuration.family] = timing.seconds
-        precisions = [p for p in precisions if p in found]  # a search uses one precision for all families
-    return times
+    device, chip = splits.device.type, describe_chip(splits.device)
+    found = collect_steps(
+        configurations,
+        splits.train_images.shape[1:],
+        timed_precisions(device, asked),
+        gpu=chip if device == "cuda" else "",
+        measure=lambda one, precisions: Timing(chip, _time_variants(splits, one, precisions)),
+    )
+    assert found is not None, "what was not timed before is timed now"
+    return found[1]
 
 
 def describe_chip(device: torch.device | str = "cpu") -> str:

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,22 +46,28 @@ def timing_file(kind: str, configuration: Configuration, *details: Any) -> Path:
     return Path(platformdirs.user_cache_dir("bloodtune")) / _FOLDER / f"{kind}-{digest[:16]}.json"
 
 
-def step_file(
-    configuration: Configuration, image_shape: Sequence[int], precisions: Sequence[str], gpu: str = ""
-) -> Path:
-    """Return the file for step times of a configuration in ``precisions``, on the CPU or the named GPU."""
-    return timing_file(configuration.family, configuration, list(image_shape), list(precisions), gpu)
-
-
-def read_steps(
-    configurations: Sequence[Configuration], image_shape: Sequence[int], precisions: Sequence[str]
+def collect_steps(
+    configurations: Sequence[Configuration],
+    image_shape: Sequence[int],
+    precisions: Sequence[str],
+    *,
+    gpu: str = "",
+    measure: Callable[[Configuration, Sequence[str]], Timing] | None = None,
 ) -> tuple[str, StepTimes] | None:
-    """Return the CPU's name and its step times, one configuration per family; None if one was not timed before."""
+    """Return the name of the chip and its step times, one configuration per family, from earlier timings.
+
+    ``gpu`` is the name of the GPU; without it the CPU is meant. ``measure`` times a configuration in the precisions if
+    this was not done before, and the result is kept. Without ``measure`` the answer is then None.
+    """
     chip, times = "", {}
     for configuration in configurations:
-        timing = read_timing(step_file(configuration, image_shape, precisions))
+        file = timing_file(configuration.family, configuration, list(image_shape), list(precisions), gpu)
+        timing = read_timing(file)
         if timing is None or "float32" not in timing.seconds:
-            return None
+            if measure is None:
+                return None
+            timing = measure(configuration, precisions)
+            write_timing(file, timing)
         chip, times[configuration.family] = timing.chip, timing.seconds
         precisions = [p for p in precisions if p in timing.seconds]  # a search uses one precision for all families
     return chip, times

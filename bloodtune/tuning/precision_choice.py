@@ -23,7 +23,7 @@ from bloodtune.training.numerics import (
     describe_times,
     timed_precisions,
 )
-from bloodtune.training.timing_cache import Timing, read_steps, read_timing, timing_file, write_timing
+from bloodtune.training.timing_cache import Timing, collect_steps, read_timing, timing_file, write_timing
 
 if TYPE_CHECKING:
     from bloodtune.data.dataset import Dataset
@@ -83,9 +83,8 @@ class HostTimer:
         parts = [
             [families[::2], families[1::2]] if slots >= 2 and families[1:] else [families] for _, slots in self._hosts
         ]
-        known = _read(dataset, parts[0], asked) if is_local and device == "cpu" else [None]
-        self._known = [timing for timing in known if timing is not None]
-        self._tasks = [] if len(self._known) == len(known) else self._start(dataset, parts)
+        self._known = _read(dataset, parts[0], asked) if is_local and device == "cpu" else None
+        self._tasks = self._start(dataset, parts) if self._known is None else []
 
     def result(self) -> HostTiming:
         """Wait for the hosts, and choose.
@@ -95,7 +94,7 @@ class HostTimer:
         """
         if not self._hosts:
             return HostTiming(Numerics(self._asked), "as asked for")
-        found = self._wait() if self._tasks else [self._known]
+        found = self._wait() if self._known is None else [self._known]
         hosts = [(parts[0][0], {f: times[f] for _, times in parts for f in times}) for parts in found]
         numerics = choose_numerics([times for _, times in hosts], [weight for _, weight in self._hosts], self._asked)
         reason = "; ".join(dict.fromkeys(f"{chip}, {describe_times(times)}" for chip, times in hosts))
@@ -124,9 +123,12 @@ class HostTimer:
             raise InputError(f"no training step can be timed: {describe(cause)}{advice}") from None
 
 
-def _read(dataset: Dataset, parts: Sequence[Sequence[Configuration]], asked: str) -> list[tuple[str, StepTimes] | None]:
+def _read(dataset: Dataset, parts: Sequence[Sequence[Configuration]], asked: str) -> list[tuple[str, StepTimes]] | None:
+    # None if this machine has not timed all of them.
     shape, precisions = dataset.train.images.shape[1:], timed_precisions("cpu", asked)
-    return [read_steps(part, shape, precisions) for part in parts]
+    found = [collect_steps(part, shape, precisions) for part in parts]
+    known = [timing for timing in found if timing is not None]
+    return known if len(known) == len(found) else None
 
 
 def one_per_family(configurations: Iterable[Configuration]) -> list[Configuration]:

@@ -11,7 +11,7 @@ import pytest
 from bloodtune.data.dataset import Dataset, load_dataset
 from bloodtune.errors import InputError
 from bloodtune.training.numerics import FLOAT32, PLAIN, supported_precisions
-from bloodtune.training.timing_cache import Timing, step_file, write_timing
+from bloodtune.training.timing_cache import Timing, timing_file, write_timing
 from bloodtune.tuning import precision_choice
 from bloodtune.tuning.precision_choice import HostTimer, choose_threads
 from bloodtune.tuning.ray_cluster import LOCAL, connect
@@ -46,7 +46,7 @@ def test_a_cpu_that_was_timed_before_is_not_asked_again(dataset: Dataset, monkey
     shape, precisions = dataset.train.images.shape[1:], supported_precisions("cpu")
     for configuration in CONFIGURATIONS:
         timing = Timing("a chip", {"float32": 0.02, PLAIN: 0.03, "bfloat16": 0.01})
-        write_timing(step_file(configuration, shape, precisions), timing)
+        write_timing(timing_file(configuration.family, configuration, list(shape), list(precisions), ""), timing)
     timing = HostTimer(dataset, CONFIGURATIONS, device="cpu", is_local=True).result()
     assert timing.numerics.precision == "bfloat16"
     assert timing.reason == "a chip, ms per step: cnn 20 float32, 10 bfloat16; mlnn 20 float32, 10 bfloat16"

@@ -11,7 +11,7 @@ import pytest
 from bloodtune.training import step_times
 from bloodtune.training.numerics import PLAIN, timed_precisions
 from bloodtune.training.step_times import describe_chip, measure_steps
-from bloodtune.training.timing_cache import read_steps
+from bloodtune.training.timing_cache import collect_steps
 from engine_fixtures import make_configuration, make_splits
 
 CONFIGURATIONS = [make_configuration("mlnn"), make_configuration("cnn"), make_configuration("cnn", width=16)]
@@ -101,9 +101,11 @@ def test_a_search_reads_what_a_worker_has_timed() -> None:
     shape = splits.train_images.shape[1:]
     times = measure_steps(splits, CONFIGURATIONS[:2])
     assert "bfloat16" not in times["cnn"], "so it was dropped with the first family"
-    assert read_steps(CONFIGURATIONS[:2], shape, precisions) == (describe_chip(), times)
-    assert read_steps([*CONFIGURATIONS[:2], make_configuration("residual")], shape, precisions) is None, "never timed"
-    assert read_steps(CONFIGURATIONS[:2], (16, 16, 3), precisions) is None
+    assert collect_steps(CONFIGURATIONS[:2], shape, precisions) == (describe_chip(), times)
+    assert collect_steps([*CONFIGURATIONS[:2], make_configuration("residual")], shape, precisions) is None, (
+        "never timed"
+    )
+    assert collect_steps(CONFIGURATIONS[:2], (16, 16, 3), precisions) is None
 
 
 def test_a_cache_that_cannot_be_written_costs_only_the_next_measurement(cache: Path, clock: list[str]) -> None:
