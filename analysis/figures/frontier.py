@@ -14,16 +14,12 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 from display_names import FAMILY_NAMES
 from figures.style import (
     BLACK,
-    BLUE,
-    GREEN,
     GREY,
-    ORANGE,
     PAGE,
-    PURPLE,
     TEXT,
     TITLE,
-    VERMILLION,
     CaptionedFigure,
+    family_colour,
     finish,
     new_figure,
 )
@@ -33,14 +29,7 @@ _HEIGHT = 3.2  # inches
 _LINE, _LETTER = 1.3 * TITLE, 0.62 * TITLE  # points: height of a label, mean width of its letters
 _GAP = 4  # points between a model and its label
 
-# As in the learning curves; markers differ in shape as well as in colour.
-_FAMILIES: dict[str, dict[str, Any]] = {
-    "mlnn": {"color": ORANGE, "marker": "s"},
-    "cnn": {"color": BLUE, "marker": "o"},
-    "lightweight": {"color": GREEN, "marker": "^"},
-    "residual": {"color": PURPLE, "marker": "D"},
-}
-_OTHER: dict[str, Any] = {"color": VERMILLION, "marker": "v"}  # families of the user's own
+_MARKERS = {"mlnn": "s", "cnn": "o", "lightweight": "^", "residual": "D"}  # they differ in shape as well as in colour
 _CHOSEN: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "color": BLACK}
 
 _LEADER: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.5, "color": GREY, "shrinkA": 0, "shrinkB": 2}
@@ -107,7 +96,7 @@ def _draw(side: _Side, points: Sequence[Point], chosen: str) -> None:
     axes = side.axes
     for point, x in zip(points, side.x, strict=True):
         value, low, high = (100 * bound for bound in point.accuracy)
-        look = _FAMILIES.get(point.family, _OTHER)
+        look = _marker(point.family)
         axes.plot([x, x], [low, high], color=look["color"], linewidth=0.8, alpha=0.6, gid="interval")
         axes.plot(x, value, linestyle="none", markersize=4.5, gid="model", **look)
         if point.label == chosen:
@@ -160,11 +149,15 @@ def _label(side: _Side) -> None:
         side.axes.annotate(name, **place, ha=align, va="bottom", fontsize=TITLE, parse_math=False, gid="name")
 
 
+def _marker(family: str) -> dict[str, Any]:
+    return {"color": family_colour(family), "marker": _MARKERS.get(family, "v")}
+
+
 def _legend(points: Sequence[Point]) -> list[Line2D]:
     families = dict.fromkeys(point.family for point in points)
     return [
         *(
-            Line2D([], [], linestyle="none", markersize=4.5, label=FAMILY_NAMES[name], **_FAMILIES.get(name, _OTHER))
+            Line2D([], [], linestyle="none", markersize=4.5, label=FAMILY_NAMES[name], **_marker(name))
             for name in families
         ),
         Line2D([], [], linestyle="none", label="chosen", **_CHOSEN | {"markersize": 7}),

@@ -20,27 +20,19 @@ from figures.style import (
     BLACK,
     BLUE,
     COLUMN,
-    GREEN,
+    FAMILY_COLOURS,
     GREY,
-    ORANGE,
-    PURPLE,
     SMALL,
     TEXT,
     VERMILLION,
     CaptionedFigure,
+    family_colour,
     finish,
     new_figure,
 )
 from summary_data import SearchRecords
 
-# Lines of each family. They differ in dashes as well as in colour.
-_FAMILIES: dict[str, dict[str, Any]] = {
-    "mlnn": {"color": ORANGE, "linestyle": ":"},
-    "cnn": {"color": BLUE, "linestyle": "--"},
-    "lightweight": {"color": GREEN, "linestyle": "-."},
-    "residual": {"color": PURPLE, "linestyle": "-"},
-}
-_OTHER: dict[str, Any] = {"color": VERMILLION, "linestyle": "-"}  # families of the user's own
+_DASHES = {"mlnn": ":", "cnn": "--", "lightweight": "-."}  # lines of families differ in dashes as well as in colour
 _SCORE = "validation macro-F1 (log error)"
 _LINES = {"search": (BLUE, "-"), "random control": (GREY, "--")}
 # Marker of each state, whether it is filled, and its name.
@@ -100,7 +92,7 @@ def learning_curves(search: SearchRecords, rungs: Sequence[int], mark: str) -> C
     for record in trials:
         if record.trial not in curves:
             continue
-        curve, look = curves[record.trial].sort_values("epoch"), _FAMILIES.get(record.configuration.family, _OTHER)
+        curve, look = curves[record.trial].sort_values("epoch"), _line(record.configuration.family)
         gid = f"trial {record.trial}"
         axes.plot(curve.epoch, curve.val_macro_f1, linewidth=0.8, alpha=0.8, gid=gid, **look)
         last = curve[np.isfinite(curve.val_macro_f1)].tail(1)
@@ -239,15 +231,16 @@ def _end(state: str, colour: str) -> dict[str, Any]:
     }
 
 
+def _line(family: str) -> dict[str, Any]:
+    return {"color": family_colour(family), "linestyle": _DASHES.get(family, "-")}
+
+
 def _curve_legend(trials: Sequence[TrialRecord], rungs: Sequence[int]) -> list[Line2D]:
     found = {trial.configuration.family for trial in trials}
-    families = [*(family for family in _FAMILIES if family in found), *sorted(found - _FAMILIES.keys())]
+    families = [*(family for family in FAMILY_COLOURS if family in found), *sorted(found - FAMILY_COLOURS.keys())]
     states = [state for state in _ENDS if any(t.state == state for t in trials)]
     return [
-        *(
-            Line2D([], [], linewidth=1, label=FAMILY_NAMES[family], **_FAMILIES.get(family, _OTHER))
-            for family in families
-        ),
+        *(Line2D([], [], linewidth=1, label=FAMILY_NAMES[family], **_line(family)) for family in families),
         *(Line2D([], [], linestyle="none", label=_ENDS[state][2], **_end(state, BLACK)) for state in states),
         *(Line2D([], [], color=GREY, linewidth=0.7, label="rung") for _ in rungs[:1]),
     ]

@@ -29,6 +29,8 @@ _SVG = "http://www.w3.org/2000/svg"
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 
+FAMILY_COLOURS = {"mlnn": ORANGE, "cnn": BLUE, "lightweight": GREEN, "residual": PURPLE}
+
 LOSS_NAMES = {
     "cross_entropy": "CrossEntropy",
     "nll": "NLLLoss",
@@ -68,6 +70,11 @@ class CaptionedFigure:
     def pixels(self) -> int:
         """Width on an HTML page at which letters are as large as the captions."""
         return round(self.figure.get_figwidth() * 72 * PIXELS_PER_POINT)
+
+
+def family_colour(family: str) -> str:
+    """Return the colour of a family of networks; all of the user's own have the same."""
+    return FAMILY_COLOURS.get(family, VERMILLION)
 
 
 def new_figure(
