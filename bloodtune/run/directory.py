@@ -208,12 +208,16 @@ class RunDirectory:
     def standing(self) -> list[TrialRecord]:
         """Read the finished trials, then those that have epochs and have not finished, as if these were pruned now."""
         finished = self.trials()
+        return finished + self.unfinished(finished)
+
+    def unfinished(self, finished: Iterable[TrialRecord]) -> list[TrialRecord]:
+        """Read the trials that have epochs and are not among the ``finished`` ones, as if they were pruned now."""
         curves: defaultdict[int, list[EpochRecord]] = defaultdict(list)
         for trial, epoch in self.read_records(CURVES).complete():
             curves[trial].append(epoch)
         done = {record.trial for record in finished}
         others = [p for p in self.proposals() if p.trial not in done and p.trial in curves]
-        return finished + [make_record(p, curves[p.trial], PRUNED, message="not finished") for p in others]
+        return [make_record(p, curves[p.trial], PRUNED, message="not finished") for p in others]
 
     def curves(self) -> pd.DataFrame:
         """Read the epochs of all trials (columns: ``CURVE_COLUMNS``)."""

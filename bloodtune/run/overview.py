@@ -78,25 +78,26 @@ def runs_table(runs: list[RunOverview], latest: str | None) -> Table:
 
 def _read(run: RunDirectory) -> RunOverview:
     try:
-        records, finished = run.standing(), len(run.trials())
+        finished = run.trials()
+        unfinished = run.unfinished(finished)
         provenance = run.read_json(PROVENANCE)
         damaged = not provenance
     except InputError:
-        records, finished, provenance, damaged = [], 0, {}, True
+        finished, unfinished, provenance, damaged = [], [], {}, True
     budget = provenance.get("budget")
-    best = best_record(records)
+    best = best_record([*finished, *unfinished])
     if damaged:
         state = "damaged"
     elif run.in_use():
         state = "running"
     else:
-        state = "finished" if finished == budget else "stopped"
+        state = "finished" if len(finished) == budget else "stopped"
     data = provenance.get("data", {})
     return RunOverview(
         name=run.name,
         state=state,
-        finished=finished,
-        unfinished=len(records) - finished,
+        finished=len(finished),
+        unfinished=len(unfinished),
         budget=budget,
         best=best.best_val_macro_f1 if best else None,
         data=str(data.get("title", "?")),
