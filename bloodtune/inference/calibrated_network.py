@@ -16,7 +16,7 @@ from bloodtune.training.models.cpu_layers import lay_out
 
 _MOST_FEATURES = 2048  # a guard stores a matrix of features by features
 
-_BATCH = 64  # images: enough for the network's full speed at little memory
+BATCH = 64  # images: enough for the network's full speed at little memory
 
 
 class Deployment(nn.Module):
@@ -54,7 +54,7 @@ class Deployment(nn.Module):
         logits.
         """
         with torch.inference_mode():
-            chunks = torch.split(torch.from_numpy(np.array(images)), _BATCH)
+            chunks = torch.split(torch.from_numpy(np.array(images)), BATCH)
             probabilities, features = zip(*map(self._examine, chunks), strict=True)
             return torch.cat(probabilities).numpy(), torch.cat(features).float().numpy()
 

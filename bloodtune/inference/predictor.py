@@ -22,7 +22,7 @@ from bloodtune.data.parallel_map import map_in_threads
 from bloodtune.data.photographs import Tile, find_photographs, read_pages, tile_picture
 from bloodtune.errors import InputError
 from bloodtune.files import follow_latest
-from bloodtune.inference.calibrated_network import Deployment
+from bloodtune.inference.calibrated_network import BATCH, Deployment
 from bloodtune.inference.classifier import CARD, Classifier
 from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable, is_blood
 from bloodtune.inference.out_of_distribution import Guard
@@ -30,7 +30,7 @@ from bloodtune.inference.out_of_distribution import Guard
 RUN_MODEL = "model"  # of a run directory: the folder of its model
 Item = TypeVar("Item")
 Found = TypeVar("Found")
-_CHUNK = 64  # photographs per batch and thread: enough for the network's full speed at little memory
+_CHUNK = BATCH  # photographs per thread
 
 
 class Image(NamedTuple):
