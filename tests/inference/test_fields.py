@@ -125,5 +125,7 @@ def test_a_picture_that_is_no_field_is_refused(image: np.ndarray, reason: str) -
 def test_a_tiny_picture_is_refused_or_empty(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
     assert find(image, 0.1).cells == []
-    with pytest.raises(InputError):
+    with pytest.raises(
+        InputError, match=r"^neither red cells nor stained nuclei, so this is no field of a stained smear$"
+    ):
         find(image)

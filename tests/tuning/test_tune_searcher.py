@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -309,17 +311,24 @@ def test_a_paused_trial_with_a_damaged_checkpoint_trains_again_from_its_first_ep
     assert (again["trial"], again["checkpoint"]) == (0, None)
 
 
-def test_a_driver_that_dies_before_the_checkpoint_of_a_pause_trains_that_epoch_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    searcher = make_searcher(tmp_path)
-    searcher.suggest("a")
+@contextlib.contextmanager
+def full_disk(monkeypatch: pytest.MonkeyPatch, method: str) -> Iterator[None]:
+    """Let a method of run directories fail, as on a full disk."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunDirectory, "write_checkpoint", full)
+        patch.setattr(RunDirectory, method, full)
+        yield
+
+
+def test_a_driver_that_dies_before_the_checkpoint_of_a_pause_trains_that_epoch_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searcher = make_searcher(tmp_path)
+    searcher.suggest("a")
+    with full_disk(monkeypatch, "write_checkpoint"):
         reach_rung(searcher, "a", 0.4)
     assert searcher.failure == "cannot go on: OSError: [Errno 28] No space left on device"
     resumed = reopen(searcher)
@@ -362,12 +371,7 @@ def test_a_record_that_cannot_be_written_stops_the_search_and_leaves_the_trial_t
 ) -> None:
     searcher = make_searcher(tmp_path)
     searcher.suggest("a")
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunDirectory, "append_trial", full)
+    with full_disk(monkeypatch, "append_trial"):
         finish(searcher, "a")
     assert searcher.failure == "cannot go on: OSError: [Errno 28] No space left on device"
     assert searcher.suggest("b") == "FINISHED"
