@@ -15,7 +15,7 @@ from torch.optim.swa_utils import update_bn
 from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.training import metrics
-from bloodtune.training.augmentation import draw_batch, validation_views
+from bloodtune.training.augmentation import draw_batch, mix_batch, validation_views
 from bloodtune.training.cuda_graphs import Recorder
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.losses import build_loss
@@ -252,12 +252,16 @@ class Training:
         splits = self._splits
         self._watch.enter("augment")
         images = draw_batch(splits.train_images, rows, self.configuration, self._generator)
+        images, share = mix_batch(images, self.configuration, self._generator)
         if self._is_plain:
             images = images.contiguous()  # NCHW: convolutions keep the order of their input
         self._watch.enter("forward and backward")
         with self._numerics.autocast(splits.device):
             logits = self._trained(images)
-        loss = self._loss(logits.float(), splits.train_labels[rows])
+        logits, labels = logits.float(), splits.train_labels[rows]
+        loss = self._loss(logits, labels)
+        if share is not None:
+            loss = torch.lerp(loss, self._loss(logits, labels.flip(0)), share)
         self._optimizer.zero_grad()
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         for group in self._optimizer.param_groups:
