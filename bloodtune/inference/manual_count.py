@@ -92,17 +92,16 @@ def compare_counts(tally: Tally) -> list[ComparedRow]:
         return []
     from scipy.stats import fisher_exact
 
-    both = [differential(tally.manual, tally.class_names), tally.rows()]
-    pairs = list(zip(*both, strict=True))
-    tests = sum(row.unit != APART for row, _ in pairs)
+    manual, ours = differential(tally.manual, tally.class_names), tally.rows()
+    tests = sum(row.unit != APART for row in ours)
     compared = []
-    for pair in pairs:
-        table = [[row.images, _others(row, rows)] for row, rows in zip(pair, both, strict=True)]
-        if pair[0].unit == APART or not all(map(sum, table)):
-            compared.append(ComparedRow(*pair, None, False))
+    for one, other in zip(manual, ours, strict=True):
+        table = [[one.images, _others(one, manual)], [other.images, _others(other, ours)]]
+        if one.unit == APART or not all(map(sum, table)):
+            compared.append(ComparedRow(one, other, None, False))
             continue
         p_value = float(fisher_exact(table).pvalue)
-        compared.append(ComparedRow(*pair, p_value, p_value * tests < LEVEL))
+        compared.append(ComparedRow(one, other, p_value, p_value * tests < LEVEL))
     return compared
 
 
