@@ -208,7 +208,7 @@ def test_none_while_a_trial_runs_ends_no_paused_trial() -> None:
     reach(queue, trials[0], 1, 0.5)
     assert queue.next() is None
     assert list(queue.paused) == [0], "the others may still make a place"
-    assert [reach(queue, live, 1, 0.4) for live in trials[1:]] == [STOP] * 3
+    assert [reach(queue, live, 1, 0.4) for live in trials[1:]] == [PAUSE] * 3
     assert queue.next() is trials[0]
 
 
@@ -222,8 +222,8 @@ def test_at_the_end_those_without_a_place_are_pruned_with_rank_and_places() -> N
     queue.finish(5)
     assert queue.next() is None
     assert {record.trial: record.message for record in queue.finished if record.state == PRUNED} == {
-        0: "epoch 1: 0.1000 is number 4 of 4, at most 2 go on",
-        1: "epoch 1: 0.2000 is number 3 of 4, at most 2 go on",
+        0: "epoch 1: 0.1000 is number 6 of 6, at most 2 go on",
+        1: "epoch 1: 0.2000 is number 5 of 6, at most 2 go on",
         3: "epoch 1: 0.4000 is number 3 of 6, at most 2 go on",
         4: "epoch 1: 0.5000 is number 2 of 6, but no place of 2 was left",
     }
@@ -334,6 +334,31 @@ def test_a_run_of_the_rule_that_never_paused_goes_on() -> None:
     simulate(queue)
     assert sorted(record.trial for record in queue.finished) == list(range(12))
     assert [record for record in queue.finished if record.trial < 7] == finished
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_small_search_whose_best_trial_fails_completes_the_next_best(is_resumed: bool) -> None:
+    queue = make_queue(3)
+    for value, live in zip((0.2, 0.4, 0.3), running(queue, 3), strict=True):
+        reach(queue, live, 1, value)
+    assert [live.number for live in running(queue, 1)] == [1]
+    queue.finish(1, failure="loss is nan")
+    queue = make_queue(3, records=records_of(queue)) if is_resumed else queue
+    simulate(queue)
+    assert {record.trial: record.state for record in queue.finished} == {0: PRUNED, 1: FAILED, 2: COMPLETE}
+
+
+def test_a_larger_budget_lets_as_many_new_trials_go_on_as_if_it_had_been_given_at_once() -> None:
+    queue = make_queue(9)
+    for number, live in enumerate(running(queue, 9)):
+        reach(queue, live, 1, 0.9 - number / 100)
+    simulate(queue)
+    assert Counter(record.epochs for record in queue.finished) == {1: 6, 3: 2, 27: 1}
+    queue = make_queue(27, records=records_of(queue))
+    for number, live in enumerate(running(queue, 18)):
+        reach(queue, live, 1, 0.5 - number / 100)
+    simulate(queue)
+    assert Counter(record.epochs for record in queue.finished) == {1: 18, 3: 6, 9: 2, 27: 1}
 
 
 def test_a_queue_imports_neither_ray_nor_optuna() -> None:
