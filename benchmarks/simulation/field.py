@@ -123,7 +123,7 @@ ALGORITHMS = {
     "tpe-waiting": Algorithm("TPE + waiting halving", _tpe, _waiting),
     "pasha": Algorithm("random + PASHA", _random, lambda recipe, queue: Pasha(recipe.asha, queue), extension=FAR),
     # Other settings of the default's parts.
-    DEFAULT: Algorithm("the default: TPE + capped waiting halving, rungs 1, 3, 9", _tpe, _capped),
+    DEFAULT: Algorithm("the default: TPE + capped waiting halving, rungs 1, 3, 7", _tpe, _capped, given=((1, 3, 7), 3)),
     "random-capped": Algorithm("random + capped waiting halving", _random, _capped, extension=FAR),
     "random-to-9": Algorithm(
         "random + capped waiting halving, rungs 1, 3, 9; no trial to the end",
