@@ -10,8 +10,8 @@ from torch import nn
 
 from bloodtune.space.configuration import Configuration
 
-# Share of the steps in which one-cycle rises: one of 36 epochs, so that the first rung comes at the peak rate.
-RISE = 1 / 36
+# Share of the steps in which one-cycle rises: 1.4 of 36 epochs, so that the first rung comes near the peak rate.
+RISE = 0.04
 
 
 def build_optimizer(configuration: Configuration, network: nn.Module, *, fused: bool = True) -> torch.optim.Optimizer:
