@@ -56,6 +56,7 @@ class Prediction:
         sure: whether the probability of ``label`` is at least the threshold, and the image is known.
         digest: hexadecimal digest of the network's input; copies of a picture have the same.
         picture: the classified part of the photograph, as a JPEG file; empty unless requested.
+        tile: the network's input, uint8 (H, W, C), if a picture is requested.
         field: name of the file of the field of view in which the cell was found; empty for a photograph of one cell.
         box: the box of that cell in the field's pixels.
         known: whether the image is like the training images, as the model's guard tells; True without a guard.
@@ -68,6 +69,7 @@ class Prediction:
     sure: bool
     digest: str = ""
     picture: bytes = b""
+    tile: np.ndarray | None = None
     field: str = ""
     box: Box | None = None
     known: bool = True

@@ -12,6 +12,7 @@ from ray.tune import Callback
 
 from bloodtune.command_line import INTERRUPTED, print_lines
 from bloodtune.data.audit import standard_error
+from bloodtune.errors import plural
 from bloodtune.monitoring.live_view import clock
 from bloodtune.monitoring.trackers import Trackers
 from bloodtune.run import provenance
@@ -78,7 +79,7 @@ def _banner(plan: Plan) -> str:
 
 
 def _print_start(plan: Plan, run: RunDirectory) -> None:
-    first = f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plan.workers} workers"
+    first = f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plural(plan.workers, 'worker')}"
     reasons = (f"{name} {value}{plan.reason(name)}" for name, value in plan.choices if plan.reason(name))
     print_lines(_banner(plan), first, *plan.dataset.findings(), *reasons)
 
