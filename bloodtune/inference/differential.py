@@ -39,7 +39,7 @@ Box = tuple[int, int, int, int]  # xmin, ymin, xmax, ymax in pixels; the last tw
 
 # Of images like the training images, about 3 % are unknown. A count with more than this share, and more than so many
 # images, begins with an alarm.
-UNKNOWN_SHARE, UNKNOWN_IMAGES = 0.1, 2
+_UNKNOWN_SHARE, _UNKNOWN_IMAGES = 0.1, 2
 
 OF_LEUKOCYTES, PER_100, APART, OF_IMAGES = "% of leukocytes", "per 100 leukocytes", "counted apart", "% of images"
 
@@ -166,12 +166,7 @@ class Tally:
     @property
     def alarm(self) -> str:
         """The sentence that a count with many unknown images begins with, else an empty string."""
-        if self.unknown <= max(UNKNOWN_SHARE * self.images, UNKNOWN_IMAGES):
-            return ""
-        noun = "cell" if self.finding else "image"
-        return (
-            f"{self.unknown:,} of {plural(self.images, noun)} are unlike the training images: do not trust this count."
-        )
+        return unknown_alarm(self.unknown, self.images, "cell" if self.finding else "image")
 
     @property
     def images(self) -> int:
@@ -208,6 +203,13 @@ class Tally:
         ]
         described = ", ".join(filter(None, details))
         return f" in {plural(len(self.fields), 'field')}{f' ({described})' if described else ''}"
+
+
+def unknown_alarm(unknown: int, images: int, noun: str = "image") -> str:
+    """Return the sentence for a count with so many unknown images that it means nothing, else an empty string."""
+    if unknown <= max(_UNKNOWN_SHARE * images, _UNKNOWN_IMAGES):
+        return ""
+    return f"{unknown:,} of {plural(images, noun)} are unlike the training images: do not trust this count."
 
 
 @dataclass(frozen=True)
