@@ -142,7 +142,7 @@ def test_unknown_and_absent_classes_are_named(run: Run, tmp_path: Path) -> None:
     assert content["images"] == 6
     assert content["unknown"] == {"blast": 1}
     notes = " ".join(content["notes"])
-    assert "left out, of classes that the model does not know: 1 image, 'blast' (1)" in notes
+    assert "left out, of classes that the model does not know: 'blast' (1 image)" in notes
     others = 6 - content["confusion_matrix"][5][5]
     assert f"predictions of them count as errors: {others}" in notes and "basophil" in notes
     assert "left out, could not be read: 1 file, such as " in notes

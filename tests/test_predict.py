@@ -186,7 +186,7 @@ def test_every_page_of_a_file_is_counted_and_what_is_not_counted_is_said(run: Ru
     names = [Path(row["file"]).name for row in csv.DictReader(files["csv"].open(encoding="utf-8-sig"))]
     assert names == ["copy.png", "moving.gif:frame 1 of 2", *(f"stack.tif:page {page}" for page in (1, 2, 3))]
     counted = "5 images counted, "
-    said = "1 of them is a copy; 4 files left out: 2 .txt, 1 .mov, 1 given twice"
+    said = "1 image is a copy; 4 files left out: 2 .txt, 1 .mov, 1 given twice"
     assert counted in " ".join(out.split()) and said in " ".join(out.split())
     assert f"stack.tif:page 2: the same picture as {folder / 'copy.png'}; both are counted" in " ".join(out.split())
     assert counted in files["html"].read_text() and said in files["html"].read_text()

@@ -186,7 +186,7 @@ class Tally:
         if self.unknown:
             parts.append(f"{self.unknown:,} unlike the training images")
         if self.copies:
-            parts.append(f"{len(self.copies):,} of them {'is a copy' if len(self.copies) == 1 else 'are copies'}")
+            parts.append(f"{plural(len(self.copies), noun)} {'is a copy' if len(self.copies) == 1 else 'are copies'}")
         if self.unreadable:
             parts.append(f"{plural(self.unreadable, 'file')} could not be {'counted' if self.finding else 'read'}")
         if self.left_out:

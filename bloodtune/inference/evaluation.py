@@ -108,9 +108,8 @@ class Evaluation:
             found = plural(int((~self.known).sum()), "image")
             notes.append(f"unlike the training images, and not kept: {found}")
         if self.unknown:
-            names = ", ".join(f"{name!r} ({count:,})" for name, count in self.unknown.most_common())
-            total = plural(self.unknown.total(), "image")
-            notes.append(f"left out, of classes that the model does not know: {total}, {names}")
+            names = ", ".join(f"{name!r} ({plural(count, 'image')})" for name, count in self.unknown.most_common())
+            notes.append(f"left out, of classes that the model does not know: {names}")
         if self.absent:
             lost = int(self.matrix[:, [self.class_names.index(name) for name in self.absent]].sum())
             what = f"classes of the model without an image here: {', '.join(self.absent)}"

@@ -59,7 +59,8 @@ def class_rows(evaluation: Evaluation) -> list[list[str]]:
     """Return one row per class with images: name, number, recall, precision and F1 in percent with intervals."""
     rows = []
     for row in evaluation.classes:
-        shares = [" ".join(_cells(row[key])).strip() for key in ("recall", "precision", "f1")]
+        cells = [_cells(row[key]) for key in ("recall", "precision", "f1")]
+        shares = [f"{value} ({interval})" if interval else value for value, interval in cells]
         rows.append([row["class"], f"{row['images']:,}", *shares])
     return rows
 

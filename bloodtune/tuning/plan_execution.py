@@ -26,7 +26,7 @@ from bloodtune.tuning.plan import Plan
 from bloodtune.tuning.progress import Progress
 from bloodtune.tuning.ray_patches import TUNE, applied
 from bloodtune.tuning.recorder import RunRecorder, TrackerRecorder
-from bloodtune.tuning.resume import next_command
+from bloodtune.tuning.resume import next_command, predict_command
 from bloodtune.tuning.sampler import StudySampler
 from bloodtune.tuning.stopper import Interrupt
 from bloodtune.tuning.trial_queue import TrialQueue
@@ -116,7 +116,7 @@ def _model_hint(run: RunDirectory, networks: int) -> str:
     if not (run.path / MODEL).exists():
         return ""  # runs of older versions have no model
     model = "its model counts" if networks == 1 else f"the first of its {networks} networks counts"
-    return f"; {model} cells: predict FOLDER --model {run.path}"
+    return f"; {model} cells: {predict_command(run)}"
 
 
 def _tune(

@@ -153,7 +153,7 @@ def test_photographs_that_need_a_crop_say_so(tmp_path: Path) -> None:
     write_photographs(tmp_path, class_files(), size=60)
     said = refused(tmp_path)
     assert (
-        "(60 x 60 pixels; allowed: " in said and "any size with --crop); allowed: --crop 60 (fits all of them)" in said
+        "(60 x 60 pixels; allowed: " in said and "any size with --crop); use --crop 60 (fits all of them)" in said
     )
 
 
