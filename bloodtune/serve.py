@@ -106,7 +106,8 @@ def _add_routes(app: Flask, predictor: Predictor) -> None:
     @app.post("/count")
     def count() -> dict[str, Any]:
         body = request.get_json()
-        counts, unknown = (body.get("counts"), body.get("unknown")) if isinstance(body, dict) else (None, None)
+        fields: dict[str, Any] = {"counts": None, "unknown": None} | (body if isinstance(body, dict) else {})
+        counts, unknown = fields["counts"], fields["unknown"]
         if not isinstance(counts, dict) or not all(type(n) is int and n >= 0 for n in (*counts.values(), unknown)):
             abort(400, "the body must be a JSON object: counts by class name, and unknown; whole numbers from 0")
         rows = differential(counts, predictor.class_names)

@@ -89,7 +89,7 @@ def test_the_files_say_the_same(run: Run, cells: Path, tmp_path: Path) -> None:
     assert counted == {n: (int(t), int(p)) for n, t, p in zip(BLOOD, matrix.sum(1), matrix.sum(0), strict=True)}
     page = files["html"].read_text()
     assert page.count("data:image/jpeg;base64,") == 2 and "Wrong: 2" in page and "http" not in page
-    assert page.count('alt="what the network looked at"') == len(set(re.findall("image/png;base64,([^\"]+)", page))) == 2
+    assert page.count('alt="what the network looked at"') == len(set(re.findall('image/png;base64,([^"]+)', page))) == 2
 
 
 def test_one_table_and_one_npz_file_give_the_scores_of_the_folder(run: Run, cells: Path, tmp_path: Path) -> None:

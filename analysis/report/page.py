@@ -119,7 +119,7 @@ def _errors(summary: Summary, explained: Sequence[np.ndarray]) -> list[dict[str,
         {
             "picture": png_text(test.images[row]),
             "explained": png_text(heat) if heat is not None else "",
-            "row": int(row),
+            "source": summary.test_files[row] if summary.test_files else f"test image {row}",
             "actual": class_names[test.labels[row]],
             "predicted": class_names[predicted[row]],
             "probability": float(confidence[row]),

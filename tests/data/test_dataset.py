@@ -142,7 +142,11 @@ def test_load_test_split_refuses_another_file(tiny: Path) -> None:
     ("folds", "sizes", "said"),
     [
         (None, (10, 12, 12), "--drop-copies: 2 images of train left out, with a copy in val or test"),
-        (3, (11, 11, 12), "--drop-copies: 2 images of train and val left out, with a copy in test; copies within train"),
+        (
+            3,
+            (11, 11, 12),
+            "--drop-copies: 2 images of train and val left out, with a copy in test; copies within train",
+        ),
     ],
 )
 def test_copies_are_dropped_from_what_is_trained_on(

@@ -152,9 +152,7 @@ def test_a_folder_of_unreadable_files_is_refused(tmp_path: Path) -> None:
 def test_photographs_that_need_a_crop_say_so(tmp_path: Path) -> None:
     write_photographs(tmp_path, class_files(), size=60)
     said = refused(tmp_path)
-    assert (
-        "(60 x 60 pixels; allowed: " in said and "any size with --crop); use --crop 60 (fits all of them)" in said
-    )
+    assert "(60 x 60 pixels; allowed: " in said and "any size with --crop); use --crop 60 (fits all of them)" in said
 
 
 def test_photographs_smaller_than_the_crop_are_refused_with_a_crop_that_fits(tmp_path: Path) -> None:
