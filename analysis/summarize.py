@@ -118,6 +118,7 @@ def summarize(
         measured={one.contender.label: measure(one, test.labels, generator) for one in tested},
         speeds=_speeds(contenders, dataset.val.images),
         choices=choices,
+        test_files=tuple(row.file for row in dataset.rows if row.split == "test"),
     )
     _write(summary, dataset, folder, generator)
 

@@ -84,9 +84,10 @@ def search_section(material: Material) -> list[Block]:
     costs, recipe = search_costs(material.summary.search), material.summary.search.provenance.get("recipe")
     text = f"The search had a budget of {costs['budget']:.0f} configurations. "
     text += f"Its recipe is described as “{recipe}”. " if recipe else ""
+    verb = "was" if costs["pruned"] == 1 else "were"
     text += (
-        f"{costs['complete']:.0f} trials ran to the end, {costs['pruned']:.0f} were pruned, {costs['failed']:.0f} "
-        f"failed. They spent {costs['epochs_spent']:,.0f} epochs"
+        f"Of its trials, {costs['complete']:.0f} ran to the end, {costs['pruned']:.0f} {verb} pruned and "
+        f"{costs['failed']:.0f} failed. They spent {costs['epochs_spent']:,.0f} epochs"
     )
     if "epochs_saved" in costs:
         text += (
@@ -122,7 +123,7 @@ def models_section(material: Material) -> list[Block]:
     for contender in material.summary.contenders.values():
         if contender.origin == FOUND and contender.search_val_macro_f1 is None:
             protocol += f" {contender.label} is the best found configuration, retrained for longer than in the search."
-    return [paragraph(protocol), table, *tables_of(material, "6", "8"), *figures_of(material, "model")]
+    return [paragraph(protocol), table, *tables_of(material, "3", "6", "8"), *figures_of(material, "model")]
 
 
 def _folds(material: Material) -> str:

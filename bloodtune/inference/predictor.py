@@ -186,7 +186,8 @@ class Predictor:
         sure = known and float(probabilities[first]) >= self.threshold
         digest = hashlib.blake2b(tile.pixels.tobytes(), digest_size=16).hexdigest()
         labels = (self.class_names[first], self.class_names[second])
-        return Prediction(tile.label, *labels, probabilities, sure, digest, tile.preview, **place, known=known)
+        pixels = tile.pixels if tile.preview else None
+        return Prediction(tile.label, *labels, probabilities, sure, digest, tile.preview, pixels, **place, known=known)
 
 
 def _temperature(card: Mapping[str, Any], file: Path) -> float:
