@@ -18,7 +18,7 @@ from bloodtune.training import metrics
 from bloodtune.training.augmentation import draw_batch, validation_views
 from bloodtune.training.cuda_graphs import Recorder
 from bloodtune.training.device_splits import DeviceSplits
-from bloodtune.training.losses import build_loss
+from bloodtune.training.losses import Teacher, build_loss, distillation
 from bloodtune.training.models import build_network
 from bloodtune.training.models.cpu_layers import lay_out
 from bloodtune.training.numerics import FLOAT32, Numerics
@@ -87,6 +87,8 @@ class Training:
             move at an undiminished learning rate. A configuration with a weight average does not need this.
         watch: measures augmentation, steps and validation separately.
         record_steps: whether a GPU records its steps. A process may record one training at a time.
+        teacher: gives the probabilities of each augmented batch, which the network learns beside the labels. On a GPU
+            it must not synchronize with the host.
 
     Attributes:
         network: the network that is validated and kept: the weight average, if the configuration has one.
@@ -107,6 +109,7 @@ class Training:
         recompute_norms: bool = False,
         watch: Stopwatch | None = None,
         record_steps: bool = True,
+        teacher: Teacher | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.configuration = configuration
@@ -129,6 +132,7 @@ class Training:
         self._optimizer = build_optimizer(configuration, self._trained, fused=not self._is_plain)
         self._scaler = numerics.scaler(splits.device)
         self._loss = build_loss(configuration, splits.class_counts)
+        self._teacher = teacher
         self._batch_size = min(configuration.batch_size, len(splits.train_labels))
         self._steps_per_epoch = math.ceil(len(splits.train_labels) / self._batch_size)
         self._total_loss = torch.zeros((), device=splits.device)
@@ -258,6 +262,10 @@ class Training:
         with self._numerics.autocast(splits.device):
             logits = self._trained(images)
         loss = self._loss(logits.float(), splits.train_labels[rows])
+        if self._teacher:
+            with torch.no_grad():
+                taught = self._teacher(images)
+            loss = distillation(loss, logits.float(), taught)
         self._optimizer.zero_grad()
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         for group in self._optimizer.param_groups:
