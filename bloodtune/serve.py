@@ -15,7 +15,6 @@ from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.data.photographs import suffixes
 from bloodtune.errors import InputError
 from bloodtune.inference.differential import (
-    BEST_MODEL,
     UNKNOWN_IMAGES,
     UNKNOWN_SHARE,
     Unreadable,
@@ -137,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "is stored. Research software: not for diagnosis.",
     )
     add = parser.add_argument
-    add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
+    add("--model", metavar="DIR", help=MODEL_HELP)
     add(
         "--threshold",
         type=flags.share,
