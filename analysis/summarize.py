@@ -104,7 +104,7 @@ def summarize(
         choices = choose(contenders, dataset.scored_counts if settings.prefer == SMALL else None)
         _write_choices(folder, settings, contenders, choices)
         test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
-        with _bar("test split") as advance:
+        with progress_bar("test split") as advance:
             tested = score_test_split(contenders, test.images, workers=workers, advance=advance)
     generator = np.random.default_rng(0)
     summary = Summary(
@@ -170,7 +170,7 @@ def _retrain(
         labels.update(candidate.label for candidate in last)
         return last
 
-    with _bar("retraining") as advance:
+    with progress_bar("retraining") as advance:
         done = retrain(found, published, longer, dataset, cache, seeds=settings.seeds, workers=workers, advance=advance)
     if not done:
         raise InputError("every retraining diverged in its first epoch")
@@ -224,7 +224,8 @@ def _check_control(control: RunDirectory | None, dataset: Dataset) -> None:
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal, else lines; yields a function of the numbers of finished and of all steps."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
