@@ -23,7 +23,7 @@ from bloodtune.tuning.retraining_cache import Candidate
 from bloodtune.tuning.retraining_workers import Workers
 from contender_labels import FOUND
 from pretrained_files import pretrained_files
-from summarize import progress_bar
+from progress_bar import progress_bar
 
 SEEDS, CACHE = 5, Path("results/pretrained")
 

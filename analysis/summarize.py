@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bloodtune import command_line as flags
 from bloodtune.command_line import print_lines
@@ -36,11 +33,13 @@ from bloodtune.tuning.retraining_cache import Candidate
 from bloodtune.tuning.retraining_workers import Workers
 from candidates import PUBLISHED_EPOCHS, Settings, retrained_found, retrained_longer, retrained_published
 from contender_labels import PUBLISHED
+from ensembles import combine
 from figures.all_figures import all_figures
 from figures.style import save_figure
 from mistake_heat_maps import explain_mistakes
 from model_choice import BEST, SMALL, Choices, choose
 from model_files import write_models
+from progress_bar import progress_bar
 from report.material import Material
 from report.outline import REPORT, compose, write_report
 from report.page import MOST_ERRORS, PAGE, write_page
@@ -65,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         workers=arguments.workers,
         published=True if arguments.published else False if arguments.only_best else None,
         prefer=arguments.prefer,
+        ensemble=arguments.ensemble,
+        distill=arguments.distill,
     )
     return flags.run_action("summarize", lambda: _summarize(arguments, settings), _CONTINUE)
 
@@ -94,6 +95,7 @@ def summarize(
     published = retrained_published(search, settings, dataset.class_names)
     found = retrained_found(search, recipe, settings, published)
     _check_control(control, dataset)
+    _check_ensemble(settings, dataset)
     check_writable(folder)
     sources = sources_to_send(one.configuration.family for one in found)
     with connect(
@@ -101,6 +103,7 @@ def summarize(
     ) as resources:
         workers = _workers(search, dataset, [*found, *published], settings.workers, resources)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
+        contenders += _combine(contenders, dataset, run.path / CACHE, settings, workers)
         choices = choose(contenders, dataset.scored_counts if settings.prefer == SMALL else None)
         _write_choices(folder, settings, contenders, choices)
         test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
@@ -180,6 +183,16 @@ def _retrain(
     return sorted(done, key=lambda contender: contender.origin != PUBLISHED)
 
 
+def _combine(
+    contenders: Sequence[Contender], dataset: Dataset, cache: Path, settings: Settings, workers: Workers
+) -> list[Contender]:
+    def train(candidates: Sequence[Candidate], seeds: int) -> list[Contender]:
+        with progress_bar("ensemble") as advance:
+            return retrain(candidates, [], lambda _: [], dataset, cache, seeds=seeds, workers=workers, advance=advance)
+
+    return combine(contenders, settings, dataset, cache, train)
+
+
 def _speeds(contenders: Sequence[Contender], images: np.ndarray) -> dict[str, Speed]:
     models = [contender.retrainings[contender.median].model for contender in contenders]
     speeds = prediction_speeds(models, images)
@@ -223,20 +236,13 @@ def _check_control(control: RunDirectory | None, dataset: Dataset) -> None:
         raise InputError(f"--control: run {control.name} used sampler {sampler}; search with --recipe random")
 
 
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal, else lines; yields a function of the numbers of finished and of all steps."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=None)
-
-        def advance(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-            if not console.is_terminal:
-                print_lines(f"{title}: {done}/{total}")
-
-        yield advance
+def _check_ensemble(settings: Settings, dataset: Dataset) -> None:
+    if settings.distill and settings.ensemble is None:
+        raise InputError("--distill needs --ensemble K, the teacher")
+    if settings.ensemble == 1:
+        raise InputError("--ensemble 1: allowed are whole numbers from 2")
+    if settings.ensemble and dataset.folds is not None:
+        raise InputError("--ensemble cannot be used with --folds: its networks have seen the images of every fold")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -267,6 +273,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help=quick)
     prefer = "the model to choose: the best on validation, or the smallest within a standard error (default: best)"
     add("--prefer", choices=(BEST, SMALL), default=BEST, help=prefer)
+    ensemble = "judge the averaged probabilities of K networks of the best found configuration too"
+    add("--ensemble", type=positive, metavar="K", help=ensemble)
+    distill = "train one small network on the probabilities of the ensemble, and judge it too"
+    add("--distill", action="store_true", help=distill)
     which = parser.add_mutually_exclusive_group()
     only_best = "retrain the best found configuration alone: the default becomes --top 1, without published networks"
     which.add_argument("--only-best", action="store_true", help=only_best)

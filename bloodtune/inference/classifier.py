@@ -21,6 +21,7 @@ from bloodtune.inference.default_model import CARD
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.augmentation import prediction_views
 from bloodtune.training.models import build_network
+from bloodtune.training.models.ensemble import Ensemble
 from bloodtune.training.numerics import FLOAT32, PRECISIONS, Numerics, supported_precisions
 from bloodtune.training.prediction import predict
 
@@ -32,8 +33,9 @@ class Classifier:
     """A trained network with its configuration, classes and image format.
 
     ``network`` takes images (N, ``channels``, ``size``, ``size``) with values of 0 to 255; its first layer normalizes
-    them. A prediction is the mean over the views of ``prediction_views``: 1 view, 8 with dihedral augmentation, 24 with
-    dihedral augmentation and shifts. ``precision`` is the precision of training and of prediction.
+    them. It may be an ``Ensemble`` of networks of the configuration. A prediction is the mean over the views of
+    ``prediction_views``: 1 view, 8 with dihedral augmentation, 24 with dihedral augmentation and shifts. ``precision``
+    is the precision of training and of prediction.
     """
 
     network: nn.Module
@@ -93,6 +95,8 @@ class Classifier:
             "preprocessing": "pixels of 0 to 255, RGB or grey; normalization is part of the network",
             "views": self.views,
         }
+        if isinstance(self.network, Ensemble):
+            content["members"] = len(self.network.networks)
         return {WEIGHTS: save(weights), CARD: (json.dumps(content | card, indent=2) + "\n").encode()}
 
     @classmethod
@@ -132,10 +136,14 @@ class Classifier:
         precision = card.get("precision", "float32")
         if precision not in PRECISIONS:
             raise ValueError(f"precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
-        placeholder = torch.ones(channels)
-        network = build_network(
-            configuration, size=size, classes=len(class_names), mean=placeholder, deviation=placeholder
-        )
+        members, pixel = card.get("members", 1), torch.ones(channels)
+        if not isinstance(members, int) or members < 1:
+            raise ValueError(f"members {members!r}; allowed: whole numbers from 1")
+        networks = [
+            build_network(configuration, size=size, classes=len(class_names), mean=pixel, deviation=pixel)
+            for _ in range(members)
+        ]
+        network = Ensemble(networks) if members > 1 else networks[0]
         network.load_state_dict(weights)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(network, configuration, class_names, size, channels, precision)

@@ -93,10 +93,13 @@ def test_search_summarize_and_predict_run_from_a_folder_elsewhere(bloodtune: Pat
     assert code == 0, err
     record = json.loads((elsewhere / "runs" / "one" / "provenance.json").read_text())
     assert record["command"] == f"python -m bloodtune.search {flags} --name one"
-    code, _, err = run_program(elsewhere, bloodtune, "summarize one --quick --epochs 1 --top 1 --seeds 1")
+    code, _, err = run_program(
+        elsewhere, bloodtune, "summarize one --quick --epochs 1 --top 1 --seeds 1 --ensemble 2 --distill"
+    )
     assert code == 0, err
     results = elsewhere / "results" / "one-quick"
-    assert (results / "report.html").stat().st_size > 0
+    page = (results / "report.html").read_text()
+    assert "ensemble of 2: search #0" in page and "search #0, distilled" in page
     photograph(elsewhere / "a.png", size=(12, 12))
     code, out, err = run_program(elsewhere, bloodtune, f"predict a.png --model {results / 'models' / 'best'}")
     assert code == 0, err

@@ -12,7 +12,7 @@ from run_fixtures import write_data, write_recipe
 def test_seeds_are_trained_once_and_the_best_becomes_the_model(tmp_path: Path) -> None:
     write_data(tmp_path)
     write_recipe(tmp_path)
-    program, flags = (str(ROOT / "analysis" / "pretrained.py"),), "--data tiny0.npz --recipe tpe.toml --epochs 2"
+    program, flags = (str(ROOT / "analysis" / "pretrained.py"),), "--data tiny0.npz --recipe tpe.toml --epochs 1"
     code, _, err = run_command(tmp_path, f"{flags} --seeds 1 --out one", program)
     assert code == 0, err
     kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "results").rglob("result.json")}
