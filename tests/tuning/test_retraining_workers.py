@@ -169,7 +169,7 @@ def test_a_teacher_gives_the_probabilities_of_its_network(trainer: Trainer) -> N
     trainer.train(TrainingJob(teacher.configuration, 1, 1, Path("a")), teacher)
     images = torch.from_numpy(make_split(9).images).permute(0, 3, 1, 2)
     found = PlayedTraining.asked["teacher"](images)
-    torch.testing.assert_close(found, teacher.network(images).softmax(1))
+    torch.testing.assert_close(found, teacher.network(images).softmax(1), atol=0.01, rtol=0)  # in bfloat16
     assert not teacher.network.training
 
 
