@@ -74,8 +74,10 @@ def test_the_wheel_has_every_module_recipe_and_template(wheel: Path) -> None:
         ("search", "bloodtune/recipes"),
     ):
         files = {file.relative_to(ROOT / folder) for file in (ROOT / folder).rglob("*.*") if file.is_file()}
-        wanted = {file for file in files if file.suffix in (".py", ".toml", ".j2", ".css", ".typed")}
+        suffixes = (".py", ".toml", ".j2", ".css", ".typed", ".safetensors", ".json", ".md")
+        wanted = {file for file in files if file.suffix in suffixes}
         assert wanted and {f"{place}/{file.as_posix()}" for file in wanted} <= found
+    assert {"bloodtune/pretrained/model.safetensors", "bloodtune/pretrained/LICENSE"} <= found
     assert not {name for name in found if name.startswith(("analysis/", "search/", "tests/"))}
 
 
