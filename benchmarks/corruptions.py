@@ -27,7 +27,8 @@ Corruption = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 
 def noise(image: Image.Image, deviation: float, generator: np.random.Generator) -> Image.Image:
     """Add normal noise of a ``deviation`` in grey levels."""
-    pixels = np.asarray(image) + generator.normal(0, deviation, np.shape(image))
+    clean = np.asarray(image)
+    pixels = clean + generator.normal(0, deviation, clean.shape)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
@@ -97,7 +98,8 @@ def corrupt(images: np.ndarray, name: str, strength: int) -> np.ndarray:
     """Return images, uint8 (N, H, W, 3), corrupted by ``CORRUPTIONS[name]`` with its setting ``strength`` (0 to 2)."""
     corruption, settings = CORRUPTIONS[name]
     generator = np.random.default_rng(0)
-    return np.stack([corruption(Image.fromarray(image), settings[strength], generator) for image in images])
+    changed = (corruption(Image.fromarray(image), settings[strength], generator) for image in images)
+    return np.stack([np.asarray(image) for image in changed])
 
 
 def judge(predictor: Predictor, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:

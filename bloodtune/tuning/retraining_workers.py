@@ -153,7 +153,8 @@ class Trainer:
 
         def probabilities(images: torch.Tensor) -> torch.Tensor:
             with self._numerics.autocast(device):
-                return network(images).float().softmax(1)
+                logits: torch.Tensor = network(images)
+            return logits.float().softmax(1)
 
         return probabilities
 
