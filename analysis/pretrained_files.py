@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from bloodtune.data.dataset import Dataset
-from bloodtune.data.medmnist import published_name
+from bloodtune.data.medmnist import is_bloodmnist, published_name
 from bloodtune.data.npz import Split
 from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import Classifier
@@ -68,20 +68,27 @@ def pretrained_files(
         "made_with": made_with,
         "git_commit": git_commit(),
         "data": describe_data_for_card(dataset),
-        "licence": LICENSE_TEXT,
+        **terms(dataset),
         **judged,
         **_test_scores(deployments, val, best, test),
     }
     if len(networks) > 1:
         card["choice"] = f"the one with the best validation macro-F1 of {len(networks)} networks of one configuration"
-    if not dataset.synthetic and published_name(dataset.md5) is None:
-        card["note"] = REBUILT
     files = networks[best].files(half=True, **card)
     stored = json.loads(files[CARD])
     names, size, channels = networks[best].class_names, networks[best].size, networks[best].channels
     predictor = Predictor(deployments[best], names, size, channels, card["threshold"], stored, guard)
-    files |= {MODEL_CARD: model_card(predictor).encode(), LICENSE: LICENSE_TEXT.encode()}
+    files[MODEL_CARD] = model_card(predictor).encode()
+    if "licence" in card:
+        files[LICENSE] = card["licence"].encode()
     return files | ({GUARD: guard.to_bytes()} if guard else {})
+
+
+def terms(dataset: Dataset) -> dict[str, str]:
+    """Return the entries ``licence`` and ``note`` of a card; for other images than BloodMNIST's there are none."""
+    if dataset.synthetic or not is_bloodmnist(dataset.class_names, dataset.split_sizes):
+        return {}
+    return {"licence": LICENSE_TEXT} | ({} if published_name(dataset.md5) else {"note": REBUILT})
 
 
 def _test_scores(deployments: Sequence[Deployment], val: Sequence[float], best: int, test: Split) -> dict[str, Any]:

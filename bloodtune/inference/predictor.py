@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple, TypeGuard, TypeVar
 import numpy as np
 import torch
 
-from bloodtune.data import medmnist
+from bloodtune.data.medmnist import is_bloodmnist
 from bloodtune.data.npz import load_images
 from bloodtune.data.parallel_map import map_in_threads
 from bloodtune.data.photographs import Tile, find_photographs, read_pages, tile_picture
@@ -115,9 +115,7 @@ class Predictor:
     @property
     def bloodmnist(self) -> bool:
         """Whether the model was trained on BloodMNIST's images, as its classes and the sizes of its splits say."""
-        sizes = self.card["data"].get("split_sizes")
-        official = medmnist.medmnist_info()[medmnist.OFFICIAL]["n_samples"]
-        return self.class_names == medmnist.class_names(medmnist.OFFICIAL) and sizes == official
+        return is_bloodmnist(self.class_names, self.card["data"].get("split_sizes"))
 
     def predict(
         self, images: Iterable[Image], *, crop: int | None = None, preview: int = 0, workers: int | None = None

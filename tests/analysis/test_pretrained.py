@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 
 import pretrained
 from bloodtune.data.dataset import load_dataset
+from bloodtune.data.medmnist import OFFICIAL, class_names, medmnist_info
 from bloodtune.inference.classifier import WEIGHTS, Classifier
 from bloodtune.inference.default_model import CARD
 from bloodtune.inference.out_of_distribution import GUARD
@@ -20,7 +22,7 @@ from bloodtune.space.configuration import Configuration
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.trainer import Training
 from engine_fixtures import make_configuration
-from pretrained_files import LICENSE, mean_interval
+from pretrained_files import LICENSE, mean_interval, terms
 from run_fixtures import write_data
 
 
@@ -65,8 +67,8 @@ def test_the_best_network_on_validation_is_stored_with_the_scores_of_all(
     mean = card["mean"]["accuracy"][0]  # type: ignore[index]
     assert mean == pytest.approx(np.mean([one["accuracy"][0] for one in networks]))
     page = (tmp_path / "box" / "MODEL_CARD.md").read_text()
-    assert "| 2 (this model) |" in page and "| mean of 2 |" in page and "Acevedo" in page
-    assert "Acevedo" in (tmp_path / "box" / LICENSE).read_text()
+    assert "| 2 (this model) |" in page and "| mean of 2 |" in page
+    assert "licence" not in card and not (tmp_path / "box" / LICENSE).exists(), "these images are not BloodMNIST's"
     assert str(data) not in (tmp_path / "box" / CARD).read_text(), "no path of this machine"
 
 
@@ -135,6 +137,16 @@ def test_a_recipe_without_a_configuration_is_refused(
     (tmp_path / "bare.toml").write_text('extends = "random.toml"\nconfiguration = []\n')
     assert pretrained.main(["--data", str(data), "--recipe", str(tmp_path / "bare.toml")]) == 2
     assert "bare.toml' has no [[configuration]] to train" in capsys.readouterr().err
+
+
+def test_weights_of_bloodmnist_have_its_licence_and_name_a_split_that_is_not_official(data: Path) -> None:
+    official = medmnist_info()[OFFICIAL]
+    own = load_dataset(str(data))
+    blood = dataclasses.replace(own, class_names=class_names(OFFICIAL), split_sizes=official["n_samples"])
+    assert terms(own) == terms(dataclasses.replace(blood, synthetic=True)) == {}
+    assert terms(blood).keys() == {"licence", "note"}
+    assert terms(dataclasses.replace(blood, md5=official["MD5"])).keys() == {"licence"}
+    assert all(word in terms(blood)["licence"] for word in ("CC BY 4.0", "Acevedo", "MedMNIST"))
 
 
 def test_the_interval_of_a_mean_is_students() -> None:
