@@ -90,8 +90,7 @@ def summarize(
         InputError: no trial has a score, the data is missing or changed, or ``folder`` or ``control`` cannot be used.
     """
     search = SearchRecords.read(run)
-    dataset = _load_data(search, run, data)
-    recipe = load_recipe(str(run.path / RECIPE))
+    dataset, recipe = _load_data(search, run, data), load_recipe(str(run.path / RECIPE))
     published = retrained_published(search, settings, dataset.class_names)
     found = retrained_found(search, recipe, settings, published)
     _check_control(control, dataset)
@@ -103,7 +102,6 @@ def summarize(
     ) as resources:
         workers = _workers(search, dataset, [*found, *published], settings.workers, resources)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
-        contenders += _combine(contenders, dataset, run.path / CACHE, settings, workers)
         choices = choose(contenders, dataset.scored_counts if settings.prefer == SMALL else None)
         _write_choices(folder, settings, contenders, choices)
         test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
@@ -180,7 +178,8 @@ def _retrain(
     if diverged := labels - {contender.label for contender in done}:
         names = ", ".join(sorted(diverged))
         print_lines(f"left out, because a retraining diverged in its first epoch: {names}")
-    return sorted(done, key=lambda contender: contender.origin != PUBLISHED)
+    done.sort(key=lambda contender: contender.origin != PUBLISHED)
+    return done + _combine(done, dataset, cache, settings, workers)
 
 
 def _combine(
@@ -273,10 +272,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help=quick)
     prefer = "the model to choose: the best on validation, or the smallest within a standard error (default: best)"
     add("--prefer", choices=(BEST, SMALL), default=BEST, help=prefer)
-    ensemble = "judge the averaged probabilities of K networks of the best found configuration too"
-    add("--ensemble", type=positive, metavar="K", help=ensemble)
-    distill = "train one small network on the probabilities of the ensemble, and judge it too"
-    add("--distill", action="store_true", help=distill)
+    add("--ensemble", type=positive, metavar="K", help="judge K averaged networks of the best configuration too")
+    add("--distill", action="store_true", help="train a small network on the ensemble's answers, and judge it too")
     which = parser.add_mutually_exclusive_group()
     only_best = "retrain the best found configuration alone: the default becomes --top 1, without published networks"
     which.add_argument("--only-best", action="store_true", help=only_best)

@@ -105,15 +105,10 @@ class Trainer:
         self._class_names = class_names
 
     def train(self, job: TrainingJob, teacher: Classifier | None = None) -> Trained:
-        """Train one configuration; the weights of the best validation epoch are kept.
-
-        With folds there is no teacher: it has seen the images of every fold.
-        """
+        """Train one configuration, with folds without a teacher; the weights of the best validation epoch are kept."""
         started = time.perf_counter()
         options: dict[str, Any] = {"max_epochs": job.epochs, "seed": job.seed, "numerics": self._numerics}
-        options |= {"recompute_norms": True}
-        if teacher:
-            options["teacher"] = self._teach(teacher)
+        options |= {"recompute_norms": True} | ({"teacher": self._teach(teacher)} if teacher else {})
         training = (
             FoldedTraining(job.configuration, self._splits, **options)
             if self._whole
