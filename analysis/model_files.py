@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 from bloodtune.data.dataset import Dataset
 from bloodtune.data.folds import held_out_split
 from bloodtune.data.npz import Split
-from bloodtune.files import replace
+from bloodtune.files import replace_folder
 from bloodtune.inference.calibrated_network import Deployment
-from bloodtune.inference.classifier import CARD, WEIGHTS, Classifier
+from bloodtune.inference.classifier import WEIGHTS, Classifier
 from bloodtune.inference.confidence import (
     calibration_error,
     fit_temperature,
@@ -23,6 +22,7 @@ from bloodtune.inference.confidence import (
     reliability,
     with_temperature,
 )
+from bloodtune.inference.default_model import CARD
 from bloodtune.inference.out_of_distribution import GUARD, Guard
 from bloodtune.run.provenance import describe_data_for_card, git_commit
 from bloodtune.tuning.retraining_cache import HELD_OUT
@@ -35,6 +35,7 @@ _GUARD_IMAGES = 4096
 def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
     """Write the chosen model into ``folder/best``, and the best model of each family into ``folder/<family>``.
 
+    Each of these folders is replaced, with all that it held.
     The model of a configuration is the seed that is median on validation.
     """
     places = {**summary.choices.by_family, "best": summary.choices.best}
@@ -50,14 +51,11 @@ def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
         scores, guard = judge_deployment(Classifier.load(source), dataset.train, val, summary.test, held_out)
         card |= scores
         card["test"] = {name: list(interval) for name, interval in summary.measured[label].intervals.items()}
+        files = {WEIGHTS: (source / WEIGHTS).read_bytes(), CARD: (json.dumps(card, indent=2) + "\n").encode()}
+        if guard:
+            files[GUARD] = guard.to_bytes()
         for target in (folder / place for place, chosen in places.items() if chosen == label):
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / WEIGHTS, target / WEIGHTS)
-            if guard:
-                replace(target / GUARD, guard.to_bytes())
-            else:
-                (target / GUARD).unlink(missing_ok=True)
-            replace(target / CARD, (json.dumps(card, indent=2) + "\n").encode())
+            replace_folder(target, files)
 
 
 def judge_deployment(

@@ -20,7 +20,7 @@ from bloodtune import command_line as flags
 from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.errors import InputError
 from bloodtune.files import replace
-from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable
+from bloodtune.inference.differential import Prediction, Unreadable
 from bloodtune.inference.evaluation import Evaluation
 from bloodtune.inference.writers import CSV_ENCODING, PAGE_IMAGES
 from bloodtune.predict import MODEL_HELP, load_predictor, output_files
@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("path", metavar="PATH", help="a folder, a table or an .npz file")
-    add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
+    add("--model", metavar="DIR", help=MODEL_HELP)
     add(
         "--crop",
         type=flags.positive,

@@ -14,7 +14,7 @@ from bloodtune import command_line as flags
 from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.data.photographs import suffixes
 from bloodtune.errors import InputError
-from bloodtune.inference.differential import BEST_MODEL, Unreadable, differential, unknown_alarm
+from bloodtune.inference.differential import Unreadable, differential, unknown_alarm
 from bloodtune.inference.templates import render
 from bloodtune.inference.writers import FOR_RESEARCH, as_mapping, with_picture
 from bloodtune.predict import MODEL_HELP, load_predictor
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "is stored. Research software: not for diagnosis.",
     )
     add = parser.add_argument
-    add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
+    add("--model", metavar="DIR", help=MODEL_HELP)
     add(
         "--threshold",
         type=flags.share,

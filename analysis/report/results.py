@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from contender_labels import FOUND
+from contender_labels import DISTILLED, ENSEMBLE, FOUND
 from display_names import FAMILY_NAMES
 from figures.importance import FEWEST_TRIALS
 from report.blocks import Block, Inline, Strong, TableBlock, paragraph
@@ -123,6 +123,16 @@ def models_section(material: Material) -> list[Block]:
     for contender in material.summary.contenders.values():
         if contender.origin == FOUND and contender.search_val_macro_f1 is None:
             protocol += f" {contender.label} is the best found configuration, retrained for longer than in the search."
+        if contender.origin == ENSEMBLE:
+            protocol += (
+                f" {contender.label} averages the probabilities of networks that differ only in their seeds; its "
+                "parameters and seconds are their sums."
+            )
+        if contender.origin == DISTILLED:
+            protocol += (
+                f" {contender.label} is one network, trained on the labels and on the ensemble's probabilities of each "
+                "augmented training image."
+            )
     return [paragraph(protocol), table, *tables_of(material, "3", "6", "8"), *figures_of(material, "model")]
 
 

@@ -15,8 +15,6 @@ import numpy as np
 from bloodtune.data.photographs import describe_left_out
 from bloodtune.errors import plural
 
-BEST_MODEL = "results/latest/models/best"
-
 # In the order of a laboratory report. Erythroblasts are counted per 100 leukocytes, platelets separately.
 LEUKOCYTES = ("neutrophil", "immature granulocyte", "eosinophil", "basophil", "lymphocyte", "monocyte")
 ERYTHROBLAST, PLATELET = "erythroblast", "platelet"
