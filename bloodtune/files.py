@@ -1,4 +1,4 @@
-"""Durable writes: replacement of files and folders, append, write access, copies; the link `latest`."""
+"""Durable writes of files and folders: replacement, append, write access, copies; `latest`."""
 
 from __future__ import annotations
 
