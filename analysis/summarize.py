@@ -95,10 +95,8 @@ def summarize(
     found = retrained_found(search, recipe, settings, published)
     _check_control(control, dataset)
     check_writable(folder)
-    sources = sources_to_send(one.configuration.family for one in found)
-    with connect(
-        resolve_address(None), workers=settings.workers, image_bytes=dataset.image_bytes, sources=sources
-    ) as resources:
+    address, sources = resolve_address(None), sources_to_send(one.configuration.family for one in found)
+    with connect(address, workers=settings.workers, image_bytes=dataset.image_bytes, sources=sources) as resources:
         workers = _workers(search, dataset, [*found, *published], settings.workers, resources)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
         choices = choose(contenders, dataset.scored_counts if settings.prefer == SMALL else None)
@@ -111,7 +109,7 @@ def summarize(
         search=search,
         control=SearchRecords.read(control) if control else None,
         rungs=tuple(recipe.asha.rungs),
-        class_names=tuple(dataset.class_names),
+        class_names=dataset.class_names,
         train=dataset.train,
         test=test,
         tested=tuple(tested),
