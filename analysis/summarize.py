@@ -96,8 +96,8 @@ def summarize(
     _check_control(control, dataset)
     _check_ensemble(settings, dataset)
     check_writable(folder)
-    sources, size = sources_to_send(one.configuration.family for one in found), dataset.image_bytes
-    with connect(resolve_address(None), workers=settings.workers, image_bytes=size, sources=sources) as resources:
+    address, sources = resolve_address(None), sources_to_send(one.configuration.family for one in found)
+    with connect(address, workers=settings.workers, image_bytes=dataset.image_bytes, sources=sources) as resources:
         workers = _workers(search, dataset, [*found, *published], settings.workers, resources)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
         choices = choose(contenders, dataset.scored_counts if settings.prefer == SMALL else None)
@@ -110,7 +110,7 @@ def summarize(
         search=search,
         control=SearchRecords.read(control) if control else None,
         rungs=tuple(recipe.asha.rungs),
-        class_names=tuple(dataset.class_names),
+        class_names=dataset.class_names,
         train=dataset.train,
         test=test,
         tested=tuple(tested),
