@@ -1,4 +1,4 @@
-"""Durable writes: files and folders replaced, append, write access, backup copies; the pointer `latest`."""
+"""Durable writes: files and folders replaced, append, write access, backups; the pointer `latest`."""
 
 from __future__ import annotations
 
