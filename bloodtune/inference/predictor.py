@@ -63,7 +63,7 @@ class Predictor:
         Raises:
             InputError: ``folder`` holds no model, the model is damaged, or neither it nor the caller gives a threshold.
         """
-        folder = _model_folder(Path(folder))
+        folder = model_folder(Path(folder))
         classifier = Classifier.load(folder)
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         found = card.get("threshold") if threshold is None else threshold
@@ -225,8 +225,8 @@ def classify(
     return list(predictor.predict(predictor.find(chosen), crop=crop))
 
 
-def _model_folder(folder: Path) -> Path:
-    # A run directory has its model in a subfolder.
+def model_folder(folder: Path) -> Path:
+    """Return the folder with the files of a model; a run directory has them in a subfolder."""
     folder = follow_latest(folder)
     inner = folder / RUN_MODEL
     return inner if os.path.isfile(inner / CARD) and not os.path.isfile(folder / CARD) else folder

@@ -14,7 +14,7 @@ from bloodtune.space.families import SHAPE_FIELDS, check_family, families_with, 
 LOSSES = ("cross_entropy", "nll", "weighted_cross_entropy", "focal", "label_smoothing")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "one_cycle", "cosine")
-NORMALIZATIONS = ("zscore", "minmax")
+NORMALIZATIONS = ("zscore", "minmax", "reinhard")
 
 CHOICES = {
     "normalization": NORMALIZATIONS,
@@ -57,10 +57,10 @@ class Configuration:
 
     ``hidden_layers`` and ``hidden_size`` (units) shape the MLNN. ``width`` is the number of channels of the first
     convolution of the other families. ``normalization`` scales the pixels: ``zscore`` by the mean and standard
-    deviation of each channel, ``minmax`` to the range -1 to 1 as in MedMNIST's examples. ``learning_rate`` is the
-    peak of the schedule. ``shift`` and ``cutout`` are pixels, ``stain`` is the standard deviation of the
-    optical-density jitter, and ``ema`` is the averaging window as a share of the steps taken so far. The value 0
-    switches each of these four off.
+    deviation of each channel, ``minmax`` to the range -1 to 1 as in MedMNIST's examples, ``reinhard`` as ``zscore``
+    once each image has the stain of the training images. ``learning_rate`` is the peak of the schedule. ``shift`` and
+    ``cutout`` are pixels, ``stain`` is the standard deviation of the optical-density jitter, and ``ema`` is the
+    averaging window as a share of the steps taken so far. The value 0 switches each of these four off.
 
     Raises:
         InputError: a value is outside its range or choices, a required field is missing, or a field is given that

@@ -6,7 +6,7 @@ import pytest
 from bloodtune.data.npz import Split
 from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.confidence import keep_threshold, with_temperature
-from model_files import judge_deployment
+from bloodtune.inference.deployment_scores import judge_deployment
 from model_fixtures import draw_tiles, make_classifier
 
 

@@ -1,0 +1,113 @@
+"""The model of an adaptation: trained on all labelled photographs with the chosen settings, and its files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bloodtune.adaptation.choice import Search, Trial
+from bloodtune.data.labelled_folder import LabelledFolder
+from bloodtune.files import replace
+from bloodtune.inference.classifier import Classifier
+from bloodtune.inference.deployment_scores import judge_deployment
+from bloodtune.inference.onnx_export import MODEL_CARD, model_card
+from bloodtune.inference.out_of_distribution import GUARD, Guard
+from bloodtune.inference.predictor import Predictor
+from bloodtune.run.provenance import describe_data_for_card, git_commit
+from bloodtune.training.device_splits import DeviceSplits
+from bloodtune.training.trainer import Training
+
+NETWORKS = 3  # whose weights are averaged
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptedModel:
+    """A model adapted to labelled photographs.
+
+    ``card`` has the entries of ``model.json`` beside the network. ``trials`` are those of the search, the best first.
+    """
+
+    classifier: Classifier
+    guard: Guard | None
+    card: dict[str, Any]
+    trials: Sequence[Trial]
+
+    def write(self, folder: Path) -> None:
+        """Write the files of a summary's model into ``folder``: weights, guard, ``MODEL_CARD.md``, the JSON card last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        files = self.classifier.files(**self.card)
+        if self.guard:
+            replace(folder / GUARD, self.guard.to_bytes())
+        for name, content in files.items():
+            replace(folder / name, content)
+        replace(folder / MODEL_CARD, model_card(Predictor.load(folder)).encode())
+
+
+def adapt(
+    model: Classifier, folders: Sequence[LabelledFolder], *, name: str, seed: int, advance: Callable[[int, int], None]
+) -> AdaptedModel:
+    """Search the settings, train on all photographs, calibrate on the held-out ones.
+
+    Args:
+        model: the trained model.
+        folders: the labelled photographs, once per crop.
+        name: of the trained model, for the card.
+        seed: of folds and trainings.
+        advance: called with the number of settings tried and of all that will be.
+
+    Raises:
+        InputError: the model cannot be adapted.
+    """
+    search = Search(model, folders, seed)
+    trials = search.run(advance)
+    best = trials[0]
+    folder = folders[best.settings.source]
+    data = folder.dataset
+    network = train_on_all(search, model, folder, best, seed)
+    configuration = best.settings.configuration(model.configuration)
+    precision = search.numerics.precision
+    classifier = Classifier(network, configuration, data.class_names, model.size, model.channels, precision)
+    scores, guard = judge_deployment(
+        classifier, data.train, best.held_out, folder.test, best.probabilities, best.distances
+    )
+    described = describe_data_for_card(data)
+    card = scores | {"label": f"{name}, adapted to {data.title}", "run": None, "git_commit": git_commit(), "seed": seed, "data": described}
+    card["adapted"] = {
+        "model": name,
+        "settings": dataclasses.asdict(best.settings) | {"networks": NETWORKS},
+        "trials": [dataclasses.asdict(trial.settings) | {"log_loss": trial.loss} for trial in trials],
+    }
+    card["parameters"] = sum(parameter.numel() for parameter in network.parameters())
+    return AdaptedModel(classifier, guard, card, trials)
+
+
+def train_on_all(search: Search, model: Classifier, folder: LabelledFolder, best: Trial, seed: int) -> torch.nn.Module:
+    """Train networks on all photographs and return one with the mean of their weights.
+
+    Networks that start from the same weights stay near each other, so that their mean is a network as good as their
+    ensemble (Wortsman et al., Model Soups, 2022).
+    """
+    splits = DeviceSplits.load(folder.dataset.train, folder.dataset.val)
+    start, networks = search.start(best.settings), []
+    for number in range(NETWORKS):
+        training = Training(
+            best.settings.configuration(model.configuration),
+            splits,
+            max_epochs=best.settings.epochs,
+            seed=seed + number,
+            numerics=search.numerics,
+            start=start,
+            kept=best.settings.kept,
+        )
+        for _ in range(best.settings.epochs):
+            training.train_epoch()
+        networks.append(training.network)
+    weights = [network.state_dict() for network in networks]
+    mean = {name: torch.stack([one[name] for one in weights]).double().mean(0) for name in weights[0]}
+    networks[0].load_state_dict(mean)
+    return networks[0]

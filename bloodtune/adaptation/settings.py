@@ -1,0 +1,66 @@
+"""Settings of an adaptation: what is searched, and the configuration that they make of a model's own."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from bloodtune.space.configuration import Configuration
+
+_IMAGES = 3000  # that a network sees in a training: enough for its loss to settle, whatever their number
+_EPOCHS = (12, 40)
+
+# Tried in this order, one setting at a time; the first value of each is what the search starts from.
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "normalization": ("zscore", "reinhard"),
+    "stain": (0.0, 0.1),
+    "learning_rate": (0.01, 0.003),
+    "kept": (0, 2),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings that an adaptation searches.
+
+    ``source`` is the index of the photographs: they may be given with several crops. ``normalization``, ``stain`` and
+    ``learning_rate`` are fields of the configuration. ``kept`` is the number of first layers that keep their weights.
+    ``epochs`` is the length of the training.
+    """
+
+    source: int = 0
+    normalization: str = CHOICES["normalization"][0]
+    stain: float = CHOICES["stain"][0]
+    learning_rate: float = CHOICES["learning_rate"][0]
+    kept: int = CHOICES["kept"][0]
+    epochs: int = 0
+
+    def configuration(self, model: Configuration) -> Configuration:
+        """Return the configuration of a model with these settings.
+
+        The rate is constant and the weights are averaged over the last fifth of the steps, so that the network of any
+        epoch can be used. Network, augmentation and decay stay those of the model.
+        """
+        return dataclasses.replace(
+            model,
+            normalization=self.normalization,
+            stain=self.stain,
+            loss="label_smoothing",
+            label_smoothing=0.1,
+            focal_gamma=None,
+            optimizer="sgd",
+            learning_rate=self.learning_rate,
+            momentum=0.9,
+            nesterov=True,
+            batch_size=16,
+            schedule="constant",
+            dihedral=True,
+            ema=0.2,
+        )
+
+
+def most_epochs(images: int) -> int:
+    """Return the epochs after which a training on so many images has ended: 40 for few, 12 for many."""
+    low, high = _EPOCHS
+    return min(high, max(low, _IMAGES // images))
