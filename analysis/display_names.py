@@ -20,6 +20,7 @@ FAMILY_NAMES = _Names(
         "cnn": "CNN",
         "lightweight": "lightweight CNN",
         "residual": "residual network",
+        "resnet": "ResNet",
     }
 )
 

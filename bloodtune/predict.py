@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from bloodtune.errors import InputError
 from bloodtune.files import check_output_file, check_writable
 from bloodtune.inference.differential import BEST_MODEL, Result, Tally
 from bloodtune.inference.field_pictures import FieldFolder
+from bloodtune.inference.manual_count import read_manual_count
 from bloodtune.inference.terminal_output import Screen
 from bloodtune.inference.writers import FIELD_PREVIEW, CsvFile, HtmlFile, JsonFile
 
@@ -79,9 +81,10 @@ def _predict(arguments: argparse.Namespace) -> int:
     if arguments.boxes is not None:
         check_writable(Path(arguments.boxes))
     predictor = load_predictor(arguments.model, arguments.threshold)
+    manual = read_manual_count(Path(arguments.manual), predictor.class_names) if arguments.manual else Counter[str]()
     found = find_photographs(list(map(Path, arguments.paths)))
     total = len(found.files) if arguments.find else sum(map(predictor.count, found.files))
-    tally, console = Tally(predictor.class_names, found.left_out, arguments.find), Console(stderr=True)
+    tally, console = Tally(predictor.class_names, found.left_out, arguments.find, manual), Console(stderr=True)
     predictions = _predictions(predictor, arguments, found.files, "html" in files)
     screen = Screen(predictor)
     with contextlib.ExitStack() as opened:
@@ -177,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         help="an image is unsure if the probability of its class is below P (default: the model's own threshold; 99 %% "
         "of the validation images at or above it are correct)",
     )
+    add("--manual", metavar="FILE", help="compare with a manual count: a CSV table with the columns class and count")
     add("--csv", metavar="FILE", help="write one row per image, with the probabilities of all classes")
     add("--json", metavar="FILE", help="write the same rows, the count and the description of the model")
     add("--html", metavar="FILE", help="write a page with the count and the pictures in one file")

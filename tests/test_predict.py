@@ -96,6 +96,17 @@ def test_a_model_of_other_classes_counts_without_a_differential(run: Run, smears
     assert "% of images" in out and "leukocytes" not in out and "Differential" not in out
 
 
+def test_a_manual_count_stands_beside_ours_everywhere(run: Run, smears: Path, tmp_path: Path) -> None:
+    manual, page, cells = tmp_path / "manual.csv", tmp_path / "count.html", tmp_path / "cells.json"
+    manual.write_text("class,count\nSeg,90\nNRBC,900\n")
+    code, out, _ = run(str(smears), "--manual", str(manual), "--html", str(page), "--json", str(cells))
+    rows = json.loads(cells.read_text())["manual"]
+    assert code == 0 and (rows[0]["class"], rows[0]["manual"]["images"]) == ("neutrophil", 90)
+    assert "Manual count beside this one" in out and "Manual count beside this one" in page.read_text()
+    code, _, err = run(str(smears), "--manual", str(tmp_path / "none.csv"), "--html", str(tmp_path / "other.html"))
+    assert code == 2 and err.count("\n") == 1 and not (tmp_path / "other.html").exists()
+
+
 def test_a_model_of_synthetic_data_says_so(run: Run, smears: Path, tmp_path: Path) -> None:
     data = {"title": "synthetic", "synthetic": True}
     _, _, err = run(smears, model=make_model(tmp_path / "stand-in", data=data))

@@ -29,7 +29,13 @@ _HEIGHT = 3.2  # inches
 _LINE, _LETTER = 1.3 * TITLE, 0.62 * TITLE  # points: height of a label, mean width of its letters
 _GAP = 4  # points between a model and its label
 
-_MARKERS = {"mlnn": "s", "cnn": "o", "lightweight": "^", "residual": "D"}  # they differ in shape as well as in colour
+_MARKERS = {
+    "mlnn": "s",
+    "cnn": "o",
+    "lightweight": "^",
+    "residual": "D",
+    "resnet": "P",
+}  # they differ in shape as well as in colour
 _CHOSEN: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "color": BLACK}
 
 _LEADER: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.5, "color": GREY, "shrinkA": 0, "shrinkB": 2}

@@ -29,7 +29,7 @@ _SVG = "http://www.w3.org/2000/svg"
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 
-FAMILY_COLOURS = {"mlnn": ORANGE, "cnn": BLUE, "lightweight": GREEN, "residual": PURPLE}
+FAMILY_COLOURS = {"mlnn": ORANGE, "cnn": BLUE, "lightweight": GREEN, "residual": PURPLE, "resnet": VERMILLION}
 
 LOSS_NAMES = {
     "cross_entropy": "CrossEntropy",

@@ -76,7 +76,13 @@ def adapt(
         classifier, data.train, best.held_out, folder.test, best.probabilities, best.distances
     )
     described = describe_data_for_card(data)
-    card = scores | {"label": f"{name}, adapted to {data.title}", "run": None, "git_commit": git_commit(), "seed": seed, "data": described}
+    card = scores | {
+        "label": f"{name}, adapted to {data.title}",
+        "run": None,
+        "git_commit": git_commit(),
+        "seed": seed,
+        "data": described,
+    }
     card["adapted"] = {
         "model": name,
         "settings": dataclasses.asdict(best.settings) | {"networks": NETWORKS},

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bloodtune.adaptation.settings import CHOICES, Settings, most_epochs
+from bloodtune.adaptation.settings import Settings, choices, most_epochs
 from bloodtune.adaptation.start import starting_weights
 from bloodtune.data.folds import cut_splits, held_out_split
 from bloodtune.data.labelled_folder import LabelledFolder
@@ -66,9 +66,7 @@ class Search:
     def __init__(self, model: Classifier, folders: Sequence[LabelledFolder], seed: int = 0) -> None:
         self._model, self._folders, self._seed = model, folders, seed
         self.numerics = Numerics(model.precision) if model.precision in supported_precisions("cpu") else FLOAT32
-        self.choices = {"source": tuple(range(len(folders))), **CHOICES}
-        if model.configuration.normalization == "minmax":
-            del self.choices["normalization"]  # the model does not know the colours of its training images
+        self.choices = choices(model.configuration, len(folders))
 
     @property
     def trials(self) -> int:
@@ -84,10 +82,11 @@ class Search:
             InputError: the model's network does not allow another number of classes, or no training has a finite loss.
         """
         advance(0, self.trials)
-        trials, tried = self._try(Settings()), 1
+        first = Settings(**{name: values[0] for name, values in self.choices.items()})
+        trials, tried = self._try(first), 1
         advance(tried, self.trials)
         for name, values in self.choices.items():
-            best = min(trials, key=lambda trial: trial.loss).settings if trials else Settings()
+            best = min(trials, key=lambda trial: trial.loss).settings if trials else first
             for value in values:
                 if value != getattr(best, name):
                     trials += self._try(dataclasses.replace(best, **{name: value}))
@@ -98,9 +97,8 @@ class Search:
 
     def start(self, settings: Settings) -> dict[str, torch.Tensor]:
         """Return the weights from which a training with these settings starts."""
-        data = self._folders[settings.source].dataset
-        configuration = settings.configuration(self._model.configuration)
-        return starting_weights(self._model, configuration, data.class_names, data.train.images)
+        names = self._folders[settings.source].dataset.class_names
+        return starting_weights(self._model, settings.configuration(self._model.configuration), names)
 
     def _try(self, settings: Settings) -> list[Trial]:
         # The trial with the better number of epochs; none if a loss is not finite.

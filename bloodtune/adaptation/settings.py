@@ -11,14 +11,6 @@ from bloodtune.space.configuration import Configuration
 _IMAGES = 3000  # that a network sees in a training: enough for its loss to settle, whatever their number
 _EPOCHS = (12, 40)
 
-# Tried in this order, one setting at a time; the first value of each is what the search starts from.
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "normalization": ("zscore", "reinhard"),
-    "stain": (0.0, 0.1),
-    "learning_rate": (0.01, 0.003),
-    "kept": (0, 2),
-}
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -29,11 +21,11 @@ class Settings:
     ``epochs`` is the length of the training.
     """
 
-    source: int = 0
-    normalization: str = CHOICES["normalization"][0]
-    stain: float = CHOICES["stain"][0]
-    learning_rate: float = CHOICES["learning_rate"][0]
-    kept: int = CHOICES["kept"][0]
+    source: int
+    normalization: str
+    stain: float
+    learning_rate: float
+    kept: int
     epochs: int = 0
 
     def configuration(self, model: Configuration) -> Configuration:
@@ -64,3 +56,18 @@ def most_epochs(images: int) -> int:
     """Return the epochs after which a training on so many images has ended: 40 for few, 12 for many."""
     low, high = _EPOCHS
     return min(high, max(low, _IMAGES // images))
+
+
+def choices(model: Configuration, sources: int) -> dict[str, tuple[Any, ...]]:
+    """Return the values of each setting in the order of the search; it starts from the first of each.
+
+    Only a model that knows the mean and deviation of its training pixels can give images the stain of these.
+    """
+    stains = ("zscore", "reinhard") if model.normalization in ("zscore", "reinhard") else (model.normalization,)
+    return {
+        "source": tuple(range(sources)),
+        "normalization": stains,
+        "stain": (0.0, 0.1),
+        "learning_rate": (0.01, 0.003),
+        "kept": (0, 3),
+    }

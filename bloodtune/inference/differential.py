@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -132,12 +132,14 @@ class Tally:
 
     ``finding`` says that the images are cells found in fields of view, which ``fields`` lists without their pictures.
     ``left_out`` counts the files of a folder that were not even read, by reason. ``copies`` has the sources of each
-    image that equals an earlier one, and of that one; both are counted.
+    image that equals an earlier one, and of that one; both are counted. ``manual`` has the cells per class of a manual
+    count to compare with.
     """
 
     class_names: tuple[str, ...]
     left_out: Counter[str] = field(default_factory=Counter)
     finding: bool = False
+    manual: Counter[str] = field(default_factory=Counter)
     fields: list[FieldCount] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     unsure: Counter[str] = field(default_factory=Counter)
@@ -230,9 +232,9 @@ class Row:
 def differential(counts: Mapping[str, int], class_names: Sequence[str]) -> list[Row]:
     """Return the rows of a differential count. For classes other than blood cells, shares are of all images.
 
-    Rows have the model's own class names, in the order of a laboratory report. Shares have Wilson's interval (1927).
-    The interval per 100 leukocytes is Wilson's interval of the erythroblasts' share in erythroblasts and leukocytes,
-    converted to odds.
+    Rows have the model's own class names, in the order of a laboratory report. Shares have the exact interval of
+    Clopper and Pearson (1934), which is the table of Rümke (1979) for counts of any size. The interval per 100
+    leukocytes is that of the erythroblasts' share in erythroblasts and leukocytes, converted to odds.
     """
     if not is_blood(class_names):
         total = sum(counts.get(name, 0) for name in class_names)
@@ -264,21 +266,25 @@ def blood_cell(name: str) -> str | None:
 
 def wilson(successes: int, total: int) -> tuple[float, float]:
     """Return the bounds, 0 to 1, of Wilson's 95 % interval for ``successes / total``; ``total`` is above 0."""
+    return _interval(successes, total, "wilson")
+
+
+def _interval(successes: int, total: int, method: Literal["wilson", "exact"]) -> tuple[float, float]:
     from scipy.stats import binomtest
 
-    interval = binomtest(successes, total).proportion_ci(0.95, method="wilson")
+    interval = binomtest(successes, total).proportion_ci(0.95, method=method)
     return float(interval.low), float(interval.high)
 
 
 def _share(label: str, images: int, total: int, unit: str) -> Row:
     if total == 0:
         return Row(label, images, unit)
-    low, high = wilson(images, total)
+    low, high = _interval(images, total, "exact")
     return Row(label, images, unit, 100 * images / total, 100 * low, 100 * high)
 
 
 def _per_100(label: str, erythroblasts: int, leukocytes: int) -> Row:
     if leukocytes == 0:
         return Row(label, erythroblasts, PER_100)
-    low, high = (100 * bound / (1 - bound) for bound in wilson(erythroblasts, erythroblasts + leukocytes))
+    low, high = (100 * bound / (1 - bound) for bound in _interval(erythroblasts, erythroblasts + leukocytes, "exact"))
     return Row(label, erythroblasts, PER_100, 100 * erythroblasts / leukocytes, low, high)

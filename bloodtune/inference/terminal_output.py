@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bloodtune.errors import printable
-from bloodtune.inference.differential import OF_LEUKOCYTES, Prediction, Result, Tally, Unreadable
+from bloodtune.inference.differential import OF_LEUKOCYTES, Prediction, Result, Row, Tally, Unreadable
+from bloodtune.inference.manual_count import METHOD, compare_counts
 from bloodtune.inference.writers import FOR_RESEARCH
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ class Screen:
             console.print(screen_text(tally.alarm, "bold red"))
         if tally.images:
             console.print(_count_table(tally))
+        if tally.images and tally.manual:
+            console.print(_comparison_table(tally))
+            console.print(f"* they differ by more than chance: {METHOD}\n", style="dim", highlight=False)
         console.print(printable(f"{tally.summary(self._threshold)}. {FOR_RESEARCH}"), highlight=False, markup=False)
         if tally.images:
             console.print(screen_text(self._caveat, "yellow"))
@@ -119,6 +123,23 @@ def _count_table(tally: Tally) -> Table:
             screen_text(row.label), f"{row.images:,}", f"{unsure:,}" if unsure else "", *row.cells(), row.unit
         )
     return table
+
+
+def _comparison_table(tally: Tally) -> Table:
+    table = simple_table("Manual count beside this one")
+    table.add_column("class", no_wrap=True)
+    for title in ("manual", "% (95 % CI)", "here", "% (95 % CI)", "p"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for one in compare_counts(tally):
+        counts = [text for row in (one.manual, one.ours) for text in (f"{row.images:,}", _share(row))]
+        cells = (one.ours.label, *counts, f"{one.shown_p_value}{'*' if one.differs else ' '}")
+        table.add_row(*map(screen_text, cells), style="bold" if one.differs else "")
+    return table
+
+
+def _share(row: Row) -> str:
+    value, interval = row.cells()
+    return f"{value} ({interval})" if value else ""
 
 
 def screen_text(text: str, style: str = "") -> Text:

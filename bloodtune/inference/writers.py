@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloodtune.errors import spreadsheet_cell
 from bloodtune.inference.differential import FieldCount, Prediction, Result, Tally, Unreadable
+from bloodtune.inference.manual_count import METHOD, compare_counts
 
 if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
@@ -128,6 +129,8 @@ class JsonFile(_File):
         rows = [{"class": row.pop("label"), **row} for row in map(dataclasses.asdict, tally.rows())]
         end = {"count": rows, "unsure": tally.unsure.total(), "unknown": tally.unknown}
         end |= {"alarm": tally.alarm, "unreadable": tally.unreadable}
+        if tally.manual:
+            end["manual"] = [one.as_mapping() for one in compare_counts(tally)]
         end |= {
             "copies": [{"file": file, "copy_of": first} for file, first in tally.copies],
             "left_out": tally.left_out,
@@ -168,6 +171,8 @@ class HtmlFile(_File):
             predictor=self._predictor,
             tally=tally,
             rows=[(row, tally.unsure[row.label], *row.cells()) for row in tally.rows()],
+            compared=compare_counts(tally),
+            method=METHOD,
             unsure=self._unsure,
             by_class=self._by_class,
             unreadable=self._unreadable,

@@ -14,7 +14,7 @@ from bloodtune.space.families import SHAPE_FIELDS, check_family, families_with, 
 LOSSES = ("cross_entropy", "nll", "weighted_cross_entropy", "focal", "label_smoothing")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "one_cycle", "cosine")
-NORMALIZATIONS = ("zscore", "minmax", "reinhard")
+NORMALIZATIONS = ("zscore", "minmax", "image", "reinhard")
 
 CHOICES = {
     "normalization": NORMALIZATIONS,
@@ -37,6 +37,7 @@ BOUNDS = {
     "hidden_layers": (1, 8),
     "hidden_size": (8, 8192),
     "width": (4, 512),
+    "depth": (1, 16),
     "dropout": (0.0, 0.9),
     "label_smoothing": (0.0, 0.5),
     "focal_gamma": (0.0, 10.0),
@@ -47,6 +48,12 @@ BOUNDS = {
     "shift": (0, 7),  # pixels; reflection padding must be smaller than the smallest image, 8 pixels
     "stain": (0.0, 0.5),
     "cutout": (0, 16),
+    "rotation": (0.0, 180.0),
+    "scale": (0.0, 1.0),
+    "colour": (0.0, 1.0),
+    "blur": (0.0, 1.0),
+    "mixup": (0.0, 1.0),
+    "cutmix": (0.0, 1.0),
     "ema": (0.0, 0.5),
 }
 
@@ -56,11 +63,17 @@ class Configuration:
     """The hyperparameters of one training. A field that does not apply is None.
 
     ``hidden_layers`` and ``hidden_size`` (units) shape the MLNN. ``width`` is the number of channels of the first
-    convolution of the other families. ``normalization`` scales the pixels: ``zscore`` by the mean and standard
-    deviation of each channel, ``minmax`` to the range -1 to 1 as in MedMNIST's examples, ``reinhard`` as ``zscore``
-    once each image has the stain of the training images. ``learning_rate`` is the peak of the schedule. ``shift`` and
-    ``cutout`` are pixels, ``stain`` is the standard deviation of the optical-density jitter, and ``ema`` is the
-    averaging window as a share of the steps taken so far. The value 0 switches each of these four off.
+    convolution of the other families, and ``depth`` the number of blocks in each stage of the ResNet.
+    ``normalization`` scales the pixels: ``zscore`` by the mean and standard deviation of each channel, ``minmax`` to
+    the range -1 to 1 as in MedMNIST's examples, ``image`` by the mean and standard deviation of each channel of each
+    image, ``reinhard`` as ``zscore`` once each image has the stain of the training images. ``learning_rate`` is the
+    peak of the schedule.
+
+    The value 0 switches each of the following off. ``shift`` and ``cutout`` are pixels, ``stain`` is the standard
+    deviation of the optical-density jitter, ``rotation`` is the largest angle in degrees, and ``scale`` the largest
+    change of size: 0.5 draws factors between 1 / 1.5 and 1.5. ``colour`` and ``blur`` are the shares of the images
+    that lose some of their colour or sharpness. ``mixup`` and ``cutmix`` are the largest shares of another image.
+    ``ema`` is the averaging window as a share of the steps taken so far.
 
     Raises:
         InputError: a value is outside its range or choices, a required field is missing, or a field is given that
@@ -71,6 +84,7 @@ class Configuration:
     hidden_layers: int | None = None
     hidden_size: int | None = None
     width: int | None = None
+    depth: int | None = None
     normalization: str = "zscore"
     dropout: float = 0.0
     loss: str = "cross_entropy"
@@ -87,6 +101,12 @@ class Configuration:
     shift: int = 0
     stain: float = 0.0
     cutout: int = 0
+    rotation: float = 0.0
+    scale: float = 0.0
+    colour: float = 0.0
+    blur: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     ema: float = 0.0
 
     def __post_init__(self) -> None:

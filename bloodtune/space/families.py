@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bloodtune.errors import InputError, unknown_name
 
 # Hyperparameters of a network's shape; each family takes some of them. All families take dropout.
-SHAPE_FIELDS = ("hidden_layers", "hidden_size", "width")
+SHAPE_FIELDS = ("hidden_layers", "hidden_size", "width", "depth")
 
 _OWN_NETWORK = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -36,6 +36,7 @@ FAMILIES = {
     "cnn": Family(f"{_MODELS}.cnn:cnn", ("width",), epoch_cost=7),
     "lightweight": Family(f"{_MODELS}.lightweight:lightweight", ("width",), epoch_cost=15),
     "residual": Family(f"{_MODELS}.residual:residual", ("width",), epoch_cost=10),
+    "resnet": Family(f"{_MODELS}.resnet:resnet", ("width", "depth"), epoch_cost=25),
 }
 
 

@@ -1,4 +1,4 @@
-"""Classification losses: cross-entropy, class-weighted, label-smoothed and focal."""
+"""Classification losses: cross-entropy, class-weighted, label-smoothed, focal, and distillation from a teacher."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from torch.nn import functional
 from bloodtune.space.configuration import Configuration
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+# Images (B, C, H, W) as pixels of 0 to 255 to class probabilities (B, K).
+Teacher = Callable[[torch.Tensor], torch.Tensor]
+
+# The weight of the teacher in the loss; the labels have the rest.
+TEACHER_WEIGHT = 0.9
 
 
 def build_loss(configuration: Configuration, class_counts: torch.Tensor) -> Loss:
@@ -42,3 +47,14 @@ def _focal(logits: torch.Tensor, labels: torch.Tensor, gamma: float) -> torch.Te
     # The clamp avoids infinity times zero in the gradient where p rounds to 1 and gamma is below 1.
     one_minus_p = (-torch.expm1(-entropy)).clamp_min(1e-12)
     return (one_minus_p**gamma * entropy).mean()
+
+
+def distillation(loss: torch.Tensor, logits: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+    """Return the loss of a student: ``loss`` on the labels, mixed with the divergence from the teacher.
+
+    The divergence is Kullback-Leibler's, from the teacher's probabilities ``taught`` (N, K) to those of ``logits``
+    (N, K), at temperature 1. The teacher must have seen the same augmented images (Beyer et al. 2022, "a good teacher
+    is patient and consistent").
+    """
+    divergence = functional.kl_div(functional.log_softmax(logits, dim=1), taught, reduction="batchmean")
+    return (1 - TEACHER_WEIGHT) * loss + TEACHER_WEIGHT * divergence

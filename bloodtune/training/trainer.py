@@ -15,10 +15,10 @@ from torch.optim.swa_utils import update_bn
 from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.training import metrics
-from bloodtune.training.augmentation import draw_batch, validation_views
+from bloodtune.training.augmentation import draw_batch, mix_batch, validation_views
 from bloodtune.training.cuda_graphs import Recorder
 from bloodtune.training.device_splits import DeviceSplits
-from bloodtune.training.losses import build_loss
+from bloodtune.training.losses import Teacher, build_loss, distillation
 from bloodtune.training.models import build_network, weighted_layers
 from bloodtune.training.models.cpu_layers import lay_out
 from bloodtune.training.numerics import FLOAT32, Numerics
@@ -87,6 +87,8 @@ class Training:
             move at an undiminished learning rate. A configuration with a weight average does not need this.
         watch: measures augmentation, steps and validation separately.
         record_steps: whether a GPU records its steps. A process may record one training at a time.
+        teacher: gives the probabilities of each augmented batch, which the network learns beside the labels. On a GPU
+            it must not synchronize with the host.
         start: weights of a network of this configuration to start from, as its ``state_dict``. None: drawn with
             ``seed``.
         kept: the number of first layers with weights that keep theirs; batch norm's statistics change in all layers.
@@ -110,6 +112,7 @@ class Training:
         recompute_norms: bool = False,
         watch: Stopwatch | None = None,
         record_steps: bool = True,
+        teacher: Teacher | None = None,
         start: Mapping[str, torch.Tensor] | None = None,
         kept: int = 0,
     ) -> None:
@@ -138,6 +141,7 @@ class Training:
         self._optimizer = build_optimizer(configuration, self._trained, fused=not self._is_plain)
         self._scaler = numerics.scaler(splits.device)
         self._loss = build_loss(configuration, splits.class_counts)
+        self._teacher = teacher
         self._batch_size = min(configuration.batch_size, len(splits.train_labels))
         self._steps_per_epoch = math.ceil(len(splits.train_labels) / self._batch_size)
         self._total_loss = torch.zeros((), device=splits.device)
@@ -261,12 +265,20 @@ class Training:
         splits = self._splits
         self._watch.enter("augment")
         images = draw_batch(splits.train_images, rows, self.configuration, self._generator)
+        images, share = mix_batch(images, self.configuration, self._generator)
         if self._is_plain:
             images = images.contiguous()  # NCHW: convolutions keep the order of their input
         self._watch.enter("forward and backward")
         with self._numerics.autocast(splits.device):
             logits = self._trained(images)
-        loss = self._loss(logits.float(), splits.train_labels[rows])
+        logits, labels = logits.float(), splits.train_labels[rows]
+        loss = self._loss(logits, labels)
+        if share is not None:
+            loss = torch.lerp(loss, self._loss(logits, labels.flip(0)), share)
+        if self._teacher:
+            with torch.no_grad():
+                taught = self._teacher(images)
+            loss = distillation(loss, logits, taught)
         self._optimizer.zero_grad()
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         for group in self._optimizer.param_groups:

@@ -17,20 +17,20 @@ def test_shares_are_of_leukocytes_alone() -> None:
     rows = by_label(differential(COUNTS | {"erythroblast": 25, "platelet": 400}, BLOOD))
     assert (rows["neutrophil"].value, rows["neutrophil"].unit) == (60, "% of leukocytes")
     assert sum(row.value or 0 for row in rows.values() if row.unit == "% of leukocytes") == pytest.approx(100)
-    # Wilson's interval of 60 of 100, as in Newcombe (1998).
-    assert (rows["neutrophil"].low, rows["neutrophil"].high) == pytest.approx((50.20, 69.06), abs=0.01)
+    # The exact interval of 60 of 100, by quantiles of the beta distribution.
+    assert (rows["neutrophil"].low, rows["neutrophil"].high) == pytest.approx((49.72, 69.67), abs=0.01)
     assert rows["immature granulocyte"].low == pytest.approx(0)
-    assert rows["immature granulocyte"].high == pytest.approx(3.70, abs=0.01)
+    assert rows["immature granulocyte"].high == pytest.approx(3.62, abs=0.01)
 
 
 def test_erythroblasts_are_per_100_leukocytes_and_platelets_apart() -> None:
     rows = by_label(differential(COUNTS | {"erythroblast": 25, "platelet": 400}, BLOOD))
     assert (rows["erythroblast"].value, rows["erythroblast"].unit) == (25, "per 100 leukocytes")
-    # 25 of 125 is .139 to .279 by Wilson, as odds.
-    assert (rows["erythroblast"].low, rows["erythroblast"].high) == pytest.approx((16.2, 38.6), abs=0.1)
+    # 25 of 125 is .134 to .281 by quantiles of the beta distribution, as odds.
+    assert (rows["erythroblast"].low, rows["erythroblast"].high) == pytest.approx((15.4, 39.1), abs=0.1)
     assert rows["platelet"] == Row("platelet", 400, "counted apart")
     assert rows["platelet"].cells() == ("", "")
-    assert rows["neutrophil"].cells() == ("60.0", "50.2–69.1")
+    assert rows["neutrophil"].cells() == ("60.0", "49.7–69.7")
 
 
 def test_without_leukocytes_there_is_nothing_to_relate_a_count_to() -> None:

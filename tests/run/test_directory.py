@@ -149,7 +149,7 @@ def test_open_refuses_a_folder_without_records(tmp_path: Path) -> None:
 # Rows
 
 
-@pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual"])
+@pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual", "resnet"])
 @pytest.mark.parametrize(
     "changes",
     [{}, SGD | {"nesterov": True}, {"loss": "focal", "focal_gamma": 2, "dihedral": True, "shift": 2, "ema": 0.1}],

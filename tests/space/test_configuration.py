@@ -14,12 +14,16 @@ ADAM = {"optimizer": "adam", "learning_rate": 0.001}
 MLNN: dict[str, Any] = {"family": "mlnn", "hidden_layers": 2, "hidden_size": 1180, **ADAM}
 CNN: dict[str, Any] = {"family": "cnn", "width": 32, **ADAM}
 
+RESNET: dict[str, Any] = {"family": "resnet", "width": 8, "depth": 1, **ADAM}
+WITH_WIDTH = "cnn, lightweight, residual, resnet"
+
 NEEDS: dict[str, dict[str, Any]] = {
     "hidden_layers": MLNN,
     "hidden_size": MLNN,
     "label_smoothing": CNN | {"loss": "label_smoothing"},
     "focal_gamma": CNN | {"loss": "focal"},
     "momentum": CNN | SGD,
+    "depth": RESNET,
 }
 
 
@@ -68,7 +72,7 @@ def test_a_value_that_no_training_can_use_is_out_of_bounds(field: str, unusable:
     ("name", "value", "message"),
     [
         ("family", "cn", "unknown family 'cn'; did you mean 'cnn'?"),
-        ("family", "transformer", "unknown family 'transformer'; allowed: mlnn, cnn, lightweight, residual"),
+        ("family", "transformer", "unknown family 'transformer'; allowed: mlnn, cnn, lightweight, residual, resnet"),
         ("loss", "nnl", "unknown loss 'nnl'; did you mean 'nll'?"),
         ("optimizer", "adamww", "unknown optimizer 'adamww'; did you mean 'adamw'?"),
         ("schedule", "onecycle", "unknown schedule 'onecycle'; did you mean 'one_cycle'?"),
@@ -87,7 +91,9 @@ def test_a_choice_that_is_not_there_is_answered_with_the_nearest(name: str, valu
             ({"family": family} | ADAM, f"width is missing: family = '{family}' needs it")
             for family in ("cnn", "lightweight", "residual")
         ),
-        (MLNN | {"width": 32}, "width = 32 does not apply to family = 'mlnn', only to cnn, lightweight, residual"),
+        (MLNN | {"width": 32}, "width = 32 does not apply to family = 'mlnn', only to " + WITH_WIDTH),
+        ({"family": "resnet", "width": 8} | ADAM, "depth is missing: family = 'resnet' needs it"),
+        (CNN | {"depth": 1}, "depth = 1 does not apply to family = 'cnn', only to resnet"),
         (CNN | {"hidden_layers": 1}, "hidden_layers = 1 does not apply to family = 'cnn', only to mlnn"),
         (CNN | {"hidden_size": 64}, "hidden_size = 64 does not apply to family = 'cnn', only to mlnn"),
         (CNN | {"loss": "focal"}, "focal_gamma is missing: loss = 'focal' needs it"),
@@ -156,7 +162,7 @@ def test_none_is_refused_where_a_field_always_applies() -> None:
         Configuration(**CNN, dropout=None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual"])
+@pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual", "resnet"])
 @pytest.mark.parametrize("changes", [{}, SGD, {"loss": "focal", "focal_gamma": 2.0, "ema": 0.1, "dihedral": True}])
 def test_a_mapping_and_back_is_the_same_configuration(family: str, changes: dict[str, Any]) -> None:
     configuration = make_configuration(family, **changes)

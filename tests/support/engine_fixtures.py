@@ -17,6 +17,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "cnn": {"width": 8},
     "lightweight": {"width": 8},
     "residual": {"width": 8},
+    "resnet": {"width": 8, "depth": 1},
 }
 SGD = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9, "nesterov": False}
 

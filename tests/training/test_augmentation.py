@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from bloodtune.training.augmentation import dihedral_views, draw_batch, prediction_views, validation_views
+from bloodtune.training.augmentation import dihedral_views, draw_batch, mix_batch, prediction_views, validation_views
 from engine_fixtures import make_configuration
 
-EVERYTHING = {"dihedral": True, "shift": 2, "stain": 0.1, "cutout": 4}
+MOVES: dict[str, Any] = {"dihedral": True, "shift": 2}
+CHANGES: dict[str, Any] = {"stain": 0.1, "cutout": 4, "rotation": 180.0, "scale": 0.5, "colour": 1.0, "blur": 1.0}
+EVERYTHING = MOVES | CHANGES
 EACH: list[dict[str, Any]] = [{name: value} for name, value in EVERYTHING.items()]
 
 
@@ -34,7 +36,7 @@ def test_a_batch_has_the_shape_and_range_of_its_images(changes: dict[str, Any], 
     batch = augment(images, torch.tensor([3, 1, 1, 15, 0]), **changes)
     assert batch.shape == (5, channels, 12, 12)
     assert batch.is_contiguous(memory_format=torch.channels_last)
-    assert batch.dtype == (torch.float32 if {"stain", "cutout"} & changes.keys() else torch.uint8)
+    assert batch.dtype == (torch.float32 if CHANGES.keys() & changes.keys() else torch.uint8)
     assert batch.min() >= 0 and batch.max() <= 255
 
 
@@ -43,6 +45,7 @@ def test_without_augmentation_a_batch_is_the_images_themselves() -> None:
     assert torch.equal(augment(images, rows), images[rows].permute(0, 3, 1, 2))
 
 
+# With one channel neither greying nor another order of the channels changes anything; here there are three.
 @pytest.mark.parametrize("changes", [*EACH, EVERYTHING], ids="+".join)
 def test_the_generator_decides_about_the_batch(changes: dict[str, Any]) -> None:
     images = draw_images()
@@ -209,3 +212,71 @@ def test_cutout_reaches_all_of_the_image() -> None:
     images[:, 0, 0] = 255  # so that the filling differs from the black that it covers
     covered = (augment(images, cutout=3) != images.permute(0, 3, 1, 2)).any(0)[0]
     assert covered.all()
+
+
+def disc(size: int = 28, radius: float = 6.0) -> torch.Tensor:
+    offset = torch.arange(size) - (size - 1) / 2
+    is_inside = offset.view(-1, 1) ** 2 + offset.view(1, -1) ** 2 <= radius**2
+    return (is_inside * 255).to(torch.uint8).unsqueeze(2).expand(size, size, 3).contiguous()
+
+
+def test_scale_changes_the_area_of_a_disc_up_to_its_limits() -> None:
+    images = repeated(disc(), 400)
+    areas = augment(images, scale=0.5)[:, 0].mean((1, 2)) / 255 * 28**2
+    ratios = (areas / (images[0, :, :, 0].float().mean() / 255 * 28**2)).sqrt()
+    assert 1 / 1.5 * 0.97 < ratios.min() < 0.72 and 1.42 < ratios.max() < 1.5 * 1.03
+    assert ratios.log().mean().abs() < 0.05
+
+
+def test_rotation_turns_a_point_up_to_its_limit() -> None:
+    image = torch.zeros(29, 29, 3, dtype=torch.uint8)
+    image[13:16, 20:23] = 255  # seven pixels to the right of the centre
+    batch = augment(repeated(image, 300), rotation=40.0)[:, 0]
+    index = torch.arange(29) - 14.0
+    down = (batch.sum(2) @ index) / batch.sum((1, 2))
+    right = (batch.sum(1) @ index) / batch.sum((1, 2))
+    angles = torch.rad2deg(torch.atan2(down, right))
+    assert torch.allclose(torch.hypot(down, right), torch.tensor(7.0), atol=0.3)
+    assert 36 < angles.max() < 41 and -41 < angles.min() < -36
+
+
+def test_colour_greys_and_permutes_a_share_of_the_images() -> None:
+    image = torch.tensor([200, 100, 30], dtype=torch.uint8).expand(8, 8, 3)
+    colours = augment(repeated(image, 1000), colour=0.5)[:, :, 0, 0]
+    is_changed = (colours != torch.tensor([200.0, 100.0, 30.0])).any(1)
+    assert torch.allclose(colours.mean(1), torch.tensor(110.0))
+    assert 0.5 < is_changed.float().mean() < 0.7  # half lose colour; of the rest, 5 of 6 orders of a quarter differ
+    is_ordered = (colours[:, 0] >= colours[:, 1]) & (colours[:, 1] >= colours[:, 2])
+    assert 0.15 < (~is_ordered).float().mean() < 0.27
+
+
+def test_blur_keeps_the_mean_and_takes_contrast() -> None:
+    images = draw_images(size=28)
+    plain, blurred = images.permute(0, 3, 1, 2).float(), augment(images, blur=1.0)
+    assert torch.allclose(blurred.mean((1, 2, 3)), plain.mean((1, 2, 3)), atol=3)
+    assert (blurred.std((1, 2, 3)) < plain.std((1, 2, 3))).all()
+
+
+@pytest.mark.parametrize("ways", [("mixup",), ("cutmix",), ("mixup", "cutmix")], ids="+".join)
+def test_mixed_images_hold_the_share_of_the_other_that_is_returned(ways: tuple[str, ...]) -> None:
+    images = torch.zeros(4, 3, 28, 28, dtype=torch.uint8)
+    images[2:] = 200
+    configuration = make_configuration(**dict.fromkeys(ways, 0.5))
+    generator = torch.Generator().manual_seed(0)
+    shares, kinds = [], set()
+    for _ in range(60):
+        mixed, share = mix_batch(images, configuration, generator)
+        assert share is not None
+        assert torch.allclose(mixed[0].mean(), 200 * share, atol=1e-3)
+        assert torch.allclose(mixed[3].mean(), 200 * (1 - share), atol=1e-3)
+        if 0 < share < 0.5:
+            kinds.add(len(mixed[0].unique()))  # one grey level if added, two if pasted
+        shares.append(float(share))
+    assert 0 <= min(shares) < 0.05 and 0.4 < max(shares) <= 0.53  # a rectangle has whole pixels
+    assert kinds == {{"mixup": 1, "cutmix": 2}[way] for way in ways}
+
+
+def test_without_mixing_the_images_are_returned_as_they_are() -> None:
+    images = torch.zeros(4, 3, 8, 8)
+    mixed, share = mix_batch(images, make_configuration(), torch.Generator())
+    assert mixed is images and share is None

@@ -130,7 +130,7 @@ def test_a_record_keeps_nothing_of_its_owner_alive(cuda: FakeCuda) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual"])
+@pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual", "resnet"])
 def test_on_a_gpu_a_replayed_step_does_what_a_taken_one_does(family: str) -> None:
     splits = DeviceSplits.load(make_split(200, seed=1), make_split(60, seed=2), "cuda")
     # Augmented and averaged, so that draws and rates must differ from replay to replay; the last batch is smaller.

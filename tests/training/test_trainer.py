@@ -34,6 +34,12 @@ EVERYTHING = {
     "shift": 1,
     "stain": 0.05,
     "cutout": 2,
+    "rotation": 30.0,
+    "scale": 0.2,
+    "colour": 0.1,
+    "blur": 0.1,
+    "mixup": 0.2,
+    "cutmix": 0.2,
     "ema": 0.2,
 }
 

@@ -47,6 +47,16 @@ class StainNormalization(Normalization):
         return super().forward((torch.exp(-density) * 256.0 - 1.0).clamp(0, 255))
 
 
+class ImageNormalization(nn.Module):
+    """Standardize each channel of each image, pixels (N, C, H, W) of 0 to 255, by its own mean and deviation."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return float32 of the same shape; a deviation below one grey level counts as one."""
+        pixels = images.float()
+        centred = pixels - pixels.mean((2, 3), keepdim=True)
+        return centred.div_(centred.square().mean((2, 3), keepdim=True).sqrt().clamp_min(1))
+
+
 def build_network(
     configuration: Configuration, *, size: int, classes: int, mean: torch.Tensor, deviation: torch.Tensor
 ) -> nn.Sequential:
@@ -66,6 +76,8 @@ def build_network(
         InputError: the family is ``package.module:function``, and its function cannot be imported or called.
     """
     body = _build_body(configuration, channels=mean.numel(), classes=classes, size=size)
+    if configuration.normalization == "image":
+        return nn.Sequential(ImageNormalization(), body)
     if configuration.normalization == "minmax":
         mean = deviation = torch.full_like(mean, 255 / 2)
     normalization = StainNormalization if configuration.normalization == "reinhard" else Normalization

@@ -51,7 +51,7 @@ def test_logits_have_one_column_a_class(family: str, channels: int, classes: int
     assert (logits[0] != logits[1]).all()
 
 
-@pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual"])
+@pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual", "resnet"])
 @pytest.mark.parametrize("size", [128, 224])
 def test_large_images_are_taken_too(family: str, size: int) -> None:
     assert build(make_configuration(family), size=size).eval()(draw(2, size=size)).shape == (2, 8)
