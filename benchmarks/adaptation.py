@@ -17,7 +17,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from scipy.stats import t
 
 from bloodtune.adaptation.adapted_model import adapt
@@ -36,6 +39,8 @@ from bloodtune.training.numerics import Numerics
 from bloodtune.training.process_setup import prepare_process
 from bloodtune.training.trainer import Training
 
+KINDS = {"adapted": "adapted", "scratch": "from scratch"}
+COLOURS = ("#2a9d4e", "#9a9a9a")
 LEAST = 2  # labelled cells of each class: adaptation and training need two
 SCRATCH_IMAGES = 12_000  # seen in a training from scratch, four times as many as in an adaptation
 
@@ -105,20 +110,51 @@ def run_draw(arguments: argparse.Namespace, listing: Listing, cells: int, draw: 
     }
 
 
-def print_rows(file: Path) -> None:
-    """Print mean and 95 % interval of the mean (t distribution, over draws) of the figures in a file."""
+def summarize(file: Path) -> dict[str, dict[int, list[tuple[float, float, float]]]]:
+    """Return per kind of training and number of cells: mean, half interval and draws of accuracy and of macro-F1."""
     rows = [json.loads(line) for line in file.read_text().splitlines()]
-    print("cells draws  adapted: accuracy, macro-F1        from scratch: accuracy, macro-F1")
-    for cells in sorted({row["cells"] for row in rows}):
-        found = [row for row in rows if row["cells"] == cells]
-        columns = [interval([row[name][at] for row in found]) for name in ("adapted", "scratch") for at in (0, 1)]
-        print(f"{cells:5} {len(found):5}  " + "  ".join(f"{mean:.1%} ± {half:.1%}" for mean, half in columns))
+    return {
+        kind: {
+            cells: [interval([row[kind][at] for row in rows if row["cells"] == cells]) for at in (0, 1)]
+            for cells in sorted({row["cells"] for row in rows})
+        }
+        for kind in KINDS
+    }
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and half of the 95 % interval of the mean, by the t distribution."""
+def print_table(file: Path) -> None:
+    """Print means over draws and 95 % intervals of these means (t distribution)."""
+    print(f"{'training':14} cells draws  {'accuracy':16} macro-F1")
+    for kind, by_cells in summarize(file).items():
+        for cells, scores in by_cells.items():
+            text = "  ".join(f"{mean:6.1%} ± {half:5.1%}" for mean, half, _ in scores)
+            print(f"{KINDS[kind]:14} {cells:5} {scores[0][2]:5}  {text}")
+
+
+def draw_figure(file: Path, picture: Path) -> None:
+    """Draw accuracy and macro-F1 against the number of labelled cells."""
+    matplotlib.use("Agg")
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    for at, (axes, name) in enumerate(zip(figure.subplots(1, 2), ("accuracy", "macro-F1"), strict=True)):
+        for (kind, by_cells), colour in zip(summarize(file).items(), COLOURS, strict=True):
+            means, halves = zip(*(scores[at][:2] for scores in by_cells.values()), strict=True)
+            bars = {"marker": "o", "capsize": 3, "color": colour, "label": KINDS[kind]}
+            axes.errorbar(list(by_cells), 100 * np.array(means), 100 * np.array(halves), **bars)
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(list(by_cells), list(map(str, by_cells)))
+        axes.set_title(f"{name}, %", loc="left", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False, loc="lower right")
+    figure.supxlabel("labelled cells", fontsize=9)
+    figure.savefig(picture, dpi=150)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, int]:
+    """Return the mean, half of the 95 % interval of the mean by the t distribution, and the number of values."""
     half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return float(np.mean(values)), float(half)
+    return float(np.mean(values)), float(half), len(values)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--draws", type=positive, default=5, help="draws (default: %(default)s)")
     parser.add_argument("--first-draw", type=seed, default=0, help="number of the first draw (default: %(default)s)")
     parser.add_argument("--out", default="adaptation.jsonl", help="one line per draw; draws in it are not repeated")
+    parser.add_argument("--figure", metavar="PNG", help="draw the table")
     arguments = parser.parse_args(argv)
     prepare_process("cpu")
     file = Path(arguments.out)
@@ -144,7 +181,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             if (cells, draw) not in done:
                 found = run_draw(arguments, dataclasses.replace(listing, rows=rows), cells, draw)
                 append(file, json.dumps(found) + "\n")
-    print_rows(file)
+    print_table(file)
+    if arguments.figure:
+        draw_figure(file, Path(arguments.figure))
     return 0
 
 

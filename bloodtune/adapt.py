@@ -1,4 +1,4 @@
-"""The command `adapt`: labelled photographs of another laboratory in, a model trained further on them out.
+"""The command `adapt`: labelled photographs in, a model trained further on them out.
 
 torch and the modules that use it are imported inside functions, so that `--help` and errors in flags appear at once.
 """

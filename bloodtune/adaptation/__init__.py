@@ -1,1 +1,1 @@
-"""Adaptation of a trained model to few labelled photographs of another laboratory; no Ray, no Optuna."""
+"""Adaptation of a trained model to the photographs of another laboratory; no Ray, no Optuna."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from bloodtune.adaptation.choice import Search, Trial
+from bloodtune.adaptation.settings import Settings
 from bloodtune.data.labelled_folder import LabelledFolder
 from bloodtune.files import replace
 from bloodtune.inference.classifier import Classifier
@@ -38,7 +39,7 @@ class AdaptedModel:
     trials: Sequence[Trial]
 
     def write(self, folder: Path) -> None:
-        """Write the files of a summary's model into ``folder``: weights, guard, ``MODEL_CARD.md``, the JSON card last."""
+        """Write the files that a summary writes into ``folder``, and ``MODEL_CARD.md``."""
         folder.mkdir(parents=True, exist_ok=True)
         files = self.classifier.files(**self.card)
         if self.guard:
@@ -68,52 +69,50 @@ def adapt(
     best = trials[0]
     folder = folders[best.settings.source]
     data = folder.dataset
-    network = train_on_all(search, model, folder, best, seed)
-    configuration = best.settings.configuration(model.configuration)
-    precision = search.numerics.precision
-    classifier = Classifier(network, configuration, data.class_names, model.size, model.channels, precision)
+    classifier = train_on_all(search, best.settings)
     scores, guard = judge_deployment(
         classifier, data.train, best.held_out, folder.test, best.probabilities, best.distances
     )
-    described = describe_data_for_card(data)
-    card = scores | {
-        "label": f"{name}, adapted to {data.title}",
-        "run": None,
-        "git_commit": git_commit(),
-        "seed": seed,
-        "data": described,
-    }
-    card["adapted"] = {
+    adapted = {
         "model": name,
         "settings": dataclasses.asdict(best.settings) | {"networks": NETWORKS},
         "trials": [dataclasses.asdict(trial.settings) | {"log_loss": trial.loss} for trial in trials],
     }
-    card["parameters"] = sum(parameter.numel() for parameter in network.parameters())
+    origin = {"label": f"{name}, adapted to {data.title}", "run": None, "git_commit": git_commit(), "seed": seed}
+    parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
+    card = {"parameters": parameters, **scores, **origin, "adapted": adapted, "data": describe_data_for_card(data)}
     return AdaptedModel(classifier, guard, card, trials)
 
 
-def train_on_all(search: Search, model: Classifier, folder: LabelledFolder, best: Trial, seed: int) -> torch.nn.Module:
+def train_on_all(search: Search, settings: Settings) -> Classifier:
     """Train networks on all photographs and return one with the mean of their weights.
 
     Networks that start from the same weights stay near each other, so that their mean is a network as good as their
     ensemble (Wortsman et al., Model Soups, 2022).
     """
-    splits = DeviceSplits.load(folder.dataset.train, folder.dataset.val)
-    start, networks = search.start(best.settings), []
+    data = search.folders[settings.source].dataset
+    configuration = settings.configuration(search.model.configuration, len(data.train.labels))
+    splits, start, networks = DeviceSplits.load(data.train, data.val), search.start(settings), []
     for number in range(NETWORKS):
         training = Training(
-            best.settings.configuration(model.configuration),
+            configuration,
             splits,
-            max_epochs=best.settings.epochs,
-            seed=seed + number,
+            max_epochs=settings.epochs,
+            seed=search.seed + number,
             numerics=search.numerics,
             start=start,
-            kept=best.settings.kept,
+            kept=settings.kept,
         )
-        for _ in range(best.settings.epochs):
+        for _ in range(settings.epochs):
             training.train_epoch()
         networks.append(training.network)
     weights = [network.state_dict() for network in networks]
     mean = {name: torch.stack([one[name] for one in weights]).double().mean(0) for name in weights[0]}
     networks[0].load_state_dict(mean)
-    return networks[0]
+    return dataclasses.replace(
+        search.model,
+        network=networks[0],
+        configuration=configuration,
+        class_names=data.class_names,
+        precision=search.numerics.precision,
+    )

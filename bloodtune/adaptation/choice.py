@@ -24,7 +24,7 @@ from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import FLOAT32, Numerics, supported_precisions
 from bloodtune.training.trainer import DivergedError
 
-_PREDICTIONS = 100  # held-out predictions that decide, at least: fewer photographs are cut into folds more than once
+_PREDICTIONS = 60  # held-out predictions that decide, at least: fewer photographs are cut into folds more than once
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class Search:
     """
 
     def __init__(self, model: Classifier, folders: Sequence[LabelledFolder], seed: int = 0) -> None:
-        self._model, self._folders, self._seed = model, folders, seed
+        self.model, self.folders, self.seed = model, folders, seed
         self.numerics = Numerics(model.precision) if model.precision in supported_precisions("cpu") else FLOAT32
         self.choices = choices(model.configuration, len(folders))
 
@@ -97,17 +97,18 @@ class Search:
 
     def start(self, settings: Settings) -> dict[str, torch.Tensor]:
         """Return the weights from which a training with these settings starts."""
-        names = self._folders[settings.source].dataset.class_names
-        return starting_weights(self._model, settings.configuration(self._model.configuration), names)
+        data = self.folders[settings.source].dataset
+        configuration = settings.configuration(self.model.configuration, len(data.train.labels))
+        return starting_weights(self.model, configuration, data.class_names)
 
     def _try(self, settings: Settings) -> list[Trial]:
         # The trial with the better number of epochs; none if a loss is not finite.
-        folder = self._folders[settings.source]
+        folder = self.folders[settings.source]
         images = len(folder.dataset.train.labels)
         start, found = self.start(settings), dict[int, list[Trial]]()
         try:
             for repetition in range(math.ceil(_PREDICTIONS / images)):
-                for trial in self._hold_out(settings, start, folder, self._seed + repetition):
+                for trial in self._hold_out(settings, start, folder, self.seed + repetition):
                     found.setdefault(trial.settings.epochs, []).append(trial)
         except DivergedError:
             return []
@@ -122,7 +123,7 @@ class Search:
         held_out = held_out_split(data.train, data.val, folds)
         epochs = most_epochs(len(data.train.labels))
         training = FoldedTraining(
-            settings.configuration(self._model.configuration),
+            settings.configuration(self.model.configuration, len(pairs[0][0].labels)),
             [DeviceSplits.load(*pair) for pair in pairs],
             max_epochs=epochs,
             seed=seed,
@@ -134,7 +135,7 @@ class Search:
         for epoch in range(1, epochs + 1):
             training.train_epoch()
             if epoch in (epochs // 2, epochs):
-                networks = [dataclasses.replace(self._model, network=network) for network in training.networks]
+                networks = [dataclasses.replace(self.model, network=network) for network in training.networks]
                 found = [examine_held_out(*both) for both in zip(networks, pairs, strict=True)]
                 probabilities, distances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
                 trials.append(Trial(dataclasses.replace(settings, epochs=epoch), held_out, probabilities, distances))

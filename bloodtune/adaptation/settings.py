@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from bloodtune.space.configuration import Configuration
 
 _IMAGES = 3000  # that a network sees in a training: enough for its loss to settle, whatever their number
-_EPOCHS = (12, 40)
+EPOCHS = (12, 80)  # fewest and most
+_BATCH = 24
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class Settings:
     kept: int
     epochs: int = 0
 
-    def configuration(self, model: Configuration) -> Configuration:
-        """Return the configuration of a model with these settings.
+    def configuration(self, model: Configuration, images: int) -> Configuration:
+        """Return the configuration of a model with these settings, to train on so many images.
 
-        The rate is constant and the weights are averaged over the last fifth of the steps, so that the network of any
-        epoch can be used. Network, augmentation and decay stay those of the model.
+        Batches are equal, because batch norm suffers from a last one of few images. The rate is constant and the
+        weights are averaged over the last fifth of the steps, so that the network of any epoch can be used. Network,
+        augmentation and decay stay those of the model.
         """
         return dataclasses.replace(
             model,
@@ -45,16 +48,18 @@ class Settings:
             learning_rate=self.learning_rate,
             momentum=0.9,
             nesterov=True,
-            batch_size=16,
+            batch_size=max(2, math.ceil(images / max(1, round(images / _BATCH)))),
             schedule="constant",
             dihedral=True,
+            mixup=0.0,  # mixed images need more steps than there are
+            cutmix=0.0,
             ema=0.2,
         )
 
 
 def most_epochs(images: int) -> int:
-    """Return the epochs after which a training on so many images has ended: 40 for few, 12 for many."""
-    low, high = _EPOCHS
+    """Return the epochs after which a training on so many images has ended: 80 for few, 12 for many."""
+    low, high = EPOCHS
     return min(high, max(low, _IMAGES // images))
 
 

@@ -39,7 +39,7 @@ class LabelledFolder:
 
 
 def read_labelled_folder(root: Path, preparation: Preparation) -> LabelledFolder:
-    """Read a folder or a table; ``preparation.folds`` becomes at most 5, and fewer if there are not so many groups of images.
+    """Read a folder or a table; ``preparation.folds`` becomes 5, or fewer if there are not so many groups of images.
 
     Raises:
         InputError: the source or its photographs cannot be used, or a class has fewer than two groups of images.

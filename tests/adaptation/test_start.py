@@ -1,0 +1,54 @@
+"""The weights that an adaptation starts from: those of the model, with a last layer for the new classes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from bloodtune.adaptation.settings import Settings
+from bloodtune.adaptation.start import starting_weights
+from error_fixtures import refusal
+from model_fixtures import BLOOD, make_classifier
+
+NAMES = ("Neutrophils", "blast", "ig")
+
+
+def test_the_body_is_the_models_and_known_classes_keep_their_rows() -> None:
+    model = make_classifier()
+    known = model.network.state_dict()
+    weights = starting_weights(model, model.configuration, NAMES)
+    (head,) = (name for name, tensor in known.items() if tensor.shape[:1] == (8,) and tensor.ndim == 2)
+    for name, tensor in known.items():
+        if name.rpartition(".")[0] != head.rpartition(".")[0]:
+            assert torch.equal(weights[name], tensor), name
+    assert torch.equal(weights[head][0], known[head][BLOOD.index("neutrophil")])
+    assert torch.equal(weights[head][2], known[head][BLOOD.index("immature granulocyte")])
+    assert not any(torch.equal(weights[head][1], row) for row in known[head])
+
+
+def test_the_row_of_a_new_class_does_not_depend_on_what_was_drawn_before() -> None:
+    model = make_classifier()
+    first = starting_weights(model, model.configuration, NAMES)
+    state = torch.get_rng_state()
+    second = starting_weights(model, model.configuration, NAMES)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_network_that_learned_plain_pixels_can_get_the_stain_normalized() -> None:
+    model = make_classifier()
+    settings = Settings(source=0, normalization="reinhard", stain=0.1, learning_rate=0.01, kept=0)
+    configuration = settings.configuration(model.configuration)
+    assert (configuration.normalization, configuration.stain) == ("reinhard", 0.1)
+    weights = starting_weights(model, configuration, NAMES)
+    assert torch.equal(weights["0.mean"], model.network.state_dict()["0.mean"])
+
+
+def test_a_network_without_a_linear_layer_at_its_end_is_refused() -> None:
+    model = make_classifier()
+    body = nn.Sequential(*model.network[1], nn.Softmax(1))  # type: ignore[index]
+    changed = dataclasses.replace(model, network=nn.Sequential(model.network[0], body))  # type: ignore[index]
+    message = refusal(lambda: starting_weights(changed, model.configuration, NAMES))
+    assert message.startswith("the model's network has no linear layer at its end")
