@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 
 from bloodtune import evaluate, predict
 from bloodtune.adapt import main
-from bloodtune.adaptation import settings
+from bloodtune.adaptation import choice, settings
 from bloodtune.inference.predictor import Predictor
 from command_fixtures import Run, with_model
 from folder_fixtures import CLASSES, class_files, split_files, write_photographs
@@ -28,21 +28,26 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_photographs(tmp_path_factory.mktemp("cells"), split_files({"train": 6, "test": 4}))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short() -> Iterator[None]:
+    """Train for four epochs, on one repetition of the folds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "EPOCHS", (4, 4))
+        patch.setattr(choice, "PREDICTIONS", 1)
+        patch.setenv("COLUMNS", "140")
+        yield
+
+
 @pytest.fixture
-def run(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("COLUMNS", "140")
-    monkeypatch.setattr(settings, "EPOCHS", (4, 4))
+def run(model: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return with_model(main, model, capsys)
 
 
-@pytest.fixture
-def adapted(run: Run, cells: Path, tmp_path: Path) -> Path:
-    code, out, err = run(cells, "--out", tmp_path / "adapted")
-    assert code == 0, err
-    assert "adapted written" in err and "18 labelled photographs in 3 classes" in err
-    assert "Settings" in out and "reinhard" in out and "macro-F1" in out and "not for diagnosis" in out
-    assert "Test split: accuracy" in out
-    return tmp_path / "adapted"
+@pytest.fixture(scope="module")
+def adapted(model: Path, cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "adapted"
+    assert main([str(cells), "--model", str(model), "--out", str(out)]) == 0
+    return out
 
 
 def with_folder(command: Callable[[list[str]], int], folder: Path, cells: Path) -> int:
@@ -75,8 +80,14 @@ def test_the_card_says_what_was_chosen_and_what_it_started_from(adapted: Path) -
     assert "without one of 5 folds" in text and "| test |" in text
 
 
-def test_the_same_seed_gives_the_same_model(run: Run, adapted: Path, cells: Path, tmp_path: Path) -> None:
-    assert run(cells, "--out", tmp_path / "again")[0] == 0
+def test_the_screen_has_settings_and_scores_and_the_same_seed_gives_the_same_model(
+    run: Run, adapted: Path, cells: Path, tmp_path: Path
+) -> None:
+    code, out, err = run(cells, "--out", tmp_path / "again")
+    assert code == 0, err
+    assert "again written" in err and "18 labelled photographs in 3 classes" in err
+    assert "Settings" in out and "reinhard" in out and "macro-F1" in out and "not for diagnosis" in out
+    assert "Test split: accuracy" in out
     files = [(folder / "model.safetensors").read_bytes() for folder in (adapted, tmp_path / "again")]
     assert files[0] == files[1]
 

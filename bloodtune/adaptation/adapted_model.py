@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bloodtune.adaptation.choice import Search, Trial
 from bloodtune.adaptation.settings import Settings
+from bloodtune.data.folds import held_out_split
 from bloodtune.data.labelled_folder import LabelledFolder
 from bloodtune.files import replace
 from bloodtune.inference.classifier import Classifier
@@ -31,12 +33,14 @@ class AdaptedModel:
     """A model adapted to labelled photographs.
 
     ``card`` has the entries of ``model.json`` beside the network. ``trials`` are those of the search, the best first.
+    ``distances`` are those that set the guard's limit (``Search.distances``).
     """
 
     classifier: Classifier
     guard: Guard | None
     card: dict[str, Any]
     trials: Sequence[Trial]
+    distances: np.ndarray
 
     def write(self, folder: Path) -> None:
         """Write the files that a summary writes into ``folder``, and ``MODEL_CARD.md``."""
@@ -70,8 +74,10 @@ def adapt(
     folder = folders[best.settings.source]
     data = folder.dataset
     classifier = train_on_all(search, best.settings)
+    held_out, distances = held_out_split(data.train, data.val, folder.folds(seed)), search.distances(best.settings)
+    first = len(held_out.labels)
     scores, guard = judge_deployment(
-        classifier, data.train, best.held_out, folder.test, best.probabilities, best.distances
+        classifier, data.train, held_out, folder.test, best.probabilities[:first], distances
     )
     adapted = {
         "model": name,
@@ -81,7 +87,7 @@ def adapt(
     origin = {"label": f"{name}, adapted to {data.title}", "run": None, "git_commit": git_commit(), "seed": seed}
     parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
     card = {"parameters": parameters, **scores, **origin, "adapted": adapted, "data": describe_data_for_card(data)}
-    return AdaptedModel(classifier, guard, card, trials)
+    return AdaptedModel(classifier, guard, card, trials, distances)
 
 
 def train_on_all(search: Search, settings: Settings) -> Classifier:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 
 from bloodtune.adaptation.settings import Settings, choices, most_epochs
 from bloodtune.adaptation.start import starting_weights
-from bloodtune.data.folds import cut_splits, held_out_split
+from bloodtune.data.folds import cut_splits
 from bloodtune.data.labelled_folder import LabelledFolder
 from bloodtune.data.npz import Split
 from bloodtune.errors import InputError
@@ -24,7 +24,9 @@ from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import FLOAT32, Numerics, supported_precisions
 from bloodtune.training.trainer import DivergedError
 
-_PREDICTIONS = 60  # held-out predictions that decide, at least: fewer photographs are cut into folds more than once
+PREDICTIONS = 60  # held-out predictions that decide, at least: fewer photographs are cut into folds more than once
+
+Part = tuple[Deployment, Split, Split]  # a network, what it was trained on, and what was held out from it
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,20 +35,18 @@ class Trial:
 
     Attributes:
         settings: what was tried, with the number of epochs that was best.
-        held_out: the photographs, fold by fold, once per repetition of the folds.
+        labels: of the photographs (N,), fold by fold, once per repetition of the folds.
         probabilities: float32 (N, K), each by a network that was not trained on the photograph.
-        distances: of the photographs (N,), from guards of the same networks; empty if a network has none.
     """
 
     settings: Settings
-    held_out: Split
+    labels: np.ndarray
     probabilities: np.ndarray
-    distances: np.ndarray
 
     @property
     def loss(self) -> float:
         """The mean log loss: of few photographs it says more than their number of errors."""
-        right = self.probabilities[np.arange(len(self.held_out.labels)), self.held_out.labels]
+        right = self.probabilities[np.arange(len(self.labels)), self.labels]
         return float(-np.log(np.maximum(right, 1e-12)).mean())
 
 
@@ -101,62 +101,52 @@ class Search:
         configuration = settings.configuration(self.model.configuration, len(data.train.labels))
         return starting_weights(self.model, configuration, data.class_names)
 
+    def distances(self, settings: Settings) -> np.ndarray:
+        """Return the distances (N,) of held-out photographs from guards of the networks that did not see them.
+
+        They belong to the first repetition of the folds, fold by fold. Empty if a network has no guard.
+        """
+        parts = next(parts for epoch, parts in self._train_folds(settings, self.seed) if epoch == settings.epochs)
+        found = []
+        for network, train, held_out in parts:
+            features = network.examine(held_out.images)[1]
+            guard = fit_guard(network, train, features)
+            found.append(guard.distances(features) if guard else np.zeros(0))
+        return np.concatenate(found)
+
     def _try(self, settings: Settings) -> list[Trial]:
         # The trial with the better number of epochs; none if a loss is not finite.
-        folder = self.folders[settings.source]
-        images = len(folder.dataset.train.labels)
-        start, found = self.start(settings), dict[int, list[Trial]]()
+        images = len(self.folders[settings.source].dataset.train.labels)
+        labels, found = list[np.ndarray](), dict[int, list[np.ndarray]]()
         try:
-            for repetition in range(math.ceil(_PREDICTIONS / images)):
-                for trial in self._hold_out(settings, start, folder, self.seed + repetition):
-                    found.setdefault(trial.settings.epochs, []).append(trial)
+            for repetition in range(math.ceil(PREDICTIONS / images)):
+                for epoch, parts in self._train_folds(settings, self.seed + repetition):
+                    found.setdefault(epoch, []).extend(network.predict(out.images) for network, _, out in parts)
+                labels.extend(out.labels for _, _, out in parts)
         except DivergedError:
             return []
-        return [min(map(_pool, found.values()), key=lambda trial: trial.loss)]
+        trials = [
+            Trial(dataclasses.replace(settings, epochs=epoch), np.concatenate(labels), np.concatenate(probabilities))
+            for epoch, probabilities in found.items()
+        ]
+        return [min(trials, key=lambda trial: trial.loss)]
 
-    def _hold_out(
-        self, settings: Settings, start: dict[str, torch.Tensor], folder: LabelledFolder, seed: int
-    ) -> list[Trial]:
-        # Trials after half of the epochs and after all of them.
-        data, folds = folder.dataset, folder.folds(seed)
-        pairs = cut_splits(data.train, data.val, folds)
-        held_out = held_out_split(data.train, data.val, folds)
-        epochs = most_epochs(len(data.train.labels))
+    def _train_folds(self, settings: Settings, seed: int) -> Iterator[tuple[int, list[Part]]]:
+        # After half of the epochs and after all of them: the epoch, and what each fold's network learned and did not.
+        folder = self.folders[settings.source]
+        pairs = cut_splits(folder.dataset.train, folder.dataset.val, folder.folds(seed))
+        epochs = most_epochs(len(folder.dataset.train.labels))
         training = FoldedTraining(
             settings.configuration(self.model.configuration, len(pairs[0][0].labels)),
             [DeviceSplits.load(*pair) for pair in pairs],
             max_epochs=epochs,
             seed=seed,
             numerics=self.numerics,
-            start=start,
+            start=self.start(settings),
             kept=settings.kept,
         )
-        trials = []
         for epoch in range(1, epochs + 1):
             training.train_epoch()
             if epoch in (epochs // 2, epochs):
-                networks = [dataclasses.replace(self.model, network=network) for network in training.networks]
-                found = [examine_held_out(*both) for both in zip(networks, pairs, strict=True)]
-                probabilities, distances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-                trials.append(Trial(dataclasses.replace(settings, epochs=epoch), held_out, probabilities, distances))
-        return trials
-
-
-def examine_held_out(network: Classifier, pair: tuple[Split, Split]) -> tuple[np.ndarray, np.ndarray]:
-    """Return a network's probabilities of the photographs held out from it, and their distances from its guard."""
-    train, held_out = pair
-    deployment = Deployment(network)
-    probabilities, features = deployment.examine(held_out.images)
-    guard = fit_guard(deployment, train, features)
-    return probabilities, guard.distances(features) if guard else np.zeros(0)
-
-
-def _pool(trials: list[Trial]) -> Trial:
-    held_out = [trial.held_out for trial in trials]
-    images = np.concatenate([split.images for split in held_out])
-    return dataclasses.replace(
-        trials[0],
-        held_out=Split(images, np.concatenate([split.labels for split in held_out])),
-        probabilities=np.concatenate([trial.probabilities for trial in trials]),
-        distances=np.concatenate([trial.distances for trial in trials]),
-    )
+                networks = [Deployment(dataclasses.replace(self.model, network=one)) for one in training.networks]
+                yield epoch, [(network, *pair) for network, pair in zip(networks, pairs, strict=True)]

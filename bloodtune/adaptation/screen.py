@@ -31,8 +31,8 @@ def held_out_evaluation(adapted: AdaptedModel) -> Evaluation:
     best, card = adapted.trials[0], adapted.card
     images = card["data"]["split_sizes"]["train"]
     probabilities = with_temperature(best.probabilities[:images], card["temperature"])
-    known = best.distances[:images] <= adapted.guard.limit if adapted.guard else None
-    labels = best.held_out.labels[:images]
+    known = adapted.distances <= adapted.guard.limit if adapted.guard else None
+    labels = best.labels[:images]
     return Evaluation(adapted.classifier.class_names, labels, probabilities, card["threshold"], Counter(), known=known)
 
 

@@ -32,10 +32,11 @@ class LabelledFolder:
 
     def folds(self, seed: int) -> np.ndarray:
         """Draw folds as ``draw_folds``, here with every class in two of them at least; integers (N,)."""
-        data = self.dataset
-        assert data.preparation.folds is not None
-        rules = {"folds": data.preparation.folds, "seed": seed, "where": data.source, "least": 2}
-        return draw_folds(data.train.labels, self.groups, data.class_names, **rules)
+        data, drawn = self.dataset, self.dataset.preparation.folds
+        assert drawn is not None
+        return draw_folds(
+            data.train.labels, self.groups, data.class_names, folds=drawn, seed=seed, where=data.source, least=2
+        )
 
 
 def read_labelled_folder(root: Path, preparation: Preparation) -> LabelledFolder:
