@@ -95,9 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--crop",
         type=flags.positive,
-        nargs="+",
+        action="append",
         metavar="N",
-        help="take the middle N x N pixels of each photograph; of several N the best one is chosen",
+        help="take the middle N x N pixels of each photograph; may be repeated, and the best N is chosen",
     )
     add("--without", action="append", default=[], metavar="CLASS", help="leave a class out; may be repeated")
     add("--skip-unreadable", action="store_true", help="leave out photographs that cannot be used, however many")

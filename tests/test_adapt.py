@@ -94,7 +94,7 @@ def test_the_screen_has_settings_and_scores_and_the_same_seed_gives_the_same_mod
 
 def test_a_crop_is_chosen_if_several_are_given(run: Run, tmp_path: Path) -> None:
     cells = write_photographs(tmp_path / "cells", class_files(4), size=64)
-    code, out, err = run(cells, "--crop", "60", "40", "--out", tmp_path / "adapted")
+    code, out, err = run(cells, "--crop", "60", "--crop", "40", "--out", tmp_path / "adapted")
     assert code == 0, err
     assert "There is no test split" in (tmp_path / "adapted" / "MODEL_CARD.md").read_text()
     crop = Predictor.load(tmp_path / "adapted").crop
