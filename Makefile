@@ -8,7 +8,9 @@ COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: search summarize test test-realdata test-benchmarks test-faults test-cluster test-tools lint clean
+.PHONY: install search summarize test test-realdata test-benchmarks test-faults test-cluster test-tools lint clean
+
+install: .venv/installed
 
 search: .venv/installed
 	$(BIN)/python -m bloodtune.search --budget 64 $(ARGS)

@@ -26,8 +26,9 @@ class Settings:
     """Settings of the retraining: the ``top`` best found and the published configurations, each with ``seeds`` seeds.
 
     The best found configuration is retrained once more with ``longer`` times the epochs, unless ``longer`` is 1. The
-    ``published`` configurations are retrained if this is True, or if it is None and the classes are BloodMNIST's.
-    ``prefer`` is ``best`` or ``small``: the rule by which the model is chosen.
+    ``ensemble`` networks of the best found configuration are averaged, unless it is None; with ``distill`` one network
+    learns their probabilities. The ``published`` configurations are retrained if this is True, or if it is None and the
+    classes are BloodMNIST's. ``prefer`` is ``best`` or ``small``: the rule by which the model is chosen.
     """
 
     top: int
@@ -37,6 +38,8 @@ class Settings:
     workers: int | None
     published: bool | None = None
     prefer: str = BEST
+    ensemble: int | None = None
+    distill: bool = False
 
 
 def retrained_published(search: SearchRecords, settings: Settings, class_names: Sequence[str]) -> list[Candidate]:

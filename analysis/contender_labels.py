@@ -10,7 +10,7 @@ from bloodtune.space.configuration import Configuration
 from bloodtune.space.recipe_file import BOOK, load_enqueued
 from bloodtune.tuning.retrained_models import Contender
 
-PUBLISHED, FOUND = "published", "found"
+PUBLISHED, FOUND, ENSEMBLE, DISTILLED = "published", "found", "ensemble", "distilled"
 
 
 def trial_label(trial: int) -> str:

@@ -36,7 +36,7 @@ def data_sentence(provenance: Mapping[str, Any]) -> str:
         name = "stand-in for BloodMNIST" if title == "synthetic" else title
         return f"Data: synthetic {name} (drawn by a program, no photographs; MD5 {md5})."
     official = official_name(md5)
-    kind = f"official {official} file" if official else "rebuilt or user-supplied split"
+    kind = f"official {official} file" if official else _kind(data)
     return f"Data: {title} ({kind}; MD5 {md5})."
 
 
@@ -44,7 +44,7 @@ def data_mark(provenance: Mapping[str, Any]) -> str:
     """Return the short mark of the data in files of figures and tables; an empty string for official data.
 
     The mark is the name of the data with ``synthetic``, ``rebuilt split`` (the classes are BloodMNIST's) or
-    ``user-supplied split``.
+    ``user-supplied data``.
     """
     data = provenance["data"]
     title = data["title"]
@@ -52,7 +52,11 @@ def data_mark(provenance: Mapping[str, Any]) -> str:
         return "Synthetic stand-in for BloodMNIST" if title == "synthetic" else f"{title}, synthetic"
     if official_name(data["md5"]):
         return ""
-    return f"{title}, {'rebuilt' if is_blood(data['class_names']) else 'user-supplied'} split"
+    return f"{title}, {_kind(data)}"
+
+
+def _kind(data: Mapping[str, Any]) -> str:
+    return "rebuilt split" if is_blood(data["class_names"]) else "user-supplied data"
 
 
 def official_name(md5: str) -> str | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from bloodtune.data.dataset import Dataset
 from bloodtune.data.folds import held_out_split
-from bloodtune.files import replace
-from bloodtune.inference.classifier import CARD, WEIGHTS, Classifier
+from bloodtune.files import replace_folder
+from bloodtune.inference.classifier import WEIGHTS, Classifier
+from bloodtune.inference.default_model import CARD
 from bloodtune.inference.deployment_scores import judge_deployment
 from bloodtune.inference.out_of_distribution import GUARD
 from bloodtune.run.provenance import describe_data_for_card, git_commit
@@ -22,6 +22,7 @@ from summary_data import Summary
 def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
     """Write the chosen model into ``folder/best``, and the best model of each family into ``folder/<family>``.
 
+    Each of these folders is replaced, with all that it held.
     The model of a configuration is the seed that is median on validation.
     """
     places = {**summary.choices.by_family, "best": summary.choices.best}
@@ -37,11 +38,8 @@ def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
         scores, guard = judge_deployment(Classifier.load(source), dataset.train, val, summary.test, held_out)
         card |= scores
         card["test"] = {name: list(interval) for name, interval in summary.measured[label].intervals.items()}
+        files = {WEIGHTS: (source / WEIGHTS).read_bytes(), CARD: (json.dumps(card, indent=2) + "\n").encode()}
+        if guard:
+            files[GUARD] = guard.to_bytes()
         for target in (folder / place for place, chosen in places.items() if chosen == label):
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / WEIGHTS, target / WEIGHTS)
-            if guard:
-                replace(target / GUARD, guard.to_bytes())
-            else:
-                (target / GUARD).unlink(missing_ok=True)
-            replace(target / CARD, (json.dumps(card, indent=2) + "\n").encode())
+            replace_folder(target, files)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bloodtune import command_line as flags
 from bloodtune.command_line import print_lines
@@ -36,11 +33,13 @@ from bloodtune.tuning.retraining_cache import Candidate
 from bloodtune.tuning.retraining_workers import Workers
 from candidates import PUBLISHED_EPOCHS, Settings, retrained_found, retrained_longer, retrained_published
 from contender_labels import PUBLISHED
+from ensembles import combine
 from figures.all_figures import all_figures
 from figures.style import save_figure
 from mistake_heat_maps import explain_mistakes
 from model_choice import BEST, SMALL, Choices, choose
 from model_files import write_models
+from progress_bar import progress_bar
 from report.material import Material
 from report.outline import REPORT, compose, write_report
 from report.page import MOST_ERRORS, PAGE, write_page
@@ -65,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         workers=arguments.workers,
         published=True if arguments.published else False if arguments.only_best else None,
         prefer=arguments.prefer,
+        ensemble=arguments.ensemble,
+        distill=arguments.distill,
     )
     return flags.run_action("summarize", lambda: _summarize(arguments, settings), _CONTINUE)
 
@@ -89,11 +90,11 @@ def summarize(
         InputError: no trial has a score, the data is missing or changed, or ``folder`` or ``control`` cannot be used.
     """
     search = SearchRecords.read(run)
-    dataset = _load_data(search, run, data)
-    recipe = load_recipe(str(run.path / RECIPE))
+    dataset, recipe = _load_data(search, run, data), load_recipe(str(run.path / RECIPE))
     published = retrained_published(search, settings, dataset.class_names)
     found = retrained_found(search, recipe, settings, published)
     _check_control(control, dataset)
+    _check_ensemble(settings, dataset)
     check_writable(folder)
     sources = sources_to_send(one.configuration.family for one in found)
     with connect(
@@ -104,7 +105,7 @@ def summarize(
         choices = choose(contenders, dataset.scored_counts if settings.prefer == SMALL else None)
         _write_choices(folder, settings, contenders, choices)
         test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
-        with _bar("test split") as advance:
+        with progress_bar("test split") as advance:
             tested = score_test_split(contenders, test.images, workers=workers, advance=advance)
     generator = np.random.default_rng(0)
     summary = Summary(
@@ -118,6 +119,7 @@ def summarize(
         measured={one.contender.label: measure(one, test.labels, generator) for one in tested},
         speeds=_speeds(contenders, dataset.val.images),
         choices=choices,
+        test_files=tuple(row.file for row in dataset.rows if row.split == "test"),
     )
     _write(summary, dataset, folder, generator)
 
@@ -170,14 +172,25 @@ def _retrain(
         labels.update(candidate.label for candidate in last)
         return last
 
-    with _bar("retraining") as advance:
+    with progress_bar("retraining") as advance:
         done = retrain(found, published, longer, dataset, cache, seeds=settings.seeds, workers=workers, advance=advance)
     if not done:
         raise InputError("every retraining diverged in its first epoch")
     if diverged := labels - {contender.label for contender in done}:
         names = ", ".join(sorted(diverged))
         print_lines(f"left out, because a retraining diverged in its first epoch: {names}")
-    return sorted(done, key=lambda contender: contender.origin != PUBLISHED)
+    done.sort(key=lambda contender: contender.origin != PUBLISHED)
+    return done + _combine(done, dataset, cache, settings, workers)
+
+
+def _combine(
+    contenders: Sequence[Contender], dataset: Dataset, cache: Path, settings: Settings, workers: Workers
+) -> list[Contender]:
+    def train(candidates: Sequence[Candidate], seeds: int) -> list[Contender]:
+        with progress_bar("ensemble") as advance:
+            return retrain(candidates, [], lambda _: [], dataset, cache, seeds=seeds, workers=workers, advance=advance)
+
+    return combine(contenders, settings, dataset, cache, train)
 
 
 def _speeds(contenders: Sequence[Contender], images: np.ndarray) -> dict[str, Speed]:
@@ -223,19 +236,13 @@ def _check_control(control: RunDirectory | None, dataset: Dataset) -> None:
         raise InputError(f"--control: run {control.name} used sampler {sampler}; search with --recipe random")
 
 
-@contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=None)
-
-        def advance(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-            if not console.is_terminal:
-                print_lines(f"{title}: {done}/{total}")
-
-        yield advance
+def _check_ensemble(settings: Settings, dataset: Dataset) -> None:
+    if settings.distill and settings.ensemble is None:
+        raise InputError("--distill needs --ensemble K, the teacher")
+    if settings.ensemble == 1:
+        raise InputError("--ensemble 1: allowed are whole numbers from 2")
+    if settings.ensemble and dataset.folds is not None:
+        raise InputError("--ensemble cannot be used with --folds: its networks have seen the images of every fold")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -266,6 +273,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help=quick)
     prefer = "the model to choose: the best on validation, or the smallest within a standard error (default: best)"
     add("--prefer", choices=(BEST, SMALL), default=BEST, help=prefer)
+    add("--ensemble", type=positive, metavar="K", help="judge K averaged networks of the best configuration too")
+    add("--distill", action="store_true", help="train a small network on the ensemble's answers, and judge it too")
     which = parser.add_mutually_exclusive_group()
     only_best = "retrain the best found configuration alone: the default becomes --top 1, without published networks"
     which.add_argument("--only-best", action="store_true", help=only_best)

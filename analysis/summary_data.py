@@ -48,6 +48,7 @@ class Summary:
 
     ``rungs`` are the epochs at which ASHA decides. ``tested`` lists published contenders before found ones.
     ``measured`` and ``speeds`` map labels of contenders to their scores and to the speeds of their median seeds.
+    ``test_files`` are the file names of the test images if the data are photographs in a folder, else empty.
     """
 
     search: SearchRecords
@@ -60,6 +61,7 @@ class Summary:
     measured: Mapping[str, Measured]
     speeds: Mapping[str, Speed]
     choices: Choices
+    test_files: tuple[str, ...] = ()
 
     @cached_property
     def by_label(self) -> dict[str, TestedContender]:

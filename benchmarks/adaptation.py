@@ -32,7 +32,7 @@ from bloodtune.data.preparation import Preparation
 from bloodtune.files import append
 from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import Classifier
-from bloodtune.inference.predictor import model_folder
+from bloodtune.inference.default_model import find_model
 from bloodtune.training import metrics
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import Numerics
@@ -93,7 +93,7 @@ def score(classifier: Classifier, test: Split | None) -> tuple[float, float]:
 
 def run_draw(arguments: argparse.Namespace, listing: Listing, cells: int, draw: int) -> dict[str, object]:
     """Adapt the model, and train it from scratch, on one draw of cells; score both on all the other cells."""
-    model, started = Classifier.load(model_folder(Path(arguments.model))), time.perf_counter()
+    model, started = Classifier.load(find_model(arguments.model)), time.perf_counter()
     train = draw_cells([row.label for row in listing.rows], cells, np.random.default_rng(draw))
     with tempfile.TemporaryDirectory() as folder:
         table = write_table(Path(folder), Path(arguments.folder), listing, train)

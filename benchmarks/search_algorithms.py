@@ -34,7 +34,7 @@ from simulation.scale import print_scale
 QUICK = {"repeats": 4, "budget": 27, "pool": 400}
 FULL = {"repeats": 100, "budget": 64, "pool": 3000}
 
-SAVED_EVERY = 20  # jobs, in --results
+SAVED_EVERY = 10.0  # seconds, in --results
 
 # Tables of the searches that worker processes simulate; they inherit it.
 _TABLES: dict[tuple[str, str], Table] = {}
@@ -128,10 +128,12 @@ def run(fitted: Sequence[Fitted], algorithms: Sequence[str], arguments: Any) -> 
     ]
     kept = _read_results(arguments.results)
     missing = [job for job in jobs if _key(job) not in kept]
-    for count, (job, outcome) in enumerate(_simulate(missing, arguments.jobs), start=1):
+    saved = time.monotonic()
+    for job, outcome in _simulate(missing, arguments.jobs):
         kept[_key(job)] = outcome
-        if arguments.results and (count % SAVED_EVERY == 0 or count == len(missing)):
+        if arguments.results and (job == missing[-1] or time.monotonic() - saved > SAVED_EVERY):
             _write_results(arguments.results, kept)
+            saved = time.monotonic()
     found: dict[str, dict[str, dict[str, list[np.ndarray]]]] = {}
     for job in jobs:
         collection, task, name = job[:3]

@@ -20,7 +20,7 @@ from bloodtune.data.preparation import Preparation
 from bloodtune.data.tiles import CHANNELS
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable
-from bloodtune.inference.differential import BEST_MODEL
+from bloodtune.inference.default_model import find_model
 from bloodtune.predict import MODEL_HELP, load_predictor
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _adapt(arguments: argparse.Namespace) -> int:
-    out, model = Path(arguments.out), Path(arguments.model)
+    out, model = Path(arguments.out), find_model(arguments.model)
     check_writable(out)
     if os.path.exists(out) and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out} exists; allowed: a new or empty folder, because the old model stays as it is")
@@ -51,9 +51,8 @@ def _adapt(arguments: argparse.Namespace) -> int:
     from bloodtune.adaptation.adapted_model import adapt
     from bloodtune.adaptation.screen import print_adaptation
     from bloodtune.inference.classifier import Classifier
-    from bloodtune.inference.predictor import model_folder
 
-    classifier, console = Classifier.load(model_folder(model)), Console(stderr=True)
+    classifier, console = Classifier.load(model), Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("settings", total=None)
         adapted = adapt(
@@ -73,7 +72,7 @@ def _read(arguments: argparse.Namespace, predictor: Predictor) -> list[LabelledF
     from bloodtune.data.labelled_folder import read_labelled_folder
 
     if predictor.channels != CHANNELS:
-        raise InputError(f"--model {arguments.model} takes grey images; allowed: models of colour images")
+        raise InputError("the model takes grey images; allowed: models of colour images")
     prepared = {"size": predictor.size, "skip_unreadable": arguments.skip_unreadable, "seed": arguments.seed}
     prepared |= {"without": tuple(arguments.without)}
     crops = arguments.crop or [None]
@@ -90,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("path", metavar="LABELLED", help="a folder or a table of labelled photographs")
-    add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
+    add("--model", metavar="DIR", help=MODEL_HELP)
     add("--out", default=OUT, metavar="DIR", help="folder of the adapted model (default: %(default)s)")
     add(
         "--crop",

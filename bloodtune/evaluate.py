@@ -6,8 +6,9 @@ torch and the modules that use it are imported inside functions, so that `--help
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,9 @@ from bloodtune import command_line as flags
 from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.errors import InputError
 from bloodtune.files import replace
-from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable
+from bloodtune.inference.differential import Prediction, Unreadable
 from bloodtune.inference.evaluation import Evaluation
-from bloodtune.inference.writers import CSV_ENCODING
+from bloodtune.inference.writers import CSV_ENCODING, PAGE_IMAGES
 from bloodtune.predict import MODEL_HELP, load_predictor, output_files
 
 if TYPE_CHECKING:
@@ -49,13 +50,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     found = predictor.predict(
         images, crop=arguments.crop, preview=_PREVIEW if "html" in files else 0, workers=arguments.workers
     )
+    true = {image.name: label for image, label in zip(images, labels, strict=True)}
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        results = list(progress.track(found, len(images), description="images"))
-    pairs = [(label, one) for label, one in zip(labels, results, strict=True) if isinstance(one, Prediction)]
-    unreadable = tuple(one for one in results if isinstance(one, Unreadable))
+        pairs, unreadable = _judge(progress.track(found, len(images), description="images"), true, predictor)
     if not pairs:
         first = f"{unreadable[0].source}: {unreadable[0].reason}"
-        print_lines(f"evaluate: none of {len(results):,} images could be read, such as {first}")
+        print_lines(f"evaluate: none of {len(images):,} images could be read, such as {first}")
         return 1
     from bloodtune.inference.evaluation_writers import WRITERS, print_evaluation
 
@@ -67,6 +67,27 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     print_evaluation(evaluation, notes)
     print_lines(*(f"evaluate: {file} written" for file in files.values()))
     return 0
+
+
+def _judge(
+    found: Iterable[Prediction | Unreadable], true: Mapping[str, int], predictor: Predictor
+) -> tuple[list[tuple[int, Prediction]], tuple[Unreadable, ...]]:
+    """Return each prediction with the index of its true class, and the unreadable files.
+
+    ``true`` has the index for each image's name, which all pages of a file share. Only mistakes that a page shows keep
+    their pictures.
+    """
+    pairs, unreadable, mistakes = list[tuple[int, Prediction]](), list[Unreadable](), 0
+    for one in found:
+        if isinstance(one, Unreadable):
+            unreadable.append(one)
+            continue
+        label = true[one.source] if one.source in true else true[one.source.rpartition(":")[0]]
+        is_wrong = predictor.class_names[label] != one.label
+        mistakes += is_wrong
+        shown = is_wrong and mistakes <= PAGE_IMAGES
+        pairs.append((label, one if shown else dataclasses.replace(one, picture=b"", tile=None)))
+    return pairs, tuple(unreadable)
 
 
 def _read(path: Path, predictor: Predictor) -> tuple[list[Image], list[int], Counter[str], list[str]]:
@@ -125,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("path", metavar="PATH", help="a folder, a table or an .npz file")
-    add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
+    add("--model", metavar="DIR", help=MODEL_HELP)
     add(
         "--crop",
         type=flags.positive,

@@ -1,4 +1,4 @@
-"""Durable file writes: replacement, append, write access, backup copies; the pointer `latest`."""
+"""Durable file writes: replacement of files and folders, append, write access, backup copies; the pointer `latest`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import errno
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bloodtune.errors import InputError
 
 LATEST = "latest"
+_COMPLETE = "complete"  # marks a new folder that is completely written
 
 # Errors of an operation that a file system lacks, such as a sync on some FUSE mounts. 524 is Linux's ENOTSUPP.
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, 524})
@@ -66,6 +67,32 @@ def replace(file: Path, content: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Replace a folder, with all that it held, by files. After a crash ``finish_folder`` restores a complete folder."""
+    new = _new_folder(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    for name, content in contents.items():
+        replace(new / name, content)
+    (new / _COMPLETE).touch()
+    finish_folder(folder)
+
+
+def finish_folder(folder: Path) -> None:
+    """Put a completely written new folder in place; delete an incomplete one."""
+    new = _new_folder(folder)
+    if not (new / _COMPLETE).exists():
+        shutil.rmtree(new, ignore_errors=True)
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    new.rename(folder)
+    (folder / _COMPLETE).unlink()
+
+
+def _new_folder(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}")
 
 
 def append(file: Path, text: str) -> None:

@@ -22,7 +22,8 @@ from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.data.photographs import find_photographs
 from bloodtune.errors import InputError
 from bloodtune.files import check_output_file, check_writable
-from bloodtune.inference.differential import BEST_MODEL, Result, Tally
+from bloodtune.inference.default_model import BEST_MODEL, NEWEST_RUN, PRETRAINED, find_model
+from bloodtune.inference.differential import Result, Tally
 from bloodtune.inference.field_pictures import FieldFolder
 from bloodtune.inference.manual_count import read_manual_count
 from bloodtune.inference.terminal_output import Screen
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
 
 SYNTHETIC_MODEL = "this model was trained on SYNTHETIC data: its predictions of real cells mean nothing"
 UNTESTED_MODEL = "this model comes straight from a search: it was neither retrained nor tested; summarize does both"
-MODEL_HELP = f"folder of a trained model, or the run directory of a search (default: {BEST_MODEL})"
+PRETRAINED_MODEL = (
+    "no model of a summary or search is here, so the pretrained model is used; --model DIR selects another"
+)
+MODEL_HELP = (
+    "folder of a trained model, or the run directory of a search "
+    f"(default: {BEST_MODEL}, else {NEWEST_RUN}, else the pretrained model)"
+)
 _PREVIEW = 96  # pixels
 _WRITERS = {"csv": CsvFile, "json": JsonFile, "html": HtmlFile}
 
@@ -50,21 +57,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_action("predict", lambda: action(arguments), "no file was written")
 
 
-def load_predictor(folder: str, threshold: float | None = None, program: str = "predict") -> Predictor:
-    """Load a model; warn on stderr if it was trained on synthetic data or never tested.
+def load_predictor(asked: str | None, threshold: float | None = None, program: str = "predict") -> Predictor:
+    """Load a model; say on stderr if it is the pretrained one, was trained on synthetic data, or was never tested.
 
     Raises:
-        InputError: ``folder`` holds no model, or the model cannot be used.
+        InputError: the folder ``asked`` for holds no model, or the model cannot be used.
     """
     from bloodtune.inference.predictor import Predictor
 
     # read_tile refuses pictures that are too large; its message is shorter than Pillow's warning.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    folder = find_model(asked)
     try:
         predictor = Predictor.load(folder, threshold)
     except InputError as error:
-        hint = "a summary writes models, and --model runs/latest selects that of the newest search"
+        hint = f"a summary writes models, and --model {NEWEST_RUN} selects that of the newest search"
         raise InputError(f"{error}; {hint}") from None
+    if folder == PRETRAINED:
+        print_lines(f"{program}: {PRETRAINED_MODEL}")
     if predictor.synthetic:
         print_lines(f"{program}: {SYNTHETIC_MODEL}")
     if predictor.untested:
@@ -124,7 +134,10 @@ def _export(arguments: argparse.Namespace) -> int:
 
     if arguments.paths:
         raise InputError("--export takes no photographs")
-    out = Path(arguments.out or arguments.model)
+    folder = find_model(arguments.model)
+    if folder == PRETRAINED and not arguments.out:
+        raise InputError("--export of the pretrained model needs --out DIR")
+    out = Path(arguments.out or folder)
     predictor = load_predictor(arguments.model, arguments.threshold)
     if arguments.threshold is not None and predictor.own_threshold is not None:
         raise InputError("--threshold cannot be given with --export: the model card gives the model's own threshold")
@@ -158,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH", help="a photograph, a folder (with its subfolders), or an .npz file")
-    add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
+    add("--model", metavar="DIR", help=MODEL_HELP)
     add(
         "--crop",
         type=flags.positive,

@@ -14,13 +14,7 @@ from bloodtune import command_line as flags
 from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.data.photographs import suffixes
 from bloodtune.errors import InputError
-from bloodtune.inference.differential import (
-    BEST_MODEL,
-    UNKNOWN_IMAGES,
-    UNKNOWN_SHARE,
-    Unreadable,
-    differential,
-)
+from bloodtune.inference.differential import Unreadable, differential, unknown_alarm
 from bloodtune.inference.templates import render
 from bloodtune.inference.writers import FOR_RESEARCH, as_mapping, with_picture
 from bloodtune.predict import MODEL_HELP, load_predictor
@@ -81,7 +75,6 @@ def create_app(predictor: Predictor) -> Flask:
             f"script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         texts: dict[str, Any] = {"note": FOR_RESEARCH, "suffixes": suffixes()}
-        texts |= {"unknown_share": UNKNOWN_SHARE, "unknown_images": UNKNOWN_IMAGES}
         page = render("serve.html.j2", predictor=predictor, nonce=nonce, upload_bytes=UPLOAD_BYTES, **texts)
         return page, {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
 
@@ -111,11 +104,17 @@ def _add_routes(app: Flask, predictor: Predictor) -> None:
         return [as_mapping(o, names) if isinstance(o, Unreadable) else with_picture(o, names) for o in found]
 
     @app.post("/count")
-    def count() -> list[list[Any]]:
-        counts = request.get_json()
-        if not isinstance(counts, dict) or not all(type(n) is int and n >= 0 for n in counts.values()):
-            abort(400, "the body must be a JSON object of class names and counts; counts are whole numbers from 0")
-        return [[row.label, row.images, *row.cells(), row.unit] for row in differential(counts, predictor.class_names)]
+    def count() -> dict[str, Any]:
+        body = request.get_json()
+        fields: dict[str, Any] = {"counts": None, "unknown": None} | (body if isinstance(body, dict) else {})
+        counts, unknown = fields["counts"], fields["unknown"]
+        if not isinstance(counts, dict) or not all(type(n) is int and n >= 0 for n in (*counts.values(), unknown)):
+            abort(400, "the body must be a JSON object: counts by class name, and unknown; whole numbers from 0")
+        rows = differential(counts, predictor.class_names)
+        return {
+            "rows": [[row.label, row.images, *row.cells(), row.unit] for row in rows],
+            "alarm": unknown_alarm(unknown, sum(counts.values())),
+        }
 
 
 def _bind(app: Flask, port: int) -> Any:
@@ -137,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "is stored. Research software: not for diagnosis.",
     )
     add = parser.add_argument
-    add("--model", default=BEST_MODEL, metavar="DIR", help=MODEL_HELP)
+    add("--model", metavar="DIR", help=MODEL_HELP)
     add(
         "--threshold",
         type=flags.share,

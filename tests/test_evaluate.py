@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bloodtune.evaluate import main
 from bloodtune.inference.predictor import classify
@@ -87,6 +89,7 @@ def test_the_files_say_the_same(run: Run, cells: Path, tmp_path: Path) -> None:
     assert counted == {n: (int(t), int(p)) for n, t, p in zip(BLOOD, matrix.sum(1), matrix.sum(0), strict=True)}
     page = files["html"].read_text()
     assert page.count("data:image/jpeg;base64,") == 2 and "Wrong: 2" in page and "http" not in page
+    assert page.count('alt="what the network looked at"') == len(set(re.findall('image/png;base64,([^"]+)', page))) == 2
 
 
 def test_one_table_and_one_npz_file_give_the_scores_of_the_folder(run: Run, cells: Path, tmp_path: Path) -> None:
@@ -139,13 +142,30 @@ def test_unknown_and_absent_classes_are_named(run: Run, tmp_path: Path) -> None:
     assert content["images"] == 6
     assert content["unknown"] == {"blast": 1}
     notes = " ".join(content["notes"])
-    assert "1 images of classes that the model does not know are left out: 'blast' (1)" in notes
+    assert "left out, of classes that the model does not know: 'blast' (1 image)" in notes
     others = 6 - content["confusion_matrix"][5][5]
-    assert f"the {others:,} predictions of them count as errors" in notes and "basophil" in notes
-    assert "1 files could not be read and are left out, such as " in notes
+    assert f"predictions of them count as errors: {others}" in notes and "basophil" in notes
+    assert "left out, could not be read: 1 file, such as " in notes
     assert [Path(one["file"]).name for one in content["unreadable"]] == ["text.jpg"]
     recall = content["classes"][0]["recall"][0]
     assert content["scores"]["accuracy"][0] == pytest.approx(recall) == pytest.approx(1 - others / 6)
+
+
+def test_every_page_of_a_file_has_the_class_of_the_file(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    pages = [Image.open(photograph(tmp_path / f"{seed}.png", seed)) for seed in range(3)]
+    (folder / "monocyte").mkdir(parents=True)
+    pages[0].save(folder / "monocyte" / "stack: a.tif", save_all=True, append_images=pages[1:])
+    photograph(folder / "platelet" / "a.png", 9)
+    content = result(run, tmp_path, folder, "--html", tmp_path / "out.html")
+    assert content["images"] == 4 and [row["images"] for row in content["classes"]] == [3, 1]
+
+
+def test_files_that_are_not_read_are_said(run: Run, cells: Path, tmp_path: Path) -> None:
+    shutil.copytree(cells, tmp_path / "set")
+    (tmp_path / "set" / "Monocyte" / "notes.txt").parent.mkdir(exist_ok=True)
+    (tmp_path / "set" / "Monocyte" / "notes.txt").write_text("hello")
+    assert "1 file left out: 1 .txt" in result(run, tmp_path, tmp_path / "set")["notes"]
 
 
 def test_a_model_of_a_search_says_so(run: Run, cells: Path, tmp_path: Path) -> None:

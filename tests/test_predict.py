@@ -55,12 +55,15 @@ def test_a_folder_is_counted_on_the_screen(run: Run, smears: Path) -> None:
 
 
 def test_of_many_images_the_screen_shows_the_first_and_the_unsure(
-    run: Run, smears: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, smears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(screen_module, "SCREEN_IMAGES", 2)
-    _, out, _ = run(smears, "--threshold", "1")
-    assert "the first 2 of 7; --csv FILE or --json FILE lists all" in out
-    assert "Not sure (below 1.00): check these yourself" in out
+    _, out, _ = run(smears, "--threshold", "1", "--json", tmp_path / "all.json")
+    assert out.count("the first 2 of 7; --csv FILE or --json FILE lists all") == 1, "the first are the unsure ones"
+    first = [one["probability"] for one in json.loads((tmp_path / "all.json").read_text())["images"][:2]]
+    threshold = sum(first) / 2
+    _, out, _ = run(smears, "--threshold", threshold)
+    assert f"Not sure (below {threshold:.2f}): check these yourself" in out
 
 
 def test_the_files_say_the_same(run: Run, smears: Path, tmp_path: Path) -> None:
@@ -194,7 +197,7 @@ def test_every_page_of_a_file_is_counted_and_what_is_not_counted_is_said(run: Ru
     names = [Path(row["file"]).name for row in csv.DictReader(files["csv"].open(encoding="utf-8-sig"))]
     assert names == ["copy.png", "moving.gif:frame 1 of 2", *(f"stack.tif:page {page}" for page in (1, 2, 3))]
     counted = "5 images counted, "
-    said = "1 of them is a copy; 4 files left out: 2 .txt, 1 .mov, 1 given twice"
+    said = "1 image is a copy; 4 files left out: 2 .txt, 1 .mov, 1 given twice"
     assert counted in " ".join(out.split()) and said in " ".join(out.split())
     assert f"stack.tif:page 2: the same picture as {folder / 'copy.png'}; both are counted" in " ".join(out.split())
     assert counted in files["html"].read_text() and said in files["html"].read_text()

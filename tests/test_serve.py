@@ -4,10 +4,12 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from bloodtune.data.photographs import SUFFIXES
+from bloodtune.inference.differential import Prediction, Tally
 from bloodtune.inference.predictor import Predictor
 from bloodtune.serve import UPLOAD_BYTES, create_app, main
 from model_fixtures import BLOOD, draw_tiles, make_model, photograph
@@ -73,10 +75,20 @@ def test_the_page_takes_all_suffixes_and_writes_tables_for_excel(client: Any) ->
 
 
 def test_a_count_is_that_of_the_command_line(client: Any) -> None:
-    rows = client.post("/count", json={"neutrophil": 60, "lymphocyte": 40}, headers=OWN).get_json()
-    assert rows[0] == ["neutrophil", 60, "60.0", "50.2–69.1", "% of leukocytes"]
-    for nonsense in ([1], {"neutrophil": -1}, {"neutrophil": "x"}):
+    counts = {"neutrophil": 60, "lymphocyte": 40}
+    answer = client.post("/count", json={"counts": counts, "unknown": 10}, headers=OWN).get_json()
+    assert answer["rows"][0] == ["neutrophil", 60, "60.0", "50.2–69.1", "% of leukocytes"]
+    assert answer["alarm"] == ""
+    for nonsense in ([1], {"counts": {"neutrophil": -1}, "unknown": 0}, {"counts": counts, "unknown": "x"}, counts):
         assert client.post("/count", json=nonsense, headers=OWN).status_code == 400
+
+
+def test_the_alarm_is_that_of_the_command_line(client: Any) -> None:
+    tally = Tally(BLOOD)
+    for number in range(20):
+        tally.add(Prediction(str(number), "neutrophil", "monocyte", np.zeros(8), sure=False, known=number >= 3))
+    answer = client.post("/count", json={"counts": {"neutrophil": 20}, "unknown": 3}, headers=OWN).get_json()
+    assert answer["alarm"] == tally.alarm == "3 of 20 images are unlike the training images: do not trust this count."
 
 
 def test_other_pages_and_other_hosts_are_refused(client: Any) -> None:

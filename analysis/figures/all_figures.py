@@ -26,7 +26,9 @@ def _search_figures(summary: Summary) -> dict[str, CaptionedFigure]:
     search, mark = summary.search, summary.mark
     found = importances(search, summary.rungs)
     figures = {
-        "first_samples": first_samples(summary.train.images, summary.train.labels, summary.class_names, mark),
+        "first_samples": first_samples(
+            summary.train.images, summary.train.labels, summary.class_names, mark, spread=bool(summary.test_files)
+        ),
         "best_so_far": best_so_far(search, mark, summary.control),
         "learning_curves": learning_curves(search, summary.rungs, mark),
         "parallel_coordinates": parallel_coordinates(search, overall(found), mark),
@@ -66,7 +68,9 @@ def _error_figures(summary: Summary) -> dict[str, CaptionedFigure]:
         title, members = groups.get(name, ("", []))
         for one in members:
             predicted = one.median_probabilities.argmax(axis=1)
-            figures[f"predictions_{name}"] = predictions(title, test.images, test.labels, predicted, names, mark)
+            figures[f"predictions_{name}"] = predictions(
+                title, test.images, test.labels, predicted, names, mark, spread=bool(summary.test_files)
+            )
     return figures
 
 

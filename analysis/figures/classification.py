@@ -98,10 +98,14 @@ def confusion_matrices(
 
 
 def first_samples(
-    images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], mark: str, count: int = 10
+    images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], mark: str, count: int = 10, spread: bool = False
 ) -> CaptionedFigure:
-    """Draw the first training images, uint8 (N, H, W[, C]), with their labels (N,) or (N, 1)."""
-    count = min(count, len(images))
+    """Draw the first training images, uint8 (N, H, W[, C]), with their labels (N,) or (N, 1).
+
+    With ``spread``, the images are evenly spaced in the split instead, because photographs are often sorted by class.
+    """
+    shown, which = _chosen(len(images), count, spread)
+    images, labels, count = images[shown], labels[shown], len(shown)
     rows, columns = grid_shape(count, 5)
     names = short_class_names(class_names, 12)
     figure, panels = new_figure(COLUMN, 0.92 * rows + 0.1, rows, columns)
@@ -109,7 +113,7 @@ def first_samples(
         show_image(axes, image)
         axes.set_title(names[int(label)], fontsize=SMALL, pad=2, parse_math=False)
     _hide_unused(panels, count)
-    caption = f"The first {count} training images with their labels."
+    caption = f"{which.capitalize()} training images with their labels."
     return finish(figure, caption, long_class_names(class_names, 12), mark)
 
 
@@ -121,30 +125,40 @@ def predictions(
     class_names: Sequence[str],
     mark: str,
     count: int = 24,
+    spread: bool = False,
 ) -> CaptionedFigure:
     """Draw the first test images, uint8 (N, H, W[, C]), with actual and predicted class, both (N,) or (N, 1).
 
-    Misclassified images have a thick frame and a cross, which can be seen without colour.
+    Misclassified images have a thick frame and a cross, which can be seen without colour. ``spread`` is as in
+    ``first_samples``.
     """
     labels, predicted = labels.reshape(-1), predicted.reshape(-1)
-    count = min(count, len(images))
+    shown, which = _chosen(len(images), count, spread)
+    right, drawn_right, count = (labels == predicted), (labels == predicted)[shown], len(shown)
     rows, columns = grid_shape(count, 6)
     names = short_class_names(class_names, 21, 1)
     figure, panels = new_figure(PAGE, 1.3 * rows + 0.25, rows, columns)
-    for axes, image, label, guess in zip(panels, images, labels, predicted, strict=False):
+    for axes, image, label, guess in zip(panels, images[shown], labels[shown], predicted[shown], strict=False):
         show_image(axes, image)
         axes.set_xlabel(f"P  {names[int(guess)]}\nA  {names[int(label)]}", fontsize=SMALL, labelpad=3, parse_math=False)
         if label != guess:
             _mark_wrong(axes)
     _hide_unused(panels, count)
     figure.suptitle(f"{title} (P predicted, A actual; thick frame and cross: wrong)", fontsize=TEXT, parse_math=False)
-    right, drawn_right = (labels == predicted), (labels[:count] == predicted[:count])
     caption = (
-        f"{title}: the first {count} of {len(labels):,} test images, with predicted (P) and actual (A) class; "
+        f"{title}: {which} of {len(labels):,} test images, with predicted (P) and actual (A) class; "
         f"{int(drawn_right.sum())} of these are right, {percent(float(right.mean()))} of all images."
     )
     note = "The model is the seed that is median on validation. Misclassified images have a thick frame and a cross."
     return finish(figure, caption, note + long_class_names(class_names, 21, 1), mark)
+
+
+def _chosen(total: int, count: int, spread: bool) -> tuple[np.ndarray, str]:
+    """Return the rows of the images to draw, ``count`` at most, and words for them."""
+    count = min(count, total)
+    if spread:
+        return np.linspace(0, total - 1, count).round().astype(int), f"{count} evenly spaced"
+    return np.arange(count), f"the first {count}"
 
 
 def _draw_losses(axes: Axes, contender: Contender) -> None:

@@ -21,7 +21,9 @@ _SECOND_PAPER = (
 
 
 def reproduction_section(material: Material) -> list[Block]:
-    """Return the section on the papers' gaps and on their configurations, trained here."""
+    """Return the section on the papers' gaps and on their configurations; empty if none of these was retrained."""
+    if not material.summary.choices.published_by_family:
+        return []
     blocks: list[Block] = [paragraph(_SAME_LOSS), paragraph(_SECOND_PAPER + _assumed_rate(material))]
     if material.summary.is_blood:
         if means := _family_means(material):
@@ -38,7 +40,7 @@ def reproduction_section(material: Material) -> list[Block]:
     else:
         text = "The published values are for BloodMNIST and say nothing about these classes. They are left out."
         blocks.append(paragraph(text))
-    return blocks + tables_of(material, "1", "2", "2b", "3") + figures_of(material, "reproduction")
+    return blocks + tables_of(material, "1", "2", "2b") + figures_of(material, "reproduction")
 
 
 def _family_means(material: Material) -> list[str]:

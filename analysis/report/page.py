@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Iterator, Sequence
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from bloodtune.errors import printable
-from bloodtune.inference.templates import render
+from bloodtune.errors import plural, printable
+from bloodtune.inference.templates import png_text, render
 from bloodtune.monitoring.live_view import clock
 from display_names import FAMILY_NAMES
 from figures.style import to_svg
@@ -109,7 +106,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         (f"{len(trials)}", "configurations tried"),
     ]
     if "wall_seconds" in provenance:
-        facts.append((clock(provenance["wall_seconds"]), f"of search with {provenance['workers']} workers"))
+        facts.append((clock(provenance["wall_seconds"]), f"of search with {plural(provenance['workers'], 'worker')}"))
     return facts
 
 
@@ -120,9 +117,9 @@ def _errors(summary: Summary, explained: Sequence[np.ndarray]) -> list[dict[str,
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     return [
         {
-            "picture": _png(test.images[row]),
-            "explained": _png(heat) if heat is not None else "",
-            "row": int(row),
+            "picture": png_text(test.images[row]),
+            "explained": png_text(heat) if heat is not None else "",
+            "source": summary.test_files[row] if summary.test_files else f"test image {row}",
             "actual": class_names[test.labels[row]],
             "predicted": class_names[predicted[row]],
             "probability": float(confidence[row]),
@@ -130,9 +127,3 @@ def _errors(summary: Summary, explained: Sequence[np.ndarray]) -> list[dict[str,
         }
         for row, heat in zip_longest(summary.mistakes[:MOST_ERRORS], explained)
     ]
-
-
-def _png(image: np.ndarray) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(image.squeeze()).save(stream, "PNG", optimize=True)
-    return base64.b64encode(stream.getvalue()).decode()

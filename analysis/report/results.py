@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from contender_labels import FOUND
+from contender_labels import DISTILLED, ENSEMBLE, FOUND
 from display_names import FAMILY_NAMES
 from figures.importance import FEWEST_TRIALS
 from report.blocks import Block, Inline, Strong, TableBlock, paragraph
@@ -84,9 +84,10 @@ def search_section(material: Material) -> list[Block]:
     costs, recipe = search_costs(material.summary.search), material.summary.search.provenance.get("recipe")
     text = f"The search had a budget of {costs['budget']:.0f} configurations. "
     text += f"Its recipe is described as “{recipe}”. " if recipe else ""
+    verb = "was" if costs["pruned"] == 1 else "were"
     text += (
-        f"{costs['complete']:.0f} trials ran to the end, {costs['pruned']:.0f} were pruned, {costs['failed']:.0f} "
-        f"failed. They spent {costs['epochs_spent']:,.0f} epochs"
+        f"Of its trials, {costs['complete']:.0f} ran to the end, {costs['pruned']:.0f} {verb} pruned and "
+        f"{costs['failed']:.0f} failed. They spent {costs['epochs_spent']:,.0f} epochs"
     )
     if "epochs_saved" in costs:
         text += (
@@ -122,7 +123,17 @@ def models_section(material: Material) -> list[Block]:
     for contender in material.summary.contenders.values():
         if contender.origin == FOUND and contender.search_val_macro_f1 is None:
             protocol += f" {contender.label} is the best found configuration, retrained for longer than in the search."
-    return [paragraph(protocol), table, *tables_of(material, "6", "8"), *figures_of(material, "model")]
+        if contender.origin == ENSEMBLE:
+            protocol += (
+                f" {contender.label} averages the probabilities of networks that differ only in their seeds; its "
+                "parameters and seconds are their sums."
+            )
+        if contender.origin == DISTILLED:
+            protocol += (
+                f" {contender.label} is one network, trained on the labels and on the ensemble's probabilities of each "
+                "augmented training image."
+            )
+    return [paragraph(protocol), table, *tables_of(material, "3", "6", "8"), *figures_of(material, "model")]
 
 
 def _folds(material: Material) -> str:

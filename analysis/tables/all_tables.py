@@ -20,10 +20,11 @@ from tables.search import search_table
 def all_tables(summary: Summary, generator: np.random.Generator) -> list[Table]:
     """Return all tables of the summary in order; ``generator`` draws the bootstrap samples of table 6.
 
-    Table 6 compares models, so a single model has none.
+    Tables 1, 2 and 2b are left out if no published configuration was retrained. Table 6 compares models, so a single
+    model has none.
     """
     return [
-        *configuration_tables(summary),
+        *(configuration_tables(summary) if summary.choices.published_by_family else []),
         f1_table(summary),
         per_class_table(summary),
         confused_pairs_table(summary),

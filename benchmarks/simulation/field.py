@@ -14,7 +14,7 @@ import numpy as np
 from bloodtune.space.recipe import Asha, Recipe
 from bloodtune.tuning.sampler import StudySampler
 from bloodtune.tuning.trial_queue import Sampler, TrialQueue
-from curves.tables import Table
+from curves.tables import LAST_EPOCH, Table
 from simulation.loop import Rule, Search, simulate
 from simulation.outcome import outcomes
 from simulation.rules import RayAsha, ToTheEnd
@@ -68,12 +68,11 @@ def _own_seed(table: Table, seed: int) -> int:
 @functools.lru_cache(maxsize=128)
 def _adapted(table: Table, algorithm: Algorithm) -> Table:
     recipe, other = table.recipe, copy.copy(table)
-    most = recipe.asha.max_epochs
     if algorithm.given:
         rungs, factor = algorithm.given
-        asha = Asha(most, None, factor, rungs=rungs)
+        asha = Asha(LAST_EPOCH, None, factor, rungs=rungs)
     else:
-        asha = Asha(most, algorithm.first_rung, FACTOR, algorithm.last_rung)
+        asha = Asha(LAST_EPOCH, algorithm.first_rung, FACTOR, algorithm.last_rung)
     enqueued = recipe.enqueued if algorithm.is_enqueued else ()
     other.recipe = dataclasses.replace(recipe, asha=asha, enqueued=enqueued)
     return other
@@ -123,7 +122,7 @@ ALGORITHMS = {
     "tpe-waiting": Algorithm("TPE + waiting halving", _tpe, _waiting),
     "pasha": Algorithm("random + PASHA", _random, lambda recipe, queue: Pasha(recipe.asha, queue), extension=FAR),
     # Other settings of the default's parts.
-    DEFAULT: Algorithm("the default: TPE + capped waiting halving, rungs 1, 3, 9", _tpe, _capped),
+    DEFAULT: Algorithm("the default: TPE + capped waiting halving, rungs 1, 3, 7", _tpe, _capped, given=((1, 3, 7), 3)),
     "random-capped": Algorithm("random + capped waiting halving", _random, _capped, extension=FAR),
     "random-to-9": Algorithm(
         "random + capped waiting halving, rungs 1, 3, 9; no trial to the end",

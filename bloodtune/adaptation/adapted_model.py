@@ -15,7 +15,7 @@ from bloodtune.adaptation.choice import Search, Trial
 from bloodtune.adaptation.settings import Settings
 from bloodtune.data.folds import held_out_split
 from bloodtune.data.labelled_folder import LabelledFolder
-from bloodtune.files import replace
+from bloodtune.files import replace, replace_folder
 from bloodtune.inference.classifier import Classifier
 from bloodtune.inference.deployment_scores import judge_deployment
 from bloodtune.inference.onnx_export import MODEL_CARD, model_card
@@ -23,6 +23,7 @@ from bloodtune.inference.out_of_distribution import GUARD, Guard
 from bloodtune.inference.predictor import Predictor
 from bloodtune.run.provenance import describe_data_for_card, git_commit
 from bloodtune.training.device_splits import DeviceSplits
+from bloodtune.training.models.ensemble import Ensemble
 from bloodtune.training.trainer import Training
 
 NETWORKS = 3  # whose weights are averaged
@@ -44,12 +45,10 @@ class AdaptedModel:
 
     def write(self, folder: Path) -> None:
         """Write the files that a summary writes into ``folder``, and ``MODEL_CARD.md``."""
-        folder.mkdir(parents=True, exist_ok=True)
         files = self.classifier.files(**self.card)
         if self.guard:
-            replace(folder / GUARD, self.guard.to_bytes())
-        for name, content in files.items():
-            replace(folder / name, content)
+            files[GUARD] = self.guard.to_bytes()
+        replace_folder(folder, files)
         replace(folder / MODEL_CARD, model_card(Predictor.load(folder)).encode())
 
 
@@ -59,7 +58,7 @@ def adapt(
     """Search the settings, train on all photographs, calibrate on the held-out ones.
 
     Args:
-        model: the trained model.
+        model: the trained model; of an ensemble, its first network is adapted.
         folders: the labelled photographs, once per crop.
         name: of the trained model, for the card.
         seed: of folds and trainings.
@@ -68,6 +67,8 @@ def adapt(
     Raises:
         InputError: the model cannot be adapted.
     """
+    if isinstance(model.network, Ensemble):
+        model = dataclasses.replace(model, network=model.network.networks[0])
     search = Search(model, folders, seed)
     trials = search.run(advance)
     best = trials[0]

@@ -83,12 +83,6 @@ def audit(splits: Mapping[str, Split], groups: Mapping[str, np.ndarray], compare
     )
 
 
-def copies_elsewhere(found: Copies) -> np.ndarray:
-    """Return which training images have a copy in another split, also a turned or mirrored one; bool (N,)."""
-    turned = found.turned
-    return np.isin(turned["train"], np.concatenate([turned["val"], turned["test"]]))
-
-
 def by_split(values: np.ndarray, splits: Mapping[str, Split]) -> dict[str, np.ndarray]:
     """Cut values of all images, in the order of train, val and test, into one array per split."""
     ends = np.cumsum([len(splits[name].labels) for name in SPLITS])[:-1]

@@ -181,7 +181,7 @@ def _load(source: str, fell_back: bool, preparation: Preparation) -> Dataset:
     counts = _count(path, contents.splits)
     names = contents.class_names or _class_names(source, contents.splits, counts)
     if preparation.drop_copies:
-        contents = contents.without_copies()
+        contents = contents.without_copies(folds=bool(preparation.folds))
         counts = _count(path, contents.splits)
     folds, notes = None, contents.notes
     if preparation.folds:

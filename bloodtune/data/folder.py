@@ -123,7 +123,7 @@ def _unreadable(root: Path, listing: Listing, tiles: Tiles, preparation: Prepara
     named = [f"{row.file} ({why})" for row, why in zip(listing.rows, tiles.reasons, strict=True) if why]
     crop = _fitting_crop(tiles, preparation.crop)
     if len(named) == len(listing.rows):
-        fits = f"; allowed: {crop}" if crop else ""
+        fits = f"; use {crop}" if crop else ""
         raise InputError(f"{root}: no photograph of {len(named):,} can be used, such as {_text(named[0])}{fits}")
     return _count(root, named, len(listing.rows), "photographs that cannot be used", preparation, crop)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bloodtune.data.photographs import find_photographs
+from bloodtune.data.photographs import Found, describe_left_out, find_photographs
 from bloodtune.data.table import TABLES, Row, read_table, split_of
 from bloodtune.errors import InputError
 
@@ -38,11 +39,16 @@ def list_folder(root: Path) -> Listing:
         InputError: the folder has no photograph, its table cannot be used, or folders of splits and classes are mixed.
     """
     if root.suffix.lower() == ".csv" and os.path.isfile(root):
-        return _from_table(root, _files(root.parent))
+        return _from_table(root)
     table = next((root / name for name in TABLES if os.path.isfile(root / name)), None)
     if table is not None:
-        return _from_table(table, _files(root))
-    files = _below(root)
+        return _from_table(table)
+    found = find_photographs([root])
+    listing = _from_subfolders(root, _relative(found, root))
+    return replace(listing, notes=_left_out(found.left_out))
+
+
+def _from_subfolders(root: Path, files: Sequence[str]) -> Listing:
     folders = sorted({file.split("/")[0] for file in files if "/" in file})
     splits = {name: split for name in folders if (split := split_of(name))}
     if len(splits) == len(folders) and folders:
@@ -56,23 +62,26 @@ def list_folder(root: Path) -> Listing:
     return _from_folders(root, files, "folders of classes", {})
 
 
-def _below(root: Path) -> list[str]:
-    return [file.relative_to(root).as_posix() for file in find_photographs([root]).files]
+def _relative(found: Found, root: Path) -> list[str]:
+    return [file.relative_to(root).as_posix() for file in found.files]
 
 
-def _files(root: Path) -> list[str]:
-    # A table may name photographs outside the folder, so that a folder without one is no error here.
+def _left_out(files: Counter[str]) -> tuple[str, ...]:
+    return (describe_left_out(files),) if files.total() else ()
+
+
+def _from_table(table: Path) -> Listing:
     try:
-        return _below(root)
-    except InputError:
-        return []
-
-
-def _from_table(table: Path, files: Sequence[str]) -> Listing:
+        below = find_photographs([table.parent])
+    except InputError:  # a table may name photographs outside its folder, which then needs none
+        below = Found([], Counter())
+    files = _relative(below, table.parent)
     found = read_table(table, files)
     known = {row.file for row in found.rows}
     unlabelled = tuple(file for file in files if file not in known)
-    return Listing(table.name, found.class_names, found.rows, found.missing, unlabelled, found.notes)
+    others = below.left_out - Counter([table.suffix.lower()])
+    notes = (*found.notes, *_left_out(others))
+    return Listing(table.name, found.class_names, found.rows, found.missing, unlabelled, notes)
 
 
 def _from_folders(root: Path, files: Sequence[str], layout: str, splits: dict[str, str]) -> Listing:

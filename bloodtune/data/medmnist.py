@@ -10,6 +10,7 @@ import os
 import re
 import runpy
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ def published_name(md5: str) -> str | None:
         if medmnist_info()[base].get(f"MD5_{size}" if size else "MD5") == md5:
             return name
     return None
+
+
+def is_bloodmnist(names: Sequence[str], split_sizes: object) -> bool:
+    """Return whether images are BloodMNIST's, in any split, as their classes and the sizes of the splits say."""
+    return tuple(names) == class_names(OFFICIAL) and split_sizes == medmnist_info()[OFFICIAL]["n_samples"]
 
 
 def check_name(name: str) -> str:

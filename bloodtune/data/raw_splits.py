@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bloodtune.data.audit import Copies, copies_elsewhere
+from bloodtune.data.audit import Copies
 from bloodtune.data.npz import SPLITS, Split
 from bloodtune.data.table import Row
 from bloodtune.errors import InputError, plural
@@ -31,19 +31,41 @@ class Contents:
     rows: tuple[Row, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def without_copies(self) -> Contents:
-        """Return the contents without training images that have a copy in another split."""
-        elsewhere = copies_elsewhere(self.copies)
-        train = self.splits["train"]
-        kept = Split(np.ascontiguousarray(train.images[~elsewhere]), train.labels[~elsewhere])
-        note = (
-            f"--drop-copies: {plural(int(elsewhere.sum()), 'training image')} left out, which equal images of other "
-            "splits"
+    def without_copies(self, *, folds: bool) -> Contents:
+        """Return the contents without the training images that have a copy in another split.
+
+        With ``folds``, validation images are trained on too: both lose their copies of test images. Copies of each
+        other stay, because they are drawn into one fold.
+
+        Raises:
+            InputError: a split would lose all images of a class.
+        """
+        trained, others = (("train", "val"), ("test",)) if folds else (("train",), ("val", "test"))
+        elsewhere = np.concatenate([self.copies.turned[name] for name in others])
+        kept = {name: np.ones(len(split.labels), bool) for name, split in self.splits.items()}
+        kept |= {name: ~np.isin(self.copies.turned[name], elsewhere) for name in trained}
+        splits = {name: _take(split, kept[name]) for name, split in self.splits.items()}
+        self._check_dropped(splits)
+        dropped = plural(sum(int((~rows).sum()) for rows in kept.values()), "image")
+        note = f"--drop-copies: {dropped} of {' and '.join(trained)} left out, with a copy in {' or '.join(others)}"
+        if folds:
+            note += "; copies within train and val are in one fold"
+        return dataclasses.replace(
+            self,
+            splits=splits,
+            copies=Copies(*({name: ids[name][rows] for name, rows in kept.items()} for ids in self.copies)),
+            groups={name: names[kept[name]] for name, names in self.groups.items()},
+            notes=(*self.notes, note),
         )
-        groups = {**self.groups, "train": self.groups["train"][~elsewhere]} if self.groups else self.groups
-        copies = Copies(*({**ids, "train": ids["train"][~elsewhere]} for ids in self.copies))
-        splits = {**self.splits, "train": kept}
-        return dataclasses.replace(self, splits=splits, copies=copies, groups=groups, notes=(*self.notes, note))
+
+    def _check_dropped(self, splits: Mapping[str, Split]) -> None:
+        for name, split in splits.items():
+            if gone := sorted(set(self.splits[name].labels.tolist()) - set(split.labels.tolist())):
+                label = self.class_names[gone[0]] if self.class_names else gone[0]
+                raise InputError(
+                    f"--drop-copies would leave {name} without an image of class {label!r}: each has a copy in another "
+                    "split; allowed: no --drop-copies, or splits that share fewer images"
+                )
 
     def check_classes(self, where: str) -> None:
         """Check that every split has images of every class; for data whose classes have names.
@@ -61,3 +83,7 @@ class Contents:
                     f"{where}: split {split} with {plural(counts.sum(), 'image')} has none of {lacks}; allowed: every "
                     f"class in every split; --without {missing[0]!r} leaves a class out"
                 )
+
+
+def _take(split: Split, rows: np.ndarray) -> Split:
+    return Split(np.ascontiguousarray(split.images[rows]), split.labels[rows])

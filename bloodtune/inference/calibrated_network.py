@@ -38,6 +38,11 @@ class Deployment(nn.Module):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.body, self.head = _without_head(network)
 
+    @property
+    def logits(self) -> nn.Module:
+        """The network from one view's pixels (N, C, H, W), 0 to 255, to logits (N, K)."""
+        return nn.Sequential(self.body, self.head)
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the probabilities of a batch."""
         return self._examine(images)[0]

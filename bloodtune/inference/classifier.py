@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +17,15 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from bloodtune.errors import InputError
+from bloodtune.inference.default_model import CARD
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.augmentation import prediction_views
 from bloodtune.training.models import build_network
+from bloodtune.training.models.ensemble import Ensemble
 from bloodtune.training.numerics import FLOAT32, PRECISIONS, Numerics, supported_precisions
 from bloodtune.training.prediction import predict
 
-WEIGHTS, CARD = "model.safetensors", "model.json"
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,9 @@ class Classifier:
     """A trained network with its configuration, classes and image format.
 
     ``network`` takes images (N, ``channels``, ``size``, ``size``) with values of 0 to 255; its first layer normalizes
-    them. A prediction is the mean over the views of ``prediction_views``: 1 view, 8 with dihedral augmentation, 24 with
-    dihedral augmentation and shifts. ``precision`` is the precision of training and of prediction.
+    them. It may be an ``Ensemble`` of networks of the configuration. A prediction is the mean over the views of
+    ``prediction_views``: 1 view, 8 with dihedral augmentation, 24 with dihedral augmentation and shifts. ``precision``
+    is the precision of training and of prediction.
     """
 
     network: nn.Module
@@ -67,9 +73,19 @@ class Classifier:
         for name, content in self.files(**card).items():
             (folder / name).write_bytes(content)
 
-    def files(self, **card: Any) -> dict[str, bytes]:
-        """Return ``model.safetensors`` and ``model.json``, which has the additional entries ``card``."""
-        weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+    def rounded(self) -> Classifier:
+        """Return a copy whose weights are those that ``files`` stores in half precision."""
+        network = copy.deepcopy(self.network)
+        network.load_state_dict({name: _halve(tensor) for name, tensor in network.state_dict().items()})
+        return dataclasses.replace(self, network=network)
+
+    def files(self, *, half: bool = False, **card: Any) -> dict[str, bytes]:
+        """Return ``model.safetensors`` and ``model.json``, which has the additional entries ``card``.
+
+        With ``half`` the matrices of weights are stored in half precision; ``load`` makes them float32 again.
+        """
+        state = self.network.state_dict().items()
+        weights = {name: (_halve(tensor) if half else tensor).contiguous() for name, tensor in state}
         content = {
             "configuration": self.configuration.to_mapping(),
             "class_names": list(self.class_names),
@@ -79,6 +95,8 @@ class Classifier:
             "preprocessing": "pixels of 0 to 255, RGB or grey; normalization is part of the network",
             "views": self.views,
         }
+        if isinstance(self.network, Ensemble):
+            content["members"] = len(self.network.networks)
         return {WEIGHTS: save(weights), CARD: (json.dumps(content | card, indent=2) + "\n").encode()}
 
     @classmethod
@@ -96,21 +114,41 @@ class Classifier:
         except (OSError, ValueError, SafetensorError) as error:
             raise InputError(f"no model in {folder}: {error}") from None
         try:
-            configuration = Configuration.from_mapping(card["configuration"])
-            class_names, size, channels = tuple(card["class_names"]), int(card["size"]), int(card["channels"])
-            precision = card.get("precision", "float32")
-            if precision not in PRECISIONS:
-                raise ValueError(f"precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
-            placeholder = torch.ones(channels)
-            network = build_network(
-                configuration, size=size, classes=len(class_names), mean=placeholder, deviation=placeholder
-            )
+            classifier = cls.build(card, weights)
         except (KeyError, TypeError, ValueError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise InputError(f"{folder / CARD} does not describe a model: {reason}") from None
-        try:
-            network.load_state_dict(weights)
         except RuntimeError:
             raise InputError(f"{folder / WEIGHTS} does not fit the configuration in {CARD}") from None
-        network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        classifier.network.to(device)
+        return classifier
+
+    @classmethod
+    def build(cls, card: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> Classifier:
+        """Build a classifier on the CPU from the entries of ``model.json`` and the weights of its network.
+
+        Raises:
+            KeyError, TypeError, ValueError: ``card`` does not describe a model.
+            RuntimeError: the weights do not fit the configuration.
+        """
+        configuration = Configuration.from_mapping(card["configuration"])
+        class_names, size, channels = tuple(card["class_names"]), int(card["size"]), int(card["channels"])
+        precision = card.get("precision", "float32")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
+        members, pixel = card.get("members", 1), torch.ones(channels)
+        if not isinstance(members, int) or members < 1:
+            raise ValueError(f"members {members!r}; allowed: whole numbers from 1")
+        networks = [
+            build_network(configuration, size=size, classes=len(class_names), mean=pixel, deviation=pixel)
+            for _ in range(members)
+        ]
+        network = Ensemble(networks) if members > 1 else networks[0]
+        network.load_state_dict(weights)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(network, configuration, class_names, size, channels, precision)
+
+
+def _halve(tensor: torch.Tensor) -> torch.Tensor:
+    # Vectors stay as they are: they are few, and among them are variances that half precision may not hold.
+    return tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor

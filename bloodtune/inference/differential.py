@@ -15,8 +15,6 @@ import numpy as np
 from bloodtune.data.photographs import describe_left_out
 from bloodtune.errors import plural
 
-BEST_MODEL = "results/latest/models/best"
-
 # In the order of a laboratory report. Erythroblasts are counted per 100 leukocytes, platelets separately.
 LEUKOCYTES = ("neutrophil", "immature granulocyte", "eosinophil", "basophil", "lymphocyte", "monocyte")
 ERYTHROBLAST, PLATELET = "erythroblast", "platelet"
@@ -39,7 +37,7 @@ Box = tuple[int, int, int, int]  # xmin, ymin, xmax, ymax in pixels; the last tw
 
 # Of images like the training images, about 3 % are unknown. A count with more than this share, and more than so many
 # images, begins with an alarm.
-UNKNOWN_SHARE, UNKNOWN_IMAGES = 0.1, 2
+_UNKNOWN_SHARE, _UNKNOWN_IMAGES = 0.1, 2
 
 OF_LEUKOCYTES, PER_100, APART, OF_IMAGES = "% of leukocytes", "per 100 leukocytes", "counted apart", "% of images"
 
@@ -56,6 +54,7 @@ class Prediction:
         sure: whether the probability of ``label`` is at least the threshold, and the image is known.
         digest: hexadecimal digest of the network's input; copies of a picture have the same.
         picture: the classified part of the photograph, as a JPEG file; empty unless requested.
+        tile: the network's input, uint8 (H, W, C), if a picture is requested.
         field: name of the file of the field of view in which the cell was found; empty for a photograph of one cell.
         box: the box of that cell in the field's pixels.
         known: whether the image is like the training images, as the model's guard tells; True without a guard.
@@ -68,6 +67,7 @@ class Prediction:
     sure: bool
     digest: str = ""
     picture: bytes = b""
+    tile: np.ndarray | None = None
     field: str = ""
     box: Box | None = None
     known: bool = True
@@ -166,12 +166,7 @@ class Tally:
     @property
     def alarm(self) -> str:
         """The sentence that a count with many unknown images begins with, else an empty string."""
-        if self.unknown <= max(UNKNOWN_SHARE * self.images, UNKNOWN_IMAGES):
-            return ""
-        noun = "cell" if self.finding else "image"
-        return (
-            f"{self.unknown:,} of {plural(self.images, noun)} are unlike the training images: do not trust this count."
-        )
+        return unknown_alarm(self.unknown, self.images, "cell" if self.finding else "image")
 
     @property
     def images(self) -> int:
@@ -191,7 +186,7 @@ class Tally:
         if self.unknown:
             parts.append(f"{self.unknown:,} unlike the training images")
         if self.copies:
-            parts.append(f"{len(self.copies):,} of them {'is a copy' if len(self.copies) == 1 else 'are copies'}")
+            parts.append(f"{plural(len(self.copies), noun)} {'is a copy' if len(self.copies) == 1 else 'are copies'}")
         if self.unreadable:
             parts.append(f"{plural(self.unreadable, 'file')} could not be {'counted' if self.finding else 'read'}")
         if self.left_out:
@@ -208,6 +203,13 @@ class Tally:
         ]
         described = ", ".join(filter(None, details))
         return f" in {plural(len(self.fields), 'field')}{f' ({described})' if described else ''}"
+
+
+def unknown_alarm(unknown: int, images: int, noun: str = "image") -> str:
+    """Return the sentence for a count with so many unknown images that it means nothing, else an empty string."""
+    if unknown <= max(_UNKNOWN_SHARE * images, _UNKNOWN_IMAGES):
+        return ""
+    return f"{unknown:,} of {plural(images, noun)} are unlike the training images: do not trust this count."
 
 
 @dataclass(frozen=True)

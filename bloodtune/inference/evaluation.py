@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bloodtune.errors import plural
 from bloodtune.inference.confidence import bin_numbers, calibration_error, reliability
 from bloodtune.inference.differential import Row, Unreadable, differential, wilson
 from bloodtune.training.metrics import Interval, confusion_matrix, per_class, percentile, resample
@@ -104,18 +105,18 @@ class Evaluation:
         """Return sentences on classes that only the data or only the model has, and on unreadable files."""
         notes = []
         if self.known is not None and not self.known.all():
-            notes.append(f"{(~self.known).sum():,} images are unlike the training images, and not kept")
+            found = plural(int((~self.known).sum()), "image")
+            notes.append(f"unlike the training images, and not kept: {found}")
         if self.unknown:
-            names = ", ".join(f"{name!r} ({count:,})" for name, count in self.unknown.most_common())
-            total = self.unknown.total()
-            notes.append(f"{total:,} images of classes that the model does not know are left out: {names}")
+            names = ", ".join(f"{name!r} ({plural(count, 'image')})" for name, count in self.unknown.most_common())
+            notes.append(f"left out, of classes that the model does not know: {names}")
         if self.absent:
             lost = int(self.matrix[:, [self.class_names.index(name) for name in self.absent]].sum())
             what = f"classes of the model without an image here: {', '.join(self.absent)}"
-            notes.append(f"{what}; the {lost:,} predictions of them count as errors")
+            notes.append(f"{what}; predictions of them count as errors: {lost:,}")
         if self.unreadable:
             first = f"such as {self.unreadable[0].source}: {self.unreadable[0].reason}"
-            notes.append(f"{len(self.unreadable):,} files could not be read and are left out, {first}")
+            notes.append(f"left out, could not be read: {plural(len(self.unreadable), 'file')}, {first}")
         return notes
 
     def to_mapping(self) -> dict[str, Any]:

@@ -7,14 +7,17 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from bloodtune.errors import printable, spreadsheet_cell
 from bloodtune.inference.differential import Prediction
 from bloodtune.inference.evaluation import Evaluation
+from bloodtune.inference.heat_map import heat_pictures
 from bloodtune.inference.predictor import Predictor
-from bloodtune.inference.templates import render
+from bloodtune.inference.templates import png_text, render
 from bloodtune.inference.terminal_output import screen_text, simple_table
 from bloodtune.inference.writers import FOR_RESEARCH, PAGE_IMAGES, with_picture
 from bloodtune.training.metrics import Interval
@@ -56,7 +59,8 @@ def class_rows(evaluation: Evaluation) -> list[list[str]]:
     """Return one row per class with images: name, number, recall, precision and F1 in percent with intervals."""
     rows = []
     for row in evaluation.classes:
-        shares = [" ".join(_cells(row[key])).strip() for key in ("recall", "precision", "f1")]
+        cells = [_cells(row[key]) for key in ("recall", "precision", "f1")]
+        shares = [f"{value} ({interval})" if interval else value for value, interval in cells]
         rows.append([row["class"], f"{row['images']:,}", *shares])
     return rows
 
@@ -103,7 +107,6 @@ def to_html(predictor: Predictor, evaluation: Evaluation, pairs: Pairs, notes: S
     """Return the page."""
     names = predictor.class_names
     mistakes = [(names[label], one) for label, one in pairs if names[label] != one.label]
-    shown = [with_picture(one, names) | {"true": true} for true, one in mistakes[:PAGE_IMAGES]]
     return render(
         "evaluation.html.j2",
         predictor=predictor,
@@ -115,7 +118,7 @@ def to_html(predictor: Predictor, evaluation: Evaluation, pairs: Pairs, notes: S
             ("Count, with 95 % CI", list(_COUNT), count_rows(evaluation)),
         ],
         notes=notes,
-        mistakes=shown,
+        mistakes=_with_heat(predictor, mistakes[:PAGE_IMAGES]),
         total=len(mistakes),
         note=FOR_RESEARCH,
         made=f"{datetime.now():%Y-%m-%d %H:%M}",
@@ -127,6 +130,20 @@ WRITERS: dict[str, Callable[[Predictor, Evaluation, Pairs, Sequence[str]], str]]
     "json": to_json,
     "html": to_html,
 }
+
+
+def _with_heat(predictor: Predictor, mistakes: Sequence[tuple[str, Prediction]]) -> list[dict[str, Any]]:
+    """Return for each true class and prediction with a tile: its picture, and what the network looked at."""
+    if not mistakes:
+        return []
+    names = predictor.class_names
+    tiles = np.stack([one.tile for _, one in mistakes if one.tile is not None])
+    predicted = np.array([names.index(one.label) for _, one in mistakes])
+    heat = heat_pictures(predictor.network.logits, tiles, predicted)
+    return [
+        with_picture(one, names) | {"true": true, "explained": png_text(picture)}
+        for (true, one), picture in zip(mistakes, heat, strict=True)
+    ]
 
 
 def _cells(score: Interval | None) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from jinja2 import UndefinedError
 from bloodtune import __version__
 from bloodtune.errors import InputError
 from bloodtune.files import replace
-from bloodtune.inference.classifier import CARD
+from bloodtune.inference.default_model import CARD
 from bloodtune.inference.predictor import Predictor
 from bloodtune.inference.templates import render
 

@@ -16,18 +16,17 @@ from typing import IO, Any, NamedTuple, TypeGuard, TypeVar
 import numpy as np
 import torch
 
-from bloodtune.data import medmnist
+from bloodtune.data.medmnist import is_bloodmnist
 from bloodtune.data.npz import load_images
 from bloodtune.data.parallel_map import map_in_threads
 from bloodtune.data.photographs import Tile, find_photographs, read_pages, tile_picture
 from bloodtune.errors import InputError
-from bloodtune.files import follow_latest
 from bloodtune.inference.calibrated_network import BATCH, Deployment
-from bloodtune.inference.classifier import CARD, Classifier
-from bloodtune.inference.differential import BEST_MODEL, Prediction, Unreadable, is_blood
+from bloodtune.inference.classifier import Classifier
+from bloodtune.inference.default_model import CARD, find_model
+from bloodtune.inference.differential import Prediction, Unreadable, is_blood
 from bloodtune.inference.out_of_distribution import Guard
 
-RUN_MODEL = "model"  # of a run directory: the folder of its model
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 _CHUNK = BATCH  # photographs per thread
@@ -57,13 +56,15 @@ class Predictor:
     guard: Guard | None = None
 
     @classmethod
-    def load(cls, folder: Path | str, threshold: float | None = None) -> Predictor:
+    def load(cls, folder: Path | str | None = None, threshold: float | None = None) -> Predictor:
         """Read a model that a summary wrote, or the model of a search from its run directory.
+
+        Without ``folder``, ``default_model.find_model`` chooses.
 
         Raises:
             InputError: ``folder`` holds no model, the model is damaged, or neither it nor the caller gives a threshold.
         """
-        folder = model_folder(Path(folder))
+        folder = find_model(folder)
         classifier = Classifier.load(folder)
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         found = card.get("threshold") if threshold is None else threshold
@@ -114,9 +115,7 @@ class Predictor:
     @property
     def bloodmnist(self) -> bool:
         """Whether the model was trained on BloodMNIST's images, as its classes and the sizes of its splits say."""
-        sizes = self.card["data"].get("split_sizes")
-        official = medmnist.medmnist_info()[medmnist.OFFICIAL]["n_samples"]
-        return self.class_names == medmnist.class_names(medmnist.OFFICIAL) and sizes == official
+        return is_bloodmnist(self.class_names, self.card["data"].get("split_sizes"))
 
     def predict(
         self, images: Iterable[Image], *, crop: int | None = None, preview: int = 0, workers: int | None = None
@@ -186,7 +185,8 @@ class Predictor:
         sure = known and float(probabilities[first]) >= self.threshold
         digest = hashlib.blake2b(tile.pixels.tobytes(), digest_size=16).hexdigest()
         labels = (self.class_names[first], self.class_names[second])
-        return Prediction(tile.label, *labels, probabilities, sure, digest, tile.preview, **place, known=known)
+        pixels = tile.pixels if tile.preview else None
+        return Prediction(tile.label, *labels, probabilities, sure, digest, tile.preview, pixels, **place, known=known)
 
 
 def _temperature(card: Mapping[str, Any], file: Path) -> float:
@@ -210,12 +210,14 @@ def in_threads(
 
 def classify(
     paths: Iterable[Path | str] | Path | str,
-    model: Path | str = BEST_MODEL,
+    model: Path | str | None = None,
     *,
     crop: int | None = None,
     threshold: float | None = None,
 ) -> list[Prediction | Unreadable]:
     """Predict photographs, folders or ``.npz`` files with the model in a folder; see ``Predictor`` for the options.
+
+    Without ``model``: the model of the newest summary or search in this folder, or else the pretrained one.
 
     Raises:
         InputError: there is no usable model, or a path contains no photograph.
@@ -223,13 +225,6 @@ def classify(
     chosen = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     predictor = Predictor.load(model, threshold)
     return list(predictor.predict(predictor.find(chosen), crop=crop))
-
-
-def model_folder(folder: Path) -> Path:
-    """Return the folder with the files of a model; a run directory has them in a subfolder."""
-    folder = follow_latest(folder)
-    inner = folder / RUN_MODEL
-    return inner if os.path.isfile(inner / CARD) and not os.path.isfile(folder / CARD) else folder
 
 
 def _is_finite(value: object) -> TypeGuard[float]:

@@ -46,7 +46,7 @@ class Screen:
         unsure = f"Not sure (below {self._threshold:.2f}): check these yourself"
         if self._images:
             _print_images(console, "Cells" if tally.finding else "Images", self._images, tally.images)
-        if self._unsure and tally.images > len(self._images):
+        if self._unsure and tally.images > len(self._images) and self._unsure != self._images:
             _print_images(console, unsure, self._unsure, tally.unsure.total())
         for source, first in tally.copies[:SCREEN_IMAGES]:
             console.print(

@@ -10,7 +10,7 @@ from torch import nn
 
 from bloodtune.space.configuration import Configuration
 
-# Share of the steps in which one-cycle rises: one of 27 epochs, so that the first rung comes at the peak rate.
+# Share of the steps in which one-cycle rises: 1.4 of 36 epochs, so that the first rung comes near the peak rate.
 RISE = 0.04
 
 

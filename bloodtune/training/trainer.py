@@ -117,9 +117,8 @@ class Training:
         kept: int = 0,
     ) -> None:
         torch.manual_seed(seed)
-        self.configuration = configuration
+        self.configuration, self._splits = configuration, splits
         self.max_epochs, self.epoch = max_epochs, 0
-        self._splits = splits
         self._generator = torch.Generator(splits.device).manual_seed(seed)
         self._trained = build_network(
             configuration,
@@ -140,8 +139,7 @@ class Training:
         self._recomputes_norms = recompute_norms and self._average is None
         self._optimizer = build_optimizer(configuration, self._trained, fused=not self._is_plain)
         self._scaler = numerics.scaler(splits.device)
-        self._loss = build_loss(configuration, splits.class_counts)
-        self._teacher = teacher
+        self._loss, self._teacher = build_loss(configuration, splits.class_counts), teacher
         self._batch_size = min(configuration.batch_size, len(splits.train_labels))
         self._steps_per_epoch = math.ceil(len(splits.train_labels) / self._batch_size)
         self._total_loss = torch.zeros((), device=splits.device)

@@ -19,8 +19,11 @@ class WaitingHalving:
     With ``is_capped`` a place is taken for good. Without, more trials than places go on while values rise: those that
     went on earlier are then no longer among the best.
 
-    ``trials`` is the number of trials that will ever start. If it is given, a trial ends as soon as it cannot get a
-    place any more. It needs ``is_capped``.
+    ``trials`` is the number of trials that will ever start. If it is given, a trial ends once it cannot get a place any
+    more, even if ``factor`` better ones fail. It needs ``is_capped``.
+
+    A trial that fails counts nowhere, so the next best takes its place. A trial that has ended at a rung counts as one
+    that has reached it, and has no rank.
     """
 
     def __init__(self, rungs: Sequence[int], factor: int, *, trials: int | None = None, is_capped: bool = True) -> None:
@@ -28,26 +31,32 @@ class WaitingHalving:
         self._factor = factor
         self._trials = trials
         self._is_capped = is_capped
-        # Per rung, in their order: the trials that reached it as (-value, number), best first; their values; those that
-        # went on.
+        # Per rung, in their order: the trials that went on or may go on as (-value, number), best first; the values of
+        # all that reached it; those that went on.
         self._reached: dict[int, list[tuple[float, int]]] = {rung: [] for rung in rungs}
         self._values: dict[int, dict[int, float]] = {rung: {} for rung in rungs}
         self._left: dict[int, set[int]] = {rung: set() for rung in rungs}
-        self._ended: set[int] = set()
+        self._failed: set[int] = set()
 
-    def restore(self, number: int, values: Sequence[float], *, went_on: bool = False, ended: bool = False) -> None:
-        """Add a trial of an earlier start, with its values by epoch.
-
-        If its last epoch is a rung, ``went_on`` tells whether the trial had left that rung. A trial that has ``ended``
-        never goes on.
-        """
+    def restore(self, number: int, values: Sequence[float], *, ended: bool = False) -> None:
+        """Add a trial of an earlier start, with its values by epoch. One that has ``ended`` never goes on."""
         for rung in self._reached:
-            if rung <= len(values):
+            if rung < len(values):
                 self._add(rung, number, values[rung - 1])
-                if rung < len(values) or went_on:
-                    self._left[rung].add(number)
-        if ended:
-            self._ended.add(number)
+                self._left[rung].add(number)
+            elif rung == len(values):
+                self._add(rung, number, values[rung - 1])
+                if ended:
+                    self._end(rung, number)
+
+    def fail(self, number: int) -> None:
+        """Take a trial that has failed out of all rungs."""
+        self._failed.add(number)
+        for rung, values in self._values.items():
+            if number in values:
+                self._end(rung, number)
+                del values[number]
+                self._left[rung].discard(number)
 
     def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
         """Return CONTINUE, PAUSE or STOP for a trial after ``epoch``, and the reason of a STOP.
@@ -63,11 +72,10 @@ class WaitingHalving:
             self._left[epoch].add(number)
             return CONTINUE, ""
         places = self._most_places().get(epoch)
-        rank = bisect.bisect_left(reached, place) + 1
-        if places is None or rank <= places:
+        if places is None or bisect.bisect_left(reached, place) < places + self._factor:
             return PAUSE, ""
-        self._ended.add(number)
-        return STOP, self._reason(epoch, rank, places)
+        self._end(epoch, number)
+        return STOP, self._reason(epoch, number, places)
 
     def resume(self, *, is_last: bool = False) -> int | None:
         """Return the paused trial that goes on now, or None.
@@ -89,56 +97,64 @@ class WaitingHalving:
         """
         places = self._most_places()
         if is_last:
-            places = {rung: len(reached) // self._factor or 1 for rung, reached in self._reached.items()}
+            places = {rung: len(values) // self._factor or 1 for rung, values in self._values.items()}
         found = []
         for rung, most in places.items():
-            for rank, number in self._waiting(rung, 0 if is_last else most):
-                found.append((number, self._reason(rung, rank, most)))
-        self._ended.update(number for number, _ in found)
+            for number in list(self._waiting(rung, 0 if is_last else most + self._factor)):
+                found.append((number, self._reason(rung, number, most)))
+                self._end(rung, number)
         return found
 
     def needed(self) -> dict[int, float]:
         """Return, per rung, the value that the next trial has to beat to be among the best, where it is known."""
         found = {}
         for rung, reached in self._reached.items():
-            places = (len(reached) + 1) // self._factor
+            places = (len(self._values[rung]) + 1) // self._factor
             if 0 < places <= len(reached):
                 found[rung] = -reached[places - 1][0]
         return found
 
     def _add(self, rung: int, number: int, value: float) -> tuple[float, int]:
+        is_new = number not in self._values[rung]
         place = -self._values[rung].setdefault(number, value), number
-        if len(self._values[rung]) > len(self._reached[rung]):
+        if is_new:
             bisect.insort(self._reached[rung], place)
         return place
 
+    def _end(self, rung: int, number: int) -> None:
+        reached, place = self._reached[rung], (-self._values[rung][number], number)
+        index = bisect.bisect_left(reached, place)
+        if reached[index : index + 1] == [place]:
+            del reached[index]
+
     def _next(self, is_last: bool = False) -> tuple[int, int] | None:
         for rung in reversed(self.rungs):
-            places = len(self._reached[rung]) // self._factor or int(is_last)
+            places = len(self._values[rung]) // self._factor or int(is_last)
             if places and not (self._is_capped and len(self._left[rung]) >= places):
-                for _, number in self._waiting(rung, 0, places):
+                for number in self._waiting(rung, 0, places):
                     return rung, number
         return None
 
-    def _waiting(self, rung: int, start: int, end: int | None = None) -> Iterator[tuple[int, int]]:
-        # Ranks and numbers of the trials that are paused at a rung, of those from place `start` to `end`.
-        for rank, (_, number) in enumerate(itertools.islice(self._reached[rung], start, end), start=start + 1):
-            if number not in self._left[rung] and number not in self._ended:
-                yield rank, number
+    def _waiting(self, rung: int, start: int, end: int | None = None) -> Iterator[int]:
+        # The trials that are paused at a rung, of those from place `start` to `end`.
+        for _, number in itertools.islice(self._reached[rung], start, end):
+            if number not in self._left[rung]:
+                yield number
 
     def _most_places(self) -> dict[int, int]:
         # Per rung, the places that it can have at the end of the search.
         if self._trials is None:
             return {}
-        found, most = {}, self._trials
-        for rung, reached in self._reached.items():
-            found[rung] = max(1, max(most, len(reached)) // self._factor)
+        found, most = {}, self._trials - len(self._failed)
+        for rung, values in self._values.items():
+            found[rung] = max(1, max(most, len(values)) // self._factor)
             most = max(found[rung], len(self._left[rung]))
         return found
 
-    def _reason(self, rung: int, rank: int, places: int) -> str:
-        reached = self._reached[rung]
-        first = f"epoch {rung}: {-reached[rank - 1][0]:.4f} is number {rank} of {len(reached)}"
+    def _reason(self, rung: int, number: int, places: int) -> str:
+        values = self._values[rung]
+        rank = sorted(values, key=lambda other: (-values[other], other)).index(number) + 1
+        first = f"epoch {rung}: {values[number]:.4f} is number {rank} of {len(values)}"
         if rank > places:
             return f"{first}, at most {places} go on"
         return f"{first}, but no place of {places} was left"

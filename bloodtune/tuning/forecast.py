@@ -12,7 +12,8 @@ from statistics import fmean
 from bloodtune.run.records import FAILED, TrialRecord
 from bloodtune.space.recipe import Recipe
 
-_PRIOR = 2.0  # in trials: weight of the seconds per epoch in the stage before
+_RECENT = 5  # trials of a stage that those to come resemble: a model's proposals get heavier or lighter
+_PRIOR = 4.0  # in trials: weight of the seconds per epoch in the stage before
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ def forecast(recipe: Recipe, budget: int, trials: Sequence[TrialRecord], workers
     """Return what a search of ``budget`` trials still needs, from all trials that have started.
 
     A trial between two rungs runs; a trial at a rung waits or has ended. An epoch of a trial to come takes as long as
-    those of earlier trials in the same stage. Before there are any, it takes the mean over the recipe's families.
+    those of the last trials in the same stage and in the stage before. Before there are any, it takes the mean over the
+    recipe's families.
     """
-    alive = [trial for trial in trials if trial.state != FAILED]
+    alive = sorted((trial for trial in trials if trial.state != FAILED), key=lambda trial: trial.trial)
     budget -= len(trials) - len(alive)
     epochs = [trial.epochs for trial in alive]
     left = max(0, recipe.asha.expected_epochs(budget, epochs) - sum(epochs))
@@ -79,7 +81,7 @@ def _stages(recipe: Recipe, budget: int, trials: Sequence[TrialRecord], speeds: 
     stages = []
     for count, (start, end) in zip(expected, itertools.pairwise(recipe.asha.stage_ends), strict=True):
         begun = [trial for trial in trials if trial.epochs > start or start == 0]
-        seen = [speed[trial.trial] for trial in begun if start or trial.trial >= len(recipe.enqueued)]
+        seen = [speed[trial.trial] for trial in begun if start or trial.trial >= len(recipe.enqueued)][-_RECENT:]
         seconds = (sum(seen) + _PRIOR * seconds) / (len(seen) + _PRIOR)
         running = [(end - trial.epochs) * speed[trial.trial] for trial in begun if trial.epochs < end]
         stages.append(_Stage(count, len(begun), len(begun) - len(running), running, (end - start) * seconds))

@@ -111,7 +111,11 @@ class SearchOptions:
         "leave out unreadable photographs, rows without a file and files without a row, even more than 1 %",
     )
     drop_copies: bool = _option(
-        False, DATA, SWITCH, "leave out training images that have a copy in another split, also turned or mirrored"
+        False,
+        DATA,
+        SWITCH,
+        "leave out training images that have a copy in another split, also turned or mirrored; with --folds, training "
+        "and validation images that have one in the test split",
     )
     folds: int | None = _option(
         None,

@@ -12,6 +12,7 @@ from ray.tune import Callback
 
 from bloodtune.command_line import INTERRUPTED, print_lines
 from bloodtune.data.audit import standard_error
+from bloodtune.errors import plural
 from bloodtune.monitoring.live_view import clock
 from bloodtune.monitoring.trackers import Trackers
 from bloodtune.run import provenance
@@ -25,7 +26,7 @@ from bloodtune.tuning.plan import Plan
 from bloodtune.tuning.progress import Progress
 from bloodtune.tuning.ray_patches import TUNE, applied
 from bloodtune.tuning.recorder import RunRecorder, TrackerRecorder
-from bloodtune.tuning.resume import next_command
+from bloodtune.tuning.resume import next_command, predict_command
 from bloodtune.tuning.sampler import StudySampler
 from bloodtune.tuning.stopper import Interrupt
 from bloodtune.tuning.trial_queue import TrialQueue
@@ -78,7 +79,7 @@ def _banner(plan: Plan) -> str:
 
 
 def _print_start(plan: Plan, run: RunDirectory) -> None:
-    first = f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plan.workers} workers"
+    first = f"run {run.path}: {plan.dataset.title}, budget {plan.budget}, {plural(plan.workers, 'worker')}"
     reasons = (f"{name} {value}{plan.reason(name)}" for name, value in plan.choices if plan.reason(name))
     print_lines(_banner(plan), first, *plan.dataset.findings(), *reasons)
 
@@ -115,7 +116,7 @@ def _model_hint(run: RunDirectory, networks: int) -> str:
     if not (run.path / MODEL).exists():
         return ""  # runs of older versions have no model
     model = "its model counts" if networks == 1 else f"the first of its {networks} networks counts"
-    return f"; {model} cells: predict FOLDER --model {run.path}"
+    return f"; {model} cells: {predict_command(run)}"
 
 
 def _tune(

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,14 +81,21 @@ def warm_start(recipe: Recipe, out: Path, name: str) -> Recipe:
 
 def next_command(run: RunDirectory, plan: Plan, finished: int) -> str:
     """Return the command to type next: the summary of a finished search, else the one that resumes it."""
+    if finished == plan.budget:
+        return _typed("summarize", [os.path.relpath(BOOK.parent / "analysis" / "summarize.py")], str(run.path))
+    out = [] if run.path.parent == Path("runs") else ["--out", str(run.path.parent)]
+    return _typed("search", ["-m", "bloodtune.search"], "--resume", run.name, *out, *plan.place)
+
+
+def predict_command(run: RunDirectory) -> str:
+    """Return the command that counts cells with the model of a run."""
+    return _typed("predict", ["-m", "bloodtune.predict"], "FOLDER", "--model", str(run.path))
+
+
+def _typed(command: str, python_words: Sequence[str], *arguments: str) -> str:
     # As typed in the folder where the search started; without an activated environment it needs its program's path.
     is_console = Path(sys.argv[0]).stem == "bloodtune"
     name, path = ("bloodtune", sys.argv[0]) if is_console else ("python", sys.executable)
     found = shutil.which(name)
     program = name if found and Path(found).absolute() == Path(path).absolute() else os.path.relpath(path)
-    if finished == plan.budget:
-        summarize = "summarize" if is_console else os.path.relpath(BOOK.parent / "analysis" / "summarize.py")
-        return shlex.join([program, summarize, str(run.path)])
-    search = ["search"] if is_console else ["-m", "bloodtune.search"]
-    out = [] if run.path.parent == Path("runs") else ["--out", str(run.path.parent)]
-    return shlex.join([program, *search, "--resume", run.name, *out, *plan.place])
+    return shlex.join([program, *([command] if is_console else python_words), *arguments])

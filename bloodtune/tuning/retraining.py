@@ -36,7 +36,11 @@ def train_jobs(
 ) -> Iterator[Trained]:
     """Train jobs on Ray and yield their outcomes as they come; more jobs may be added to ``waiting`` meanwhile."""
     shared = (ray.put(dataset.train), ray.put(dataset.val), dataset.class_names, dataset.folds) if waiting else ()
-    return run_jobs(Trainer, shared, lambda trainer, job: trainer.train.remote(job), waiting, workers, advance)
+
+    def submit(trainer: Any, job: TrainingJob) -> Any:
+        return trainer.train.remote(job, Classifier.load(job.teacher) if job.teacher else None)
+
+    return run_jobs(Trainer, shared, submit, waiting, workers, advance)
 
 
 def retrain(

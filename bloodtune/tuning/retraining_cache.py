@@ -20,7 +20,7 @@ import pandas as pd
 import bloodtune
 from bloodtune.data.dataset import Dataset
 from bloodtune.files import replace
-from bloodtune.inference.classifier import Classifier
+from bloodtune.inference.classifier import WEIGHTS, Classifier
 from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.families import epoch_cost
@@ -52,23 +52,28 @@ _TRAINING_CODE = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration to be retrained, for at most ``epochs``; the rest is as in ``Contender``."""
+    """A configuration to be retrained, for at most ``epochs``; the rest is as in ``Contender``.
+
+    ``teacher`` is the folder of a model whose probabilities it learns, or None.
+    """
 
     label: str
     origin: str
     configuration: Configuration
     epochs: int
     search_val_macro_f1: float | None = None
+    teacher: Path | None = None
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One training of a candidate, and the folder that keeps it."""
+    """One training of a candidate, and the folders that keep it and its teacher."""
 
     configuration: Configuration
     epochs: int
     seed: int
     folder: Path
+    teacher: Path | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -112,10 +117,14 @@ def find_jobs(
     content = json.dumps(
         [what, dataset.md5, list(dataset.class_names), dataset.fold_digest, numerics.to_mapping(), code]
     )
+    if candidate.teacher:
+        content += hashlib.sha256((candidate.teacher / WEIGHTS).read_bytes()).hexdigest()
     family = configuration.family.replace(":", ".")
     place = folder.absolute() / f"{family}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
     drawn = [zlib.crc32(f"{what}, seed {number}".encode()) for number in range(seeds)]
-    return [TrainingJob(configuration, candidate.epochs, seed, place / f"seed-{seed}") for seed in drawn]
+    return [
+        TrainingJob(configuration, candidate.epochs, seed, place / f"seed-{seed}", candidate.teacher) for seed in drawn
+    ]
 
 
 def keep(trained: Trained) -> None:

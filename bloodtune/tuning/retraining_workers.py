@@ -20,6 +20,7 @@ from bloodtune.run.records import EpochRecord
 from bloodtune.training import metrics
 from bloodtune.training.cross_validation import FoldedTraining
 from bloodtune.training.device_splits import DeviceSplits
+from bloodtune.training.losses import Teacher
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.process_setup import prepare_process
 from bloodtune.training.trainer import DivergedError, Training
@@ -103,11 +104,11 @@ class Trainer:
         self._whole = None if folds is None else DeviceSplits.load(join_splits(train, val), val, workers.device)
         self._class_names = class_names
 
-    def train(self, job: TrainingJob) -> Trained:
-        """Train one configuration; the weights of the best validation epoch are kept."""
+    def train(self, job: TrainingJob, teacher: Classifier | None = None) -> Trained:
+        """Train one configuration, with folds without a teacher; the weights of the best validation epoch are kept."""
         started = time.perf_counter()
         options: dict[str, Any] = {"max_epochs": job.epochs, "seed": job.seed, "numerics": self._numerics}
-        options |= {"recompute_norms": True}
+        options |= {"recompute_norms": True} | ({"teacher": self._teach(teacher)} if teacher else {})
         training = (
             FoldedTraining(job.configuration, self._splits, **options)
             if self._whole
@@ -141,6 +142,16 @@ class Trainer:
         }
         kept.network.cpu()
         return Trained(job, result, epochs, kept, probabilities)
+
+    def _teach(self, teacher: Classifier) -> Teacher:
+        network, device = teacher.network.to(self._splits[0].device).eval(), self._splits[0].device
+
+        def probabilities(images: torch.Tensor) -> torch.Tensor:
+            with self._numerics.autocast(device):
+                logits: torch.Tensor = network(images)
+            return logits.float().softmax(1)
+
+        return probabilities
 
     def _classifier(self, network: torch.nn.Module, job: TrainingJob) -> Classifier:
         size, channels = self._splits[0].train_images.shape[1], self._splits[0].train_images.shape[3]

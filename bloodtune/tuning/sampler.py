@@ -22,6 +22,7 @@ from bloodtune.space.recipe import Recipe
 
 # Errors below this count as this one: no validation split tells them apart.
 _LEAST_ERROR = 1e-6
+_PRIOR = 2.0  # in trials: weight of all families beside a trial's own, where errors are predicted
 
 STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
 
@@ -100,21 +101,29 @@ def freeze(record: TrialRecord, epochs: Iterable[EpochRecord], space: Space) -> 
     )
 
 
-def predict_scores(curves: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
+def predict_scores(
+    curves: Mapping[int, Mapping[int, float]], families: Mapping[int, Any] | None = None
+) -> dict[int, float]:
     """Return, per trial, a score at the highest rung that any trial has reached; higher is better.
 
-    ``curves`` has the error of each trial by rung. From each rung to the next, a trial's error is assumed to fall by
-    the median factor of the trials that have reached both. The score is minus the logarithm of that error.
+    ``curves`` has the error of each trial by rung. From each rung to the next, the logarithm of a trial's error is
+    assumed to change by the median over the trials that have reached both. The median over the trial's own family
+    (``families``) counts with their number, that over all trials as two. The score is minus the logarithm at the end.
     """
+    families = families or {}
     logs = {
         n: {rung: math.log(max(error, _LEAST_ERROR)) for rung, error in curve.items()} for n, curve in curves.items()
     }
     rungs = sorted({rung for curve in logs.values() for rung in curve})
-    change = dict.fromkeys(rungs[-1:], 0.0)
+    change = {family: dict.fromkeys(rungs[-1:], 0.0) for family in {families.get(number) for number in logs}}
     for low, high in zip(rungs[-2::-1], rungs[::-1], strict=False):
-        both = [curve[high] - curve[low] for curve in logs.values() if high in curve and low in curve]
-        change[low] = change[high] + (median(both) if both else 0.0)
-    return {number: -(curve[max(curve)] + change[max(curve)]) for number, curve in logs.items() if curve}
+        both = {n: curve[high] - curve[low] for n, curve in logs.items() if high in curve and low in curve}
+        for family, changes in change.items():
+            own = [value for number, value in both.items() if families.get(number) == family]
+            step = _PRIOR * median(both.values()) if both else 0.0
+            step += len(own) * median(own) if own else 0.0
+            changes[low] = changes[high] + step / (len(own) + _PRIOR)
+    return {n: -(curve[max(curve)] + change[families.get(n)][max(curve)]) for n, curve in logs.items() if curve}
 
 
 class _Standings(InMemoryStorage):
@@ -219,15 +228,18 @@ class StudySampler:
         startup = len(self.recipe.enqueued) + self.recipe.startup_trials
         if self.recipe.sampler != "tpe" or number < startup:
             return optuna.samplers.RandomSampler(seed)
-        self._storage.scores = predict_scores(self._curves())
-        return _Tpe(seed, self.recipe.parameters[0].name if self.recipe.parameters else "")
+        root = self.recipe.parameters[0] if self.recipe.parameters else None
+        self._storage.scores = self._scores(root.name if root and root.choices else "")
+        return _Tpe(seed, root.name if root else "")
 
-    def _curves(self) -> dict[int, dict[int, float]]:
-        # The errors at the rungs, by Optuna's number; a failed trial has none.
+    def _scores(self, root: str) -> dict[int, float]:
+        # From the errors at the rungs, by Optuna's number; a failed trial has none.
         rungs = (*self.recipe.asha.rungs, self.recipe.asha.last_epoch)
         self._storage.scores = {}
         trials = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
-        values = {trial.number: trial.intermediate_values for trial in trials}
-        return {
-            n: {rung: self._perfect - found[rung] for rung in rungs if rung in found} for n, found in values.items()
+        curves = {
+            trial.number: {rung: self._perfect - value for rung, value in trial.intermediate_values.items()}
+            for trial in trials
         }
+        at_rungs = {n: {rung: curve[rung] for rung in rungs if rung in curve} for n, curve in curves.items()}
+        return predict_scores(at_rungs, {trial.number: trial.params.get(root) for trial in trials})

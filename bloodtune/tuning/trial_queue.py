@@ -206,8 +206,10 @@ class TrialQueue:
             values = [epoch.val_macro_f1 for epoch in epochs]
             if record := finished.get(number):
                 self._sampler.replay(record, epochs)
-                # A trial fails only while it trains, so one that failed after a rung had left it.
-                self.halving.restore(number, values, went_on=record.state == FAILED, ended=True)
+                if record.state == FAILED:
+                    self.halving.fail(number)
+                else:
+                    self.halving.restore(number, values, ended=True)
             elif number < self.budget:
                 live = self._start(self._proposed[number])
                 self._sampler.ask(number, live.proposal.configuration)
@@ -233,6 +235,8 @@ class TrialQueue:
     def _end(self, live: LiveTrial, failure: str = "", model: ModelFiles | None = None) -> TrialRecord:
         is_whole = bool(live.epochs) and live.epochs[-1].epoch >= self.recipe.asha.last_epoch
         state = FAILED if failure else COMPLETE if is_whole else PRUNED
+        if state == FAILED:
+            self.halving.fail(live.number)
         record = live.record(state, failure or (live.stopped if state == PRUNED else ""))
         self._compare(record, model)
         for recorder in self._recorders:

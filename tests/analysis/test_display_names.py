@@ -30,8 +30,8 @@ def test_every_family_has_a_name_and_a_users_own_keeps_its_own() -> None:
     ("data", "mark"),
     [
         ({}, "bloodmnist_rebuilt, rebuilt split"),
-        ({"class_names": ["a", "b"], "title": "my cells"}, "my cells, user-supplied split"),
-        ({"class_names": list(CLASS_NAMES[::-1])}, "bloodmnist_rebuilt, user-supplied split"),
+        ({"class_names": ["a", "b"], "title": "my cells"}, "my cells, user-supplied data"),
+        ({"class_names": list(CLASS_NAMES[::-1])}, "bloodmnist_rebuilt, user-supplied data"),
         ({"synthetic": True, "title": "synthetic"}, "Synthetic stand-in for BloodMNIST"),
         ({"synthetic": True, "title": "drawn"}, "drawn, synthetic"),
         ({"md5": medmnist.INFO["bloodmnist"]["MD5"]}, ""),

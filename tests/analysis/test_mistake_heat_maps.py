@@ -7,28 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bloodtune.inference.heat_map import heat_maps
-from mistake_heat_maps import explain_mistakes, overlay
+from bloodtune.inference.heat_map import heat_maps, overlay
+from mistake_heat_maps import explain_mistakes
 from model_fixtures import make_classifier
 from summary_fixtures import fake_contenders, fake_run, make_summary
-
-
-def test_an_overlay_is_bright_where_the_network_looked_and_dark_elsewhere() -> None:
-    heat = np.zeros((4, 4), np.float32)
-    heat[0, 0] = 1
-    for channels in (1, 3):
-        picture = overlay(np.full((4, 4, channels), 255, np.uint8), heat)
-        assert picture.shape == (4, 4, 3) and picture.dtype == np.uint8
-        assert picture[0, 0].tolist() == [246, 215, 70]
-        assert picture[2, 3].tolist() == [22, 11, 57]
-
-
-def test_the_picture_stays_visible_below_its_heat() -> None:
-    image = np.zeros((2, 2, 3), np.uint8)
-    image[0] = 255
-    for value in (0.0, 1.0):
-        picture = overlay(image, np.full((2, 2), value, np.float32)).astype(float)
-        np.testing.assert_allclose(picture[0], 2 * picture[1], atol=1)
 
 
 def test_the_first_mistakes_are_explained_by_the_median_seed_for_the_wrong_class(tmp_path: Path) -> None:

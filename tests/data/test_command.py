@@ -95,5 +95,5 @@ def test_copies_of_other_splits_are_left_out_of_training(tmp_path: Path, capsys:
     assert "turned or mirrored copies: 1 of test also in train" in capsys.readouterr().out
     assert main([str(root), "--drop-copies"]) == 0
     out = capsys.readouterr().out
-    assert "--drop-copies: 1 training image left out, which equal images of other splits" in out
+    assert "--drop-copies: 1 image of train left out, with a copy in val or test" in out
     assert "turned or mirrored copies: none" in out

@@ -13,6 +13,7 @@ from bloodtune.data.npz import Split
 from bloodtune.data.preparation import Preparation
 from bloodtune.errors import InputError
 from data_fixtures import BLOOD_CELLS, error_of, make_arrays, md5_of, save
+from error_fixtures import refusal
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
@@ -137,14 +138,38 @@ def test_load_test_split_refuses_another_file(tiny: Path) -> None:
 # The audit.
 
 
-def test_copies_are_dropped_from_training_where_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("folds", "sizes", "said"),
+    [
+        (None, (10, 12, 12), "--drop-copies: 2 images of train left out, with a copy in val or test"),
+        (
+            3,
+            (11, 11, 12),
+            "--drop-copies: 2 images of train and val left out, with a copy in test; copies within train",
+        ),
+    ],
+)
+def test_copies_are_dropped_from_what_is_trained_on(
+    tmp_path: Path, folds: int | None, sizes: tuple[int, ...], said: str
+) -> None:
     arrays = make_arrays()
     arrays["train_images"][5] = arrays["test_images"][0]
+    arrays["val_images"][5] = arrays["test_images"][1]
+    arrays["train_images"][7] = np.rot90(arrays["val_images"][4])
     path = str(save(tmp_path / "set.npz", arrays))
-    kept = load_dataset(path, Preparation(drop_copies=True))
-    assert (kept.split_sizes["train"], kept.class_counts["train"]) == (11, (4, 4, 3))
-    assert kept.audit.copies["train_test"] == 0
+    kept = load_dataset(path, Preparation(drop_copies=True, folds=folds))
+    assert tuple(kept.split_sizes.values()) == sizes and kept.audit.copies["train_test"] == 0
+    assert kept.audit.turned == dict.fromkeys(kept.audit.copies, 0) | {"train_val": int(bool(folds))}
+    assert any(note.startswith(said) for note in kept.notes)
     assert kept.md5 == load_dataset(path).md5
+
+
+def test_copies_that_are_a_whole_class_are_not_dropped(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    arrays["train_images"][1::3] = arrays["test_images"][0]
+    save(tmp_path / "set.npz", arrays)
+    said = refusal(lambda: load_dataset(str(tmp_path / "set.npz"), Preparation(drop_copies=True)))
+    assert "--drop-copies would leave train without an image of class 1: each has a copy in another split" in said
 
 
 def test_audit_counts_copies_within_and_across_splits(tmp_path: Path) -> None:

@@ -56,6 +56,16 @@ def test_photographs_beside_the_class_folders_are_left_out_and_named(tmp_path: P
     assert f"left out, {said}" in load(tmp_path, skip_unreadable=True).notes
 
 
+def test_files_that_are_no_photographs_are_said(tmp_path: Path) -> None:
+    write_labelled(tmp_path / "table")
+    write_photographs(tmp_path / "folders", class_files())
+    assert not [note for root in ("table", "folders") for note in load(tmp_path / root).notes if "left out" in note]
+    for name in ("table", "folders"):
+        for file in ("a.txt", "b.txt", "c.csv"):
+            (tmp_path / name / file).write_text("hello")
+        assert "3 files left out: 2 .txt, 1 .csv" in load(tmp_path / name).notes
+
+
 # What is refused.
 
 
@@ -142,9 +152,7 @@ def test_a_folder_of_unreadable_files_is_refused(tmp_path: Path) -> None:
 def test_photographs_that_need_a_crop_say_so(tmp_path: Path) -> None:
     write_photographs(tmp_path, class_files(), size=60)
     said = refused(tmp_path)
-    assert (
-        "(60 x 60 pixels; allowed: " in said and "any size with --crop); allowed: --crop 60 (fits all of them)" in said
-    )
+    assert "(60 x 60 pixels; allowed: " in said and "any size with --crop); use --crop 60 (fits all of them)" in said
 
 
 def test_photographs_smaller_than_the_crop_are_refused_with_a_crop_that_fits(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from bloodtune.errors import InputError
-from bloodtune.inference.classifier import CARD, WEIGHTS, Classifier
+from bloodtune.inference.classifier import WEIGHTS, Classifier
+from bloodtune.inference.default_model import CARD
 from bloodtune.space.families import FAMILIES
 from bloodtune.training.trainer import Training
 from engine_fixtures import make_configuration, make_split, make_splits

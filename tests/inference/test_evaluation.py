@@ -74,7 +74,7 @@ def test_macro_f1_is_over_the_classes_with_images_and_others_count_as_errors() -
     assert evaluation.scores["macro_f1"].value == pytest.approx((1 + 2 / 3) / 2)  # type: ignore[union-attr]
     assert [row["class"] for row in evaluation.classes] == ["a", "b"]
     assert evaluation.absent == ("c",)
-    assert "without an image here: c; the 1 predictions of them count as errors" in evaluation.notes()[0]
+    assert "without an image here: c; predictions of them count as errors: 1" in evaluation.notes()[0]
 
 
 def test_nothing_kept_has_no_accuracy() -> None:

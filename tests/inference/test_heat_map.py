@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import own_networks
-from bloodtune.inference.heat_map import heat_maps
+from bloodtune.inference.heat_map import heat_maps, heat_pictures, overlay
 from model_fixtures import SIZE, draw_tiles, make_classifier
 
 CORNER, AROUND = (slice(0, 8), slice(20, 28)), (slice(0, 9), slice(19, 28))  # upper right; a pixel more
@@ -124,3 +124,27 @@ def test_no_hook_stays_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_image_gives_no_map() -> None:
     assert heat_maps(looks_at_corner(), draw_tiles(0), np.zeros(0, int)).shape == (0, SIZE, SIZE)
+
+
+def test_an_overlay_is_bright_where_the_network_looked_and_dark_elsewhere() -> None:
+    heat = np.zeros((4, 4), np.float32)
+    heat[0, 0] = 1
+    for channels in (1, 3):
+        picture = overlay(np.full((4, 4, channels), 255, np.uint8), heat)
+        assert picture.shape == (4, 4, 3) and picture.dtype == np.uint8
+        assert picture[0, 0].tolist() == [246, 215, 70]
+        assert picture[2, 3].tolist() == [22, 11, 57]
+
+
+def test_the_picture_stays_visible_below_its_heat() -> None:
+    image = np.zeros((2, 2, 3), np.uint8)
+    image[0] = 255
+    for value in (0.0, 1.0):
+        picture = overlay(image, np.full((2, 2), value, np.float32)).astype(float)
+        np.testing.assert_allclose(picture[0], 2 * picture[1], atol=1)
+
+
+def test_pictures_of_large_images_are_smaller_by_a_whole_factor() -> None:
+    network = looks_at_corner(passing(), nn.AvgPool2d(8))
+    pictures = heat_pictures(network, np.full((2, 224, 224, 3), 200, np.uint8), np.array([1, 0]))
+    assert [picture.shape for picture in pictures] == [(112, 112, 3)] * 2

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bloodtune import predict
-from bloodtune.inference.classifier import CARD, Classifier
+from bloodtune.inference.classifier import Classifier
+from bloodtune.inference.default_model import CARD
 from model_fixtures import make_model, photograph
 
 

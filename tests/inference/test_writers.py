@@ -189,7 +189,7 @@ def test_a_page_shows_unsure_images_apart_and_sure_ones_by_class(tmp_path: Path)
     page = write(HtmlFile, tmp_path / "a.html", [SURE, UNSURE, TEXT])
     headings = [part.partition("</h2>")[0] for part in page.split("<h2>")[1:]]
     assert headings == ["Check these yourself", "malignant", "Files that could not be read"]
-    assert "Images below the threshold: 1." in page
+    assert "Unsure images: 1." in page
     assert "2 images counted, 1 of them unsure (below 0.75); 1 file could not be read." in page
     assert "For research, not for diagnosis." in page
     assert '<p class="warning">Trained on &lt;one&gt; stain.</p>' in page
@@ -205,7 +205,7 @@ def test_a_page_shows_the_first_pictures_of_each_list(tmp_path: Path, monkeypatc
     page = write(HtmlFile, tmp_path / "a.html", results)
     assert page.count("<img ") == 4
     assert "The first 2 of 5." in page
-    assert "Images below the threshold: 4; the first 2 are shown." in page
+    assert "Unsure images: 4; the first 2 are shown." in page
     assert "text 1.jpg" in page and "text 2.jpg" not in page
     assert "9 images counted" in page and "3 files could not be read" in page
 

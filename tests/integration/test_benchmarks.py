@@ -13,6 +13,7 @@ import torch
 
 from data_fixtures import make_arrays, save
 from field_fixtures import usual_field
+from model_fixtures import make_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,6 +70,14 @@ def test_overhead_runs_empty_trials_and_times_suggestions(folder: Path) -> None:
     assert (figures["trials_per_second"] > 1) == (figures["seconds"] < 100)
     assert figures["gap_seconds_median"] > 0
     assert figures["suggestion_seconds"]["100"] > 0
+
+
+def test_corruptions_are_judged_on_a_part_of_the_validation_images(folder: Path) -> None:
+    figures, table = run_benchmark(
+        "corruptions", folder, "--data", "small.npz", "--model", str(make_model(folder / "m"))
+    )
+    assert figures["images"] == 32
+    assert "| motion | 2, 4, 6 |" in table
 
 
 def test_scaling_runs_the_same_trials_on_one_worker_and_on_two(folder: Path) -> None:

@@ -74,8 +74,10 @@ def test_the_wheel_has_every_module_recipe_and_template(wheel: Path) -> None:
         ("search", "bloodtune/recipes"),
     ):
         files = {file.relative_to(ROOT / folder) for file in (ROOT / folder).rglob("*.*") if file.is_file()}
-        wanted = {file for file in files if file.suffix in (".py", ".toml", ".j2", ".css", ".typed")}
+        suffixes = (".py", ".toml", ".j2", ".css", ".typed", ".safetensors", ".json", ".md")
+        wanted = {file for file in files if file.suffix in suffixes}
         assert wanted and {f"{place}/{file.as_posix()}" for file in wanted} <= found
+    assert {"bloodtune/pretrained/model.safetensors", "bloodtune/pretrained/LICENSE"} <= found
     assert not {name for name in found if name.startswith(("analysis/", "search/", "tests/"))}
 
 
@@ -93,10 +95,13 @@ def test_search_summarize_and_predict_run_from_a_folder_elsewhere(bloodtune: Pat
     assert code == 0, err
     record = json.loads((elsewhere / "runs" / "one" / "provenance.json").read_text())
     assert record["command"] == f"python -m bloodtune.search {flags} --name one"
-    code, _, err = run_program(elsewhere, bloodtune, "summarize one --quick --epochs 1 --top 1 --seeds 1")
+    code, _, err = run_program(
+        elsewhere, bloodtune, "summarize one --quick --epochs 1 --top 1 --seeds 1 --ensemble 2 --distill"
+    )
     assert code == 0, err
     results = elsewhere / "results" / "one-quick"
-    assert (results / "report.html").stat().st_size > 0
+    page = (results / "report.html").read_text()
+    assert "ensemble of 2: search #0" in page and "search #0, distilled" in page
     photograph(elsewhere / "a.png", size=(12, 12))
     code, out, err = run_program(elsewhere, bloodtune, f"predict a.png --model {results / 'models' / 'best'}")
     assert code == 0, err

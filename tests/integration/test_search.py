@@ -73,7 +73,7 @@ def test_the_study_opens_in_optuna_and_nothing_in_it_runs(finished: RunDirectory
 def test_a_healthy_run_says_only_what_concerns_the_user(searched: tuple[Path, str]) -> None:
     folder, err = searched
     lines = err.splitlines()
-    assert lines[0] == "run runs/one: tiny0, budget 8, 1 workers"
+    assert lines[0] == "run runs/one: tiny0, budget 8, 1 worker"
     assert lines[-2] == "run directory: runs/one"
     command = lines[-1].removeprefix("next: ").split()
     python = shutil.which("python") or "" if command[0] == "python" else folder / command[0]

@@ -89,8 +89,8 @@ def test_default_searches_all_families_under_the_numbers_of_the_issue() -> None:
     recipe = load_recipe("default")
     assert recipe.parameters[0].choices == ("mlnn", "cnn", "lightweight", "residual")
     assert recipe.sampler == "tpe"
-    assert recipe.asha == Asha(27, 1, 3)
-    assert recipe.asha.expected_epochs(64) == 184
+    assert recipe.asha == Asha(36, None, 3, rungs=(1, 3, 7))
+    assert recipe.asha.expected_epochs(64) == 192
 
 
 def test_random_differs_from_default_in_its_sampler_alone() -> None:

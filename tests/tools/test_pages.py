@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import waitress
 
+from bloodtune.evaluate import main as evaluate
+from bloodtune.inference.out_of_distribution import Guard
 from bloodtune.inference.predictor import Predictor
 from bloodtune.predict import main as predict
 from bloodtune.serve import create_app
-from model_fixtures import make_model, photograph
+from model_fixtures import draw_tiles, make_model, photograph
 from report_fixtures import write
 
 pytestmark = pytest.mark.tools
@@ -46,23 +50,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         photograph(folder / "smears" / f"cell {seed}.jpg", seed)
     (folder / "smears" / "text.jpg").write_text("hello")
     write(folder)
+    for seed in range(9):
+        photograph(folder / "labelled" / ("monocyte" if seed % 2 else "platelet") / f"cell {seed}.jpg", seed)
+    evaluate([str(folder / "labelled"), "--model", str(folder / "model"), "--html", str(folder / "evaluation.html")])
     predict([str(folder / "smears"), "--model", str(folder / "model"), "--html", str(folder / "count.html")])
     return folder
 
 
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
+@contextmanager
+def served(predictor: Predictor) -> Iterator[str]:
     """Give the address of the local page, as `python -m bloodtune.serve` opens it."""
-    app = create_app(Predictor.load(folder / "model"))
-    server = waitress.create_server(app, host="127.0.0.1", port=0)
+    server = waitress.create_server(create_app(predictor), host="127.0.0.1", port=0)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
     server.close()
 
 
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with served(Predictor.load(folder / "model")) as address:
+        yield address
+
+
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("page", ["report.html", "count.html"])
+@pytest.mark.parametrize("page", ["report.html", "count.html", "evaluation.html"])
 def test_a_page_fits_phone_and_desk_with_and_without_scripts(browser: Any, folder: Path, page: str, width: int) -> None:
     texts = []
     for scripts in (True, False):
@@ -120,6 +132,19 @@ def test_photographs_are_counted_corrected_and_downloaded(browser: Any, folder: 
         assert page.locator("#cells li:visible").count() == before + 1
         page.click("#clear")
         assert page.locator("#result").is_hidden()
+
+
+def test_the_page_begins_with_an_alarm_if_the_images_are_unlike_the_training_images(browser: Any, folder: Path) -> None:
+    predictor = Predictor.load(folder / "model")
+    features = predictor.network.examine(draw_tiles(1))[1].shape[1]
+    guard = Guard(np.zeros((1, features), np.float32), np.eye(features, dtype=np.float32), limit=-1.0)
+    with served(dataclasses.replace(predictor, guard=guard)) as address, opened(browser, address, 1400) as page:
+        page.set_input_files("#files", sorted((folder / "smears").glob("cell*")))
+        page.get_by_text("9 of 9 images are unlike the training images: do not trust this count.").wait_for()
+        page.click("#clear")
+        page.set_input_files("#files", sorted((folder / "smears").glob("cell*"))[:2])
+        page.get_by_text("2 images, 2 unsure").wait_for()
+        assert page.locator("#alarm").is_hidden()
 
 
 def test_photographs_can_be_dropped(browser: Any, folder: Path, address: str) -> None:

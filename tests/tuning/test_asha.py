@@ -110,19 +110,19 @@ def test_between_the_rungs_and_after_a_rung_that_it_left_a_trial_goes_on() -> No
 
 def test_a_trial_that_comes_by_a_rung_again_counts_once_with_its_first_value() -> None:
     rule = WaitingHalving(RUNGS, 3, trials=6)
-    assert decide(rule, [0.5, 0.4, 0.3]) == [PAUSE, PAUSE, STOP]
-    assert decide(rule, [0.9, 0.1], first=1) == [PAUSE, STOP], "trials 1 and 2 once more"
+    assert decide(rule, [0.5, 0.4, 0.3]) == [PAUSE] * 3
+    assert decide(rule, [0.9, 0.1], first=1) == [PAUSE] * 2, "trials 1 and 2 once more"
     assert rule.needed() == {1: 0.5}
     assert (rule.resume(), rule.resume()) == (0, None)
 
 
-def test_a_trial_ends_once_it_cannot_get_a_place_and_says_why() -> None:
-    rule = WaitingHalving(RUNGS, 3, trials=6)
-    assert decide(rule, [0.5, 0.4]) == [PAUSE, PAUSE]
-    assert rule.decide(2, 1, 0.3) == (STOP, "epoch 1: 0.3000 is number 3 of 3, at most 2 go on")
+def test_a_trial_ends_once_it_cannot_get_a_place_even_if_three_fail_and_says_why() -> None:
+    rule = WaitingHalving(RUNGS, 3, trials=8)
+    assert decide(rule, [0.5, 0.4, 0.48, 0.47, 0.46]) == [PAUSE] * 5
+    assert rule.decide(5, 1, 0.3) == (STOP, "epoch 1: 0.3000 is number 6 of 6, at most 2 go on")
     assert rule.dismiss() == []
-    assert rule.decide(3, 1, 0.45) == (PAUSE, "")
-    assert rule.dismiss() == [(1, "epoch 1: 0.4000 is number 3 of 4, at most 2 go on")]
+    assert rule.decide(6, 1, 0.45) == (PAUSE, "")
+    assert rule.dismiss() == [(1, "epoch 1: 0.4000 is number 6 of 7, at most 2 go on")]
     assert rule.dismiss() == [], "once"
 
 
@@ -175,25 +175,61 @@ def test_a_restored_rule_decides_as_one_that_was_not_interrupted(cut: int) -> No
     assert [go_on(again, number) for number in range(cut, 60)] == rest
 
 
-def test_a_trial_pruned_in_an_earlier_start_keeps_its_rank_and_never_goes_on() -> None:
+def test_a_trial_that_ended_in_an_earlier_start_takes_no_rank_from_those_that_may_go_on() -> None:
     rule = WaitingHalving(RUNGS, 3)
     rule.restore(0, [0.9], ended=True)
-    decide(rule, [0.5] * 5, first=1)
-    assert (rule.resume(), rule.resume()) == (1, None), "two places among six, the first of them for nobody"
+    decide(rule, [0.5] * 4, first=1)
+    assert (rule.resume(), rule.resume()) == (1, None), "five make one place"
+    decide(rule, [0.4], first=5)
+    assert (rule.resume(), rule.resume()) == (2, None), "six make two places, both for others than trial 0"
 
 
-def test_a_trial_that_failed_after_a_rung_has_taken_its_place() -> None:
-    rule = WaitingHalving(RUNGS, 3)
-    rule.restore(0, [0.9], went_on=True, ended=True)
-    decide(rule, [0.5, 0.5], first=1)
+def test_a_trial_that_fails_leaves_its_place_to_the_next_best() -> None:
+    rule = WaitingHalving(RUNGS, 3, trials=6)
+    decide(rule, [0.5, 0.4, 0.3])
+    assert rule.resume() == 0
+    rule.fail(0)
+    assert rule.resume() is None, "two make no place yet"
+    assert decide(rule, [0.2], first=3) == [PAUSE]
+    assert (rule.resume(), rule.resume()) == (1, None)
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_small_search_whose_best_trials_fail_trains_another_one_to_the_end(failures: int) -> None:
+    rule = WaitingHalving(RUNGS, 3, trials=3)
+    assert decide(rule, [0.5, 0.4, 0.3]) == [PAUSE] * 3
+    for number in range(failures):
+        assert (rule.dismiss(), rule.resume(is_last=True)) == ([], number)
+        rule.fail(number)
+    assert rule.resume(is_last=True) == failures
+
+
+def test_a_trial_that_fails_late_frees_its_place_at_every_rung() -> None:
+    rule = WaitingHalving(RUNGS, 3, trials=9)
+    decide(rule, np.linspace(0.9, 0.1, 9).tolist())
+    assert [rule.resume() for _ in range(3)] == [0, 1, 2]
+    decide(rule, [0.9, 0.8, 0.7], rung=3)
+    assert rule.resume() == 0
+    rule.fail(0)
+    assert (rule.resume(), rule.resume(is_last=True)) == (None, 1), "eight make two places at epoch 1, both taken"
+    rule.fail(1)
+    assert [rule.resume(), rule.resume(is_last=True)] == [3, 2]
+
+
+def test_a_trial_that_failed_in_an_earlier_start_counts_nowhere() -> None:
+    rule = WaitingHalving(RUNGS, 3, trials=4)
+    rule.fail(0)
+    decide(rule, [0.5, 0.6], first=1)
     assert rule.resume() is None
+    decide(rule, [0.1], first=3)
+    assert rule.resume() == 2
 
 
 def test_a_run_of_the_former_rule_may_have_let_more_go_on() -> None:
     rule = WaitingHalving((1, 3), 3, trials=9)
     for number in range(6):
         rule.restore(number, [0.5, 0.5, 0.1 * number])
-    assert rule.dismiss() == [(n, f"epoch 3: 0.{n}000 is number {6 - n} of 6, at most 2 go on") for n in (3, 2, 1, 0)]
+    assert rule.dismiss() == [(0, "epoch 3: 0.0000 is number 6 of 6, at most 2 go on")]
     assert [rule.resume() for _ in range(3)] == [5, 4, None]
 
 

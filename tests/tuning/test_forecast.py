@@ -70,8 +70,16 @@ def test_an_enqueued_trial_is_as_slow_as_its_family_and_a_sampled_one_as_those_s
     recipe = load_recipe(str(write_recipe(tmp_path)))  # enqueues a cnn and an mlnn
     recipe = dataclasses.replace(recipe, asha=Asha(1, 1, 3))
     (cnn,), mlnn = make_trials(1), make_trials(1, 1, 1, family="mlnn", seconds=9)[2]
-    # Trial 1 is the enqueued mlnn. Trials 3 and 4 are the mean of one mlnn and twice the mean of both families.
-    assert forecast(recipe, 5, [cnn, mlnn], 1).seconds == pytest.approx(9 + 2 * (9 + 2 * 5) / 3)
+    # Trial 1 is the enqueued mlnn. Trials 3 and 4 are the mean of one mlnn and four times the mean of both families.
+    assert forecast(recipe, 5, [cnn, mlnn], 1).seconds == pytest.approx(9 + 2 * (9 + 4 * 5) / 5)
+
+
+def test_trials_to_come_are_as_slow_as_the_last_ones(recipe: Recipe) -> None:
+    recipe = dataclasses.replace(recipe, asha=Asha(1, 1, 3))
+    fast, slow = make_trials(*[1] * 20), make_trials(*[1] * 25, seconds=10)[20:]
+    families = (20 * 1 + 5 * 10) / 25
+    expected = 39 * (5 * 10 + 4 * families) / 9
+    assert forecast(recipe, 64, [*slow, *fast], 1).seconds == pytest.approx(expected), "by number, not by their end"
 
 
 def test_failed_trials_need_nothing_and_are_not_replaced(recipe: Recipe) -> None:

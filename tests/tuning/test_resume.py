@@ -12,7 +12,7 @@ from bloodtune.run.directory import RunDirectory
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.tuning.options import SearchOptions
 from bloodtune.tuning.plan import Plan
-from bloodtune.tuning.resume import next_command, open_resumed, warm_start
+from bloodtune.tuning.resume import next_command, open_resumed, predict_command, warm_start
 from bloodtune.tuning.sampler import StudySampler
 from data_fixtures import make_arrays, save
 from error_fixtures import refusal
@@ -60,6 +60,7 @@ def test_a_console_command_on_the_path_needs_no_folder(
     monkeypatch.setenv("PATH", str(program.parent))
     monkeypatch.setattr(sys, "argv", [str(program)])
     assert next_command(run, make_plan(tmp_path, 8), 8) == "bloodtune summarize runs/night"
+    assert predict_command(run) == "bloodtune predict FOLDER --model runs/night"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from bloodtune.data.dataset import load_dataset
 from bloodtune.data.preparation import Preparation
+from bloodtune.inference.classifier import WEIGHTS
 from bloodtune.training.numerics import FLOAT32
 from bloodtune.tuning.retrained_models import Contender
 from bloodtune.tuning.retraining import retrain
@@ -35,6 +37,19 @@ def test_folds_have_trainings_of_their_own(tmp_path: Path) -> None:
     plain, three, four = (load_dataset(path, Preparation(folds=folds)) for folds in (None, 3, 4))
     places = {find_jobs(one, tmp_path, data, 1, FLOAT32)[0].folder for data in (plain, three, four)}
     assert len(places) == 3
+
+
+def test_each_teacher_has_students_of_its_own(tmp_path: Path) -> None:
+    data, places = load_dataset(str(write_data(tmp_path))), []
+    for name in ("a", "b", "a"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / WEIGHTS).write_text(f"weights of {name}")
+        one = dataclasses.replace(candidate("one", FAST), teacher=tmp_path / name)
+        (job,) = find_jobs(one, tmp_path, data, 1, FLOAT32)
+        assert job.teacher == tmp_path / name
+        places.append(job.folder)
+    (untaught,) = find_jobs(candidate("one", FAST), tmp_path, data, 1, FLOAT32)
+    assert places[0] == places[2] and len({*places, untaught.folder}) == 3
 
 
 def test_held_out_predictions_are_kept_beside_the_model(tmp_path: Path) -> None:

@@ -162,6 +162,17 @@ def test_the_classifier_knows_what_it_was_trained_on(trainer: Trainer) -> None:
     assert found == (NAMES, 12, 3, "bfloat16")
 
 
+def test_a_teacher_gives_the_probabilities_of_its_network(trainer: Trainer) -> None:
+    teacher = train(trainer, 0.5, epochs=1).classifier
+    assert teacher is not None
+    PlayedTraining.scores = (0.5,)
+    trainer.train(TrainingJob(teacher.configuration, 1, 1, Path("a")), teacher)
+    images = torch.from_numpy(make_split(9).images).permute(0, 3, 1, 2)
+    found = PlayedTraining.asked["teacher"](images)
+    torch.testing.assert_close(found, teacher.network(images).softmax(1), atol=0.01, rtol=0)  # in bfloat16
+    assert not teacher.network.training
+
+
 def test_a_training_has_the_seed_and_the_epochs_of_its_job(trainer: Trainer) -> None:
     train(trainer, 0.2, 0.3, 0.4, epochs=3, seed=99)
     assert PlayedTraining.asked == {

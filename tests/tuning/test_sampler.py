@@ -177,6 +177,28 @@ def test_scores_are_predicted_for_the_highest_rung(
     assert {number: math.exp(-score) for number, score in found.items()} == pytest.approx(scores)
 
 
+def test_errors_fall_as_those_of_the_own_family_and_two_trials_of_all_families() -> None:
+    # Logarithms to base 2: cnn fell by 1 and 1, residual by 3; the median of all is 1.
+    curves = {0: {2: 0.8, 6: 0.4}, 1: {2: 0.8, 6: 0.4}, 2: {2: 0.8, 6: 0.1}, 3: {2: 0.8}, 4: {2: 0.8}, 5: {2: 0.8}}
+    families = {0: "cnn", 1: "cnn", 2: "residual", 3: "cnn", 4: "residual", 5: "mlnn"}
+    found = predict_scores(curves, families)
+    falls = {number: math.log2(0.8) + score / math.log(2) for number, score in found.items()}
+    assert falls == pytest.approx({0: 1, 1: 1, 2: 3, 3: 1, 4: (3 + 2 * 1) / 3, 5: 1})
+
+
+def test_the_sampler_predicts_by_family(recipe: Recipe, drawn: list[tuple[Configuration, dict[str, Any]]]) -> None:
+    # After epoch 1 both families have equal scores; only the residual network gained afterwards.
+    examples = {configuration.family: configuration for configuration, _ in drawn}
+    trials = [("residual", (0.5, 0.9, 0.95)), ("cnn", (0.5, 0.5, 0.5)), ("residual", (0.5,)), ("cnn", (0.5,))]
+    sampler = StudySampler(dataclasses.replace(recipe, enqueued=(), startup_trials=0), seed=0)
+    for number, (family, values) in enumerate(trials):
+        record = make_record(Proposal(number, "", examples[family]), curve(*values), PRUNED)
+        sampler.replay(record, curve(*values))
+    sampler.ask(len(trials))
+    scores = [trial.value for trial in sampler._study.trials[:4]]
+    assert scores[2] > scores[3]
+
+
 def test_a_trial_counts_where_it_stands_whether_it_is_paused_or_has_ended(recipe: Recipe) -> None:
     count = len(recipe.enqueued) + recipe.startup_trials + 8
     sampler, told, blind = (StudySampler(recipe, seed=3) for _ in range(3))

@@ -292,7 +292,7 @@ def test_paused_trials_are_found_again_after_the_driver_has_died(tmp_path: Path)
     records = {record.trial: record for record in resumed.run.trials()}
     assert sorted(records) == list(range(6))
     assert (records[0].retries, records[2].state, records[2].parameters) == (1, PRUNED, 10)
-    assert records[2].message == "epoch 1: 0.2000 is number 3 of 3, at most 2 go on"
+    assert records[2].message == "epoch 1: 0.2000 is number 3 of 6, at most 2 go on"
     assert not resumed.run.curves().duplicated(["trial", "epoch"]).any()
     assert not list((resumed.run.path / "checkpoints").iterdir())
 

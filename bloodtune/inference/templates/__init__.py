@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
+from PIL import Image
 
 from bloodtune.errors import escape_markdown, printable
 
@@ -26,6 +30,13 @@ def render(template: str, folder: Path = FOLDER, **context: Any) -> str:
     )
     environment.filters["markdown"] = escape_markdown
     return environment.get_template(template).render(context)
+
+
+def png_text(image: np.ndarray) -> str:
+    """Return an image, uint8 (H, W, C), as a PNG file in base64, for a page."""
+    stream = io.BytesIO()
+    Image.fromarray(image.squeeze()).save(stream, "PNG", optimize=True)
+    return base64.b64encode(stream.getvalue()).decode()
 
 
 def _plain(value: Any) -> Any:

@@ -317,6 +317,17 @@ def test_first_samples_draws_the_first_ten_with_their_labels() -> None:
     assert panels[9].get_title() == "eosinophil"
 
 
+def test_images_sorted_by_class_are_drawn_evenly_spaced() -> None:
+    images, labels = _images(40, 28, 28, 3), np.arange(40) // 5
+    drawn = first_samples(images, labels, NAMES, MARK, count=8, spread=True)
+    assert [axes.get_title() for axes in drawn.figure.axes[:8]] == list(short_class_names(NAMES, 12))
+    assert drawn.caption == "8 evenly spaced training images with their labels."
+    grid = predictions("CNN", images, labels, np.zeros(40, int), NAMES, MARK, count=8, spread=True)
+    assert (
+        grid.caption.startswith("CNN: 8 evenly spaced of 40 test images") and "; 1 of these are right" in grid.caption
+    )
+
+
 def test_first_samples_draws_grey_images_as_grey() -> None:
     for shape in ((28, 28), (28, 28, 1)):
         drawn = first_samples(_images(3, *shape), np.array([0, 1, 1]), ["malignant", "normal, benign"], MARK)

@@ -51,6 +51,12 @@ def test_report_leads_through_all_of_it(page: str) -> None:
     assert not re.search(r"\bnan\b", page, re.IGNORECASE)
 
 
+def test_report_without_published_networks_has_no_section_and_tables_on_them(tmp_path: Path) -> None:
+    page = report(make_material(tmp_path, keep="search"))
+    assert "Reproduction" not in page and "**Table 1.**" not in page and "**Table 2b.**" not in page
+    assert "**Table 3.**" in section(page, "The models side by side")
+
+
 def test_report_states_what_a_reader_must_know(page: str) -> None:
     reproduction = section(page, "Reproduction of the published configurations")
     assert "are the same function" in reproduction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -94,6 +95,14 @@ def test_beside_every_mistake_is_what_the_network_looked_at(page: str, written: 
     pairs = re.findall(r'<div class="pair"><img [^>]*alt="test image \d+">\n<img [^>]*alt="what the netw', page)
     assert len(pairs) == page.count('alt="test image') == len(written[1].summary.mistakes[:240])
     assert "what the network looked at for the predicted class: bright counted most, dark not at all." in page
+
+
+def test_a_mistake_in_a_folder_has_the_name_of_its_photograph(written: tuple[str, Material], tmp_path: Path) -> None:
+    files = tuple(f"ig/{row} <b>.png" for row in range(len(written[1].summary.test.labels)))
+    summary = dataclasses.replace(written[1].summary, test_files=files)
+    page = write_page(summary, compose(written[1]), tmp_path).read_text(encoding="utf-8")
+    first = summary.mistakes[0]
+    assert page.count(f">ig/{first} &lt;b&gt;.png</span>") == 1 and "test image " not in page
 
 
 def test_without_heat_maps_the_mistakes_stand_alone(written: tuple[str, Material], tmp_path: Path) -> None:

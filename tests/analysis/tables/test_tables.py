@@ -363,8 +363,10 @@ def test_p_value_has_a_floor() -> None:
 def test_data_sentence_tells_official_from_rebuilt() -> None:
     provenance = fake_provenance()
     assert data_sentence(provenance) == (
-        "Data: bloodmnist_rebuilt (rebuilt or user-supplied split; MD5 00112233445566778899aabbccddeeff)."
+        "Data: bloodmnist_rebuilt (rebuilt split; MD5 00112233445566778899aabbccddeeff)."
     )
+    own = {"data": provenance["data"] | {"class_names": ["a", "b"], "title": "my cells"}}
+    assert data_sentence(own).startswith("Data: my cells (user-supplied data; MD5 ")
     md5 = medmnist.INFO["bloodmnist"]["MD5"]
     provenance["data"] |= {"title": "bloodmnist", "md5": md5}
     assert data_sentence(provenance) == f"Data: bloodmnist (official BloodMNIST, 28 px file; MD5 {md5})."

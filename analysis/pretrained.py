@@ -1,0 +1,120 @@
+"""The command `pretrained`: seeds of one configuration in, the model that comes with Bloodtune out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from bloodtune import command_line as flags
+from bloodtune.command_line import print_lines
+from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
+from bloodtune.data.npz import Split
+from bloodtune.errors import InputError
+from bloodtune.files import check_writable, replace_folder
+from bloodtune.inference.classifier import Classifier
+from bloodtune.inference.default_model import PRETRAINED
+from bloodtune.space.recipe_file import load_recipe
+from bloodtune.training.trainer import unpack
+from bloodtune.tuning.precision_choice import HostTimer
+from bloodtune.tuning.ray_cluster import connect, resolve_address
+from bloodtune.tuning.retraining import retrain
+from bloodtune.tuning.retraining_cache import Candidate
+from bloodtune.tuning.retraining_workers import Workers
+from contender_labels import FOUND
+from pretrained_files import pretrained_files
+from progress_bar import progress_bar
+
+SEEDS, CACHE = 5, Path("results/pretrained")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the pretrained model; return 0, 1 if a file cannot be written, 2 for unusable input, 130 after Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    hint = f"finished trainings are kept in {CACHE}: run the same command again to continue"
+    return flags.run_action("pretrained", lambda: _make(arguments), hint)
+
+
+def _make(arguments: argparse.Namespace) -> int:
+    folder = Path(arguments.out)
+    check_writable(folder)
+    dataset = load_dataset(arguments.data)
+    made_with = f"python analysis/pretrained.py --data {dataset.title}"
+    if arguments.weights:
+        classifiers = [read_weights(Path(file), dataset) for file in arguments.weights]
+        made_with += f" --weights (of {len(classifiers)})"
+    else:
+        classifiers = train(arguments.recipe, arguments.epochs, arguments.seeds, dataset)
+        made_with += f" --recipe {Path(arguments.recipe).stem} --seeds {arguments.seeds}"
+        made_with += f" --epochs {arguments.epochs}" if arguments.epochs else ""
+
+    def open_test() -> Split:
+        return load_test_split(dataset.source, dataset.md5, dataset.preparation)
+
+    replace_folder(folder, pretrained_files(classifiers, dataset, open_test, made_with, print_lines))
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print_lines(f"pretrained: {folder} written, {size / 1e6:.2f} MB")
+    return 0
+
+
+def read_weights(file: Path, dataset: Dataset) -> Classifier:
+    """Return the classifier in a file of ``torch.save``: ``config``, the hyperparameters by name, and ``weights``.
+
+    Raises:
+        InputError: the file holds no such network, or it does not fit the data.
+    """
+    try:
+        content = unpack(file.read_bytes())
+        card = {"configuration": content["config"], "class_names": dataset.class_names}
+        size, channels = dataset.train.images.shape[2:]
+        return Classifier.build(card | {"size": size, "channels": channels}, content["weights"])
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from None
+    except Exception as error:  # torch raises many kinds
+        raise InputError(f"{file} holds no network for this data: {str(error).splitlines()[0]}") from None
+
+
+def train(name: str, epochs: int | None, seeds: int, dataset: Dataset) -> list[Classifier]:
+    """Train the first enqueued configuration of a recipe with ``seeds`` seeds; finished trainings are kept.
+
+    Raises:
+        InputError: the recipe has no configuration, or its training diverged.
+    """
+    recipe = load_recipe(name)
+    if not recipe.enqueued:
+        raise InputError(f"recipe {name!r} has no [[configuration]] to train")
+    entry = recipe.enqueued[0]
+    candidate = Candidate(entry.label, FOUND, entry.configuration, epochs or entry.epochs or recipe.asha.max_epochs)
+    with connect(resolve_address(None), workers=None, image_bytes=dataset.image_bytes) as resources:
+        gpus, device = (1.0, "cuda") if resources.get("GPU") else (0.0, "cpu")
+        numerics = HostTimer(dataset, [candidate.configuration], device=device).result().numerics
+        workers = Workers(int(resources.get("GPU") or resources["CPU"]), gpus, numerics)
+        with progress_bar("training") as advance:
+            found = retrain(
+                [candidate], [], lambda _: [], dataset, CACHE, seeds=seeds, workers=workers, advance=advance
+            )
+    if not found:
+        raise InputError(f"{entry.label} diverged in its first epoch")
+    return [Classifier.load(one.model) for one in found[0].retrainings]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = flags.OneLineParser(
+        prog="python analysis/pretrained.py",
+        description="Make the model that comes with Bloodtune: train one configuration with several seeds, keep the\n"
+        "best on validation, calibrate it there, fit its guard, and score all of them on the test split once.",
+    )
+    add = parser.add_argument
+    add("--data", metavar="PATH", help="data set, as in the search")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--recipe", metavar="NAME", help="train the first [[configuration]] of this recipe")
+    weights = "networks that are trained already, each a file with config and weights"
+    which.add_argument("--weights", nargs="+", metavar="FILE", help=weights)
+    add("--seeds", type=flags.positive, default=SEEDS, metavar="N", help=f"trainings (default: {SEEDS})")
+    add("--epochs", type=flags.positive, metavar="N", help="epochs of a training (default: as the recipe says)")
+    add("--out", default=str(PRETRAINED), metavar="DIR", help="folder of the model (default: that of the package)")
+    return parser
+
+
+if __name__ == "__main__":
+    flags.leave(main())

@@ -1,0 +1,61 @@
+"""A folder that is replaced as one, and whole after a crash."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bloodtune import files
+from bloodtune.files import finish_folder, replace_folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in (folder / "model").iterdir()}
+
+
+def test_all_files_are_replaced(tmp_path: Path) -> None:
+    replace_folder(tmp_path / "model", {"a": b"1", "b": b"1"})
+    replace_folder(tmp_path / "model", {"a": b"2"})
+    assert content(tmp_path) == {"a": b"2"}
+    assert [file.name for file in tmp_path.iterdir()] == ["model"], "nothing else stays"
+
+
+def test_a_crash_while_the_new_folder_is_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_folder(tmp_path / "model", {"a": b"1"})
+
+    def full(file: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        replace_folder(tmp_path / "model", {"a": b"2"})
+    assert content(tmp_path) == {"a": b"1"}
+    finish_folder(tmp_path / "model")
+    assert content(tmp_path) == {"a": b"1"}
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_crash_after_the_old_folder_was_deleted_is_finished_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_folder(tmp_path / "model", {"a": b"1"})
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt("now")))
+        with pytest.raises(KeyboardInterrupt, match="now"):
+            replace_folder(tmp_path / "model", {"a": b"2"})
+    assert not (tmp_path / "model").exists()
+    finish_folder(tmp_path / "model")
+    assert content(tmp_path) == {"a": b"2"}
+
+
+def test_finish_folder_does_nothing_where_there_is_none(tmp_path: Path) -> None:
+    finish_folder(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+    replace_folder(tmp_path / "model", {"a": b"1"})
+    shutil.rmtree(tmp_path / "model")
+    finish_folder(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
