@@ -16,6 +16,7 @@ from rich.progress import Progress
 
 from bloodtune import command_line as flags
 from bloodtune.command_line import leave, print_lines, run_action
+from bloodtune.data.labelled_folder import LabelledFolder, read_labelled_folder
 from bloodtune.data.preparation import Preparation
 from bloodtune.data.tiles import CHANNELS
 from bloodtune.errors import InputError
@@ -24,7 +25,6 @@ from bloodtune.inference.default_model import find_model
 from bloodtune.predict import MODEL_HELP, load_predictor
 
 if TYPE_CHECKING:
-    from bloodtune.data.labelled_folder import LabelledFolder
     from bloodtune.inference.predictor import Predictor
 
 OUT = "adapted"  # default folder of the adapted model
@@ -69,8 +69,6 @@ def _adapt(arguments: argparse.Namespace) -> int:
 
 
 def _read(arguments: argparse.Namespace, predictor: Predictor) -> list[LabelledFolder]:
-    from bloodtune.data.labelled_folder import read_labelled_folder
-
     if predictor.channels != CHANNELS:
         raise InputError("the model takes grey images; allowed: models of colour images")
     prepared = {"size": predictor.size, "skip_unreadable": arguments.skip_unreadable, "seed": arguments.seed}
