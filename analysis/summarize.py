@@ -96,10 +96,8 @@ def summarize(
     _check_control(control, dataset)
     _check_ensemble(settings, dataset)
     check_writable(folder)
-    sources = sources_to_send(one.configuration.family for one in found)
-    with connect(
-        resolve_address(None), workers=settings.workers, image_bytes=dataset.image_bytes, sources=sources
-    ) as resources:
+    sources, size = sources_to_send(one.configuration.family for one in found), dataset.image_bytes
+    with connect(resolve_address(None), workers=settings.workers, image_bytes=size, sources=sources) as resources:
         workers = _workers(search, dataset, [*found, *published], settings.workers, resources)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
         choices = choose(contenders, dataset.scored_counts if settings.prefer == SMALL else None)

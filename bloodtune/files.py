@@ -1,4 +1,4 @@
-"""Durable file writes: replacement of files and folders, append, write access, backup copies; the pointer `latest`."""
+"""Durable writes of files and folders: replacement, append, write access, copies; `latest`."""
 
 from __future__ import annotations
 

@@ -186,13 +186,8 @@ def _parser() -> argparse.ArgumentParser:
         help="scale of the fields (default: from the red cells or nuclei of each field)",
     )
     add("--boxes", metavar="DIR", help="write each field with boxes, classes and probabilities as PNG")
-    add(
-        "--threshold",
-        type=flags.share,
-        metavar="P",
-        help="an image is unsure if the probability of its class is below P (default: the model's own threshold; 99 %% "
-        "of the validation images at or above it are correct)",
-    )
+    unsure = "an image is unsure if the probability of its class is below P (default: the model's own threshold)"
+    add("--threshold", type=flags.share, metavar="P", help=unsure)
     add("--manual", metavar="FILE", help="compare with a manual count: a CSV table with the columns class and count")
     add("--csv", metavar="FILE", help="write one row per image, with the probabilities of all classes")
     add("--json", metavar="FILE", help="write the same rows, the count and the description of the model")
