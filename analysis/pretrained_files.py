@@ -16,11 +16,11 @@ from bloodtune.data.npz import Split
 from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import Classifier
 from bloodtune.inference.default_model import CARD
+from bloodtune.inference.deployment_scores import judge_deployment
 from bloodtune.inference.onnx_export import MODEL_CARD, model_card
 from bloodtune.inference.out_of_distribution import GUARD
 from bloodtune.inference.predictor import Predictor
 from bloodtune.run.provenance import describe_data_for_card, git_commit
-from model_files import judge_deployment
 from scores import score_intervals, scores
 
 LICENSE = "LICENSE"

@@ -1,4 +1,4 @@
-"""Console command ``bloodtune``: search, summarize, data, predict, evaluate, serve."""
+"""Console command ``bloodtune``: search, summarize, data, predict, evaluate, adapt, serve."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ COMMANDS = {
     "data": ("bloodtune.data.__main__", "show what a folder of photographs or an .npz file holds"),
     "predict": ("bloodtune.predict", "count the cells in photographs"),
     "evaluate": ("bloodtune.evaluate", "score a model on labelled images"),
+    "adapt": ("bloodtune.adapt", "train a model further on labelled photographs of another laboratory"),
     "serve": ("bloodtune.serve", "count the cells in photographs on a local web page"),
 }
 

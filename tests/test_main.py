@@ -14,8 +14,10 @@ def test_help_names_each_command(arguments: list[str], capsys: pytest.CaptureFix
     assert main(arguments) == 0
     out = capsys.readouterr().out
     assert out.startswith("usage: bloodtune COMMAND")
-    assert all(f"\n  {name} " in out for name in ("search", "summarize", "data", "predict", "evaluate", "serve"))
-    assert len(COMMANDS) == 6
+    assert all(
+        f"\n  {name} " in out for name in ("search", "summarize", "data", "predict", "evaluate", "adapt", "serve")
+    )
+    assert len(COMMANDS) == 7
 
 
 def test_an_unknown_command_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

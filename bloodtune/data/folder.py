@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,51 @@ from bloodtune.errors import InputError, plural, unknown_name
 _TOLERATED = 0.01  # share of files that may be left out without --skip-unreadable
 
 
+@dataclass(frozen=True, eq=False)
+class Photographs:
+    """The labelled photographs of a folder before they are divided into splits.
+
+    Attributes:
+        rows: file, class and perhaps split and group of each photograph.
+        images: uint8 (N, S, S, 3).
+        labels: indices of the classes in ``class_names``, int64 (N,).
+        digests: of the files.
+        class_names: in the order of their labels.
+        layout: what gives the classes: a table or folders.
+        notes: sentences for the user.
+    """
+
+    rows: tuple[Row, ...]
+    images: np.ndarray
+    labels: np.ndarray
+    digests: tuple[str, ...]
+    class_names: tuple[str, ...]
+    layout: str
+    notes: tuple[str, ...]
+
+
+def read_photographs(root: Path, preparation: Preparation) -> Photographs:
+    """List and read the labelled photographs of a folder, or of a table.
+
+    Raises:
+        InputError: the folder, its table or its photographs cannot be used.
+    """
+    listing = _without(root, list_folder(root), preparation.without)
+    notes = [*listing.notes, *_left_out(root, listing, preparation)]
+    if len(listing.class_names) < 2:
+        one = listing.class_names[0] if listing.class_names else "none"
+        raise InputError(f"{root} has one class, {one!r} ({listing.layout}); allowed: two or more")
+    home = root if root.is_dir() else root.parent
+    tiles = read_tiles(home, [row.file for row in listing.rows], size=preparation.side, crop=preparation.crop)
+    kept = np.flatnonzero([not reason for reason in tiles.reasons])
+    notes += [*_unreadable(root, listing, tiles, preparation), _sizes(tiles.sizes[kept])]
+    rows = tuple(listing.rows[index] for index in kept)
+    index = {name: number for number, name in enumerate(listing.class_names)}
+    labels = np.array([index[row.label] for row in rows])
+    digests = tuple(tiles.digests[at] for at in kept)
+    return Photographs(rows, tiles.images[kept], labels, digests, listing.class_names, listing.layout, tuple(notes))
+
+
 def load_folder(root: Path, preparation: Preparation) -> Contents:
     """Load the photographs of a folder as three splits.
 
@@ -32,29 +77,20 @@ def load_folder(root: Path, preparation: Preparation) -> Contents:
     Raises:
         InputError: the folder, its table, its photographs or its splits cannot be used.
     """
-    listing = _without(root, list_folder(root), preparation.without)
-    notes = [*listing.notes, *_left_out(root, listing, preparation)]
-    if len(listing.class_names) < 2:
-        one = listing.class_names[0] if listing.class_names else "none"
-        raise InputError(f"{root} has one class, {one!r} ({listing.layout}); allowed: two or more")
-    tiles = read_tiles(root, [row.file for row in listing.rows], size=preparation.side, crop=preparation.crop)
-    kept = np.flatnonzero([not reason for reason in tiles.reasons])
-    notes += [*_unreadable(root, listing, tiles, preparation), _sizes(tiles.sizes[kept])]
-    rows, images = [listing.rows[index] for index in kept], tiles.images[kept]
+    read = read_photographs(root, preparation)
+    images, labels = read.images, read.labels
     copies = identify([images])
-    rows, how = _divide(root, rows, copies[1], listing.class_names, preparation)
-    found = f"{plural(len(rows), 'photograph')} in {len(listing.class_names)} classes, by {listing.layout}; {how}"
-    index = {name: number for number, name in enumerate(listing.class_names)}
-    labels, given = np.array([index[row.label] for row in rows]), np.array([row.split for row in rows])
-    groups = np.array([row.group for row in rows])
+    rows, how = _divide(root, list(read.rows), copies[1], read.class_names, preparation)
+    found = f"{plural(len(rows), 'photograph')} in {len(read.class_names)} classes, by {read.layout}; {how}"
+    given, groups = np.array([row.split for row in rows]), np.array([row.group for row in rows])
     contents = Contents(
-        md5=_md5(rows, [tiles.digests[at] for at in kept], preparation),
+        md5=identity(rows, read.digests, preparation),
         splits={name: Split(np.ascontiguousarray(images[given == name]), labels[given == name]) for name in SPLITS},
         copies=Copies(*({name: numbers[given == name] for name in SPLITS} for numbers in copies)),
-        class_names=listing.class_names,
+        class_names=read.class_names,
         groups={name: groups[given == name] for name in SPLITS} if groups.any() else {},
         rows=tuple(rows),
-        notes=(found, *notes),
+        notes=(found, *read.notes),
     )
     contents.check_classes(str(root))
     return contents
@@ -167,7 +203,7 @@ def _recorded(root: Path, rows: Sequence[Row], file: Path) -> list[Row]:
     return [replace(row, split=splits[row.file]) for row in rows]
 
 
-def _md5(rows: Sequence[Row], digests: Sequence[str], preparation: Preparation) -> str:
+def identity(rows: Sequence[Row], digests: Sequence[str], preparation: Preparation) -> str:
     """Return an MD5 of everything that decides about the images and their splits, but not of the folder's place."""
     content = [(row.file, row.label, row.split, row.group, digest) for row, digest in zip(rows, digests, strict=True)]
     text = json.dumps([preparation.side, preparation.crop, sorted(content)])

@@ -59,25 +59,36 @@ def draw_splits(
 
 
 def draw_folds(
-    labels: np.ndarray, groups: np.ndarray, names: Sequence[str], *, folds: int, seed: int, where: str
+    labels: np.ndarray,
+    groups: np.ndarray,
+    names: Sequence[str],
+    *,
+    folds: int,
+    seed: int,
+    where: str,
+    least: int | None = None,
 ) -> np.ndarray:
     """Draw the fold of each image, 0 to ``folds`` - 1: stratified, no group in two folds, every class in every fold.
 
-    The arguments are those of ``draw_splits``.
+    ``least`` is the number of folds that each class must be in, if not all; with 2, images of every class remain
+    whichever fold is held out. The other arguments are those of ``draw_splits``.
 
     Returns:
         Numbers of folds, integers (N,).
 
     Raises:
-        InputError: a class has fewer groups than folds, or no draw has every class in every fold.
+        InputError: a class has fewer groups than folds that it must be in, or no draw has every class in so many folds.
     """
-    _check_groups(labels, groups, names, folds, where, "fold")
+    least = folds if least is None else least
+    _check_groups(labels, groups, names, least, where, "fold")
     for attempt in np.random.default_rng(seed).integers(2**31, size=_ATTEMPTS):
         found = _cut(labels, groups, folds, int(attempt))
-        if found.max() + 1 == folds and count_by_fold(labels, found, len(names)).all():
+        held = (count_by_fold(labels, found, len(names)) > 0).sum(0)
+        if found.max() + 1 == folds and held.min() >= least:
             return found
+    wanted = "every fold" if least == folds else f"{least} folds"
     raise InputError(
-        f"{where}: no draw has every class in every fold and no group in two; allowed: fewer folds, or more groups per "
+        f"{where}: no draw has every class in {wanted} and no group in two; allowed: fewer folds, or more groups per "
         "class"
     )
 

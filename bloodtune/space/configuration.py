@@ -14,7 +14,7 @@ from bloodtune.space.families import SHAPE_FIELDS, check_family, families_with, 
 LOSSES = ("cross_entropy", "nll", "weighted_cross_entropy", "focal", "label_smoothing")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "one_cycle", "cosine")
-NORMALIZATIONS = ("zscore", "minmax", "image")
+NORMALIZATIONS = ("zscore", "minmax", "image", "reinhard")
 
 CHOICES = {
     "normalization": NORMALIZATIONS,
@@ -66,7 +66,8 @@ class Configuration:
     convolution of the other families, and ``depth`` the number of blocks in each stage of the ResNet.
     ``normalization`` scales the pixels: ``zscore`` by the mean and standard deviation of each channel, ``minmax`` to
     the range -1 to 1 as in MedMNIST's examples, ``image`` by the mean and standard deviation of each channel of each
-    image. ``learning_rate`` is the peak of the schedule.
+    image, ``reinhard`` as ``zscore`` once each image has the stain of the training images. ``learning_rate`` is the
+    peak of the schedule.
 
     The value 0 switches each of the following off. ``shift`` and ``cutout`` are pixels, ``stain`` is the standard
     deviation of the optical-density jitter, ``rotation`` is the largest angle in degrees, and ``scale`` the largest

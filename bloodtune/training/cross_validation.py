@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -37,6 +37,8 @@ class FoldedTraining:
         numerics: Numerics = FLOAT32,
         recompute_norms: bool = False,
         watch: Stopwatch | None = None,
+        start: Mapping[str, torch.Tensor] | None = None,
+        kept: int = 0,
     ) -> None:
         self._trainings = [
             Training(
@@ -48,6 +50,8 @@ class FoldedTraining:
                 recompute_norms=recompute_norms,
                 watch=watch,
                 record_steps=False,
+                start=start,
+                kept=kept,
             )
             for number, splits in enumerate(folds)
         ]
@@ -93,10 +97,18 @@ class FoldedTraining:
             DivergedError: a training loss, or the validation loss, is not finite.
         """
         started = time.perf_counter()
-        losses, found = [], []
-        for training in self._trainings:
-            losses.append(training.train_epoch())
-            found.append(training.validate())
-        self.val_probabilities = torch.cat(found)
-        train_loss = sum(losses) / len(losses)
-        return score_epoch(self.epoch, train_loss, self.val_probabilities, self.val_labels, started)
+        train_loss = self.train_epoch()
+        return score_epoch(self.epoch, train_loss, self.validate(), self.val_labels, started)
+
+    def train_epoch(self) -> float:
+        """Train every network for one pass over its images; return the mean loss.
+
+        Raises:
+            DivergedError: a loss is not finite.
+        """
+        return sum(training.train_epoch() for training in self._trainings) / len(self._trainings)
+
+    def validate(self) -> torch.Tensor:
+        """Return ``val_probabilities`` after this epoch, fold by fold."""
+        self.val_probabilities = torch.cat([training.validate() for training in self._trainings])
+        return self.val_probabilities

@@ -19,7 +19,7 @@ def build_optimizer(configuration: Configuration, network: nn.Module, *, fused: 
 
     ``fused`` selects PyTorch's kernels that update a weight in one pass; otherwise PyTorch chooses the kernels.
     """
-    parameters = list(network.parameters())
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": configuration.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

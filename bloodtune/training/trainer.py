@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from bloodtune.training.augmentation import draw_batch, mix_batch, validation_vi
 from bloodtune.training.cuda_graphs import Recorder
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.losses import Teacher, build_loss, distillation
-from bloodtune.training.models import build_network
+from bloodtune.training.models import build_network, weighted_layers
 from bloodtune.training.models.cpu_layers import lay_out
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.optimizers import WeightAverage, build_optimizer, schedule_factor
@@ -89,6 +89,9 @@ class Training:
         record_steps: whether a GPU records its steps. A process may record one training at a time.
         teacher: gives the probabilities of each augmented batch, which the network learns beside the labels. On a GPU
             it must not synchronize with the host.
+        start: weights of a network of this configuration to start from, as its ``state_dict``. None: drawn with
+            ``seed``.
+        kept: the number of first layers with weights that keep theirs; batch norm's statistics change in all layers.
 
     Attributes:
         network: the network that is validated and kept: the weight average, if the configuration has one.
@@ -110,6 +113,8 @@ class Training:
         watch: Stopwatch | None = None,
         record_steps: bool = True,
         teacher: Teacher | None = None,
+        start: Mapping[str, torch.Tensor] | None = None,
+        kept: int = 0,
     ) -> None:
         torch.manual_seed(seed)
         self.configuration, self._splits = configuration, splits
@@ -122,6 +127,10 @@ class Training:
             mean=splits.mean,
             deviation=splits.deviation,
         ).to(splits.device)
+        if start is not None:
+            self._trained.load_state_dict(start)
+        for layer in weighted_layers(self._trained)[:kept]:
+            layer.requires_grad_(False)
         self._numerics = numerics
         self._is_plain = numerics.is_plain(configuration.family)
         lay_out(self._trained, plain=self._is_plain)

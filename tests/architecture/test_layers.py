@@ -21,8 +21,9 @@ LAYERS = (
     ("training",),
     ("monitoring",),
     ("inference",),
+    ("adaptation",),
     ("tuning",),
-    ("search", "predict", "serve", "evaluate"),
+    ("search", "predict", "serve", "evaluate", "adapt"),
     ("__main__",),
 )
 APART = (("data", "space"), ("inference", "run"))  # the first does not import the second, though it stands above it
@@ -31,7 +32,7 @@ APART = (("data", "space"), ("inference", "run"))  # the first does not import t
 PLACES = {
     "ray": ("bloodtune.tuning",),
     "optuna": ("bloodtune.tuning", "bloodtune.run.study_db", "figures.importance"),
-    "torch": ("bloodtune.training", "bloodtune.inference", "bloodtune.tuning"),
+    "torch": ("bloodtune.training", "bloodtune.inference", "bloodtune.adaptation", "bloodtune.tuning"),
     "matplotlib": ("figures",),
     "flask": ("bloodtune.serve",),
 }
@@ -221,6 +222,7 @@ def test_the_package_knows_nothing_of_the_analysis() -> None:
         ("bloodtune.search", {"torch", "torchvision", "ray", "optuna", "sklearn", "matplotlib", "medmnist"}),
         ("bloodtune.predict", {"torch", "torchvision", "ray", "optuna", "sklearn", "scipy", "jinja2"}),
         ("bloodtune.evaluate", {"torch", "torchvision", "ray", "optuna", "sklearn", "scipy", "jinja2"}),
+        ("bloodtune.adapt", {"torch", "torchvision", "ray", "optuna", "sklearn", "scipy", "jinja2"}),
         ("bloodtune.serve", {"torch", "torchvision", "ray", "optuna", "sklearn", "scipy", "flask"}),
         ("bloodtune.data.dataset", {"torch", "torchvision", "ray", "optuna", "pandas", "medmnist", "pooch"}),
         ("bloodtune.space.recipe_file", {"torch", "numpy", "ray", "optuna", "pandas"}),

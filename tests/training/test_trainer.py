@@ -22,6 +22,7 @@ from bloodtune.space.families import FAMILIES
 from bloodtune.training import trainer as module
 from bloodtune.training.augmentation import prediction_views
 from bloodtune.training.device_splits import DeviceSplits
+from bloodtune.training.models import weighted_layers
 from bloodtune.training.prediction import VALIDATION_BATCH, predict
 from bloodtune.training.trainer import DivergedError, Training
 from engine_fixtures import SGD, make_configuration, make_split, make_splits
@@ -384,3 +385,18 @@ def test_one_core_has_one_thread_keeps_the_memory_it_frees_and_no_denormal_numbe
     threads, faults, product = map(float, done.stdout.split())
     assert (threads, product) == (1, 0)
     assert faults < 4 * 4096  # eight tensors of 4096 pages each
+
+
+def test_a_training_starts_from_given_weights_and_keeps_its_first_layers() -> None:
+    splits, configuration = make_splits(64, 32), make_configuration("residual")
+    first = Training(configuration, splits, max_epochs=2, seed=0)
+    first.train_epoch()
+    start = {name: tensor.clone() for name, tensor in first.network.state_dict().items()}
+    second = Training(configuration, splits, max_epochs=2, seed=5, start=start, kept=3)
+    assert all(torch.equal(start[name], tensor) for name, tensor in second.network.state_dict().items())
+    second.train_epoch()
+    layers = weighted_layers(second.network)
+    before = Training(configuration, splits, max_epochs=2, seed=5, start=start)
+    pairs = list(zip(layers, weighted_layers(before.network), strict=True))
+    unchanged = [all(map(torch.equal, one.parameters(), other.parameters())) for one, other in pairs]
+    assert unchanged == [True, True, True, False, False, False, False]

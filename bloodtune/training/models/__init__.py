@@ -29,6 +29,24 @@ class Normalization(nn.Module):
         return (images - self.mean).div_(self.deviation)
 
 
+class StainNormalization(Normalization):
+    """Give the densities of each image the mean and deviation of the training images, then normalize it.
+
+    Source: Reinhard et al., Color Transfer between Images (2001), here on the optical densities of the channels, which
+    the dyes add to. The densities of the training images are approximated from ``mean`` and ``deviation``.
+    """
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return float32 of the same shape."""
+        density = -torch.log((images + 1.0) / 256.0)
+        centred = density - density.mean((2, 3), keepdim=True)
+        spread = centred.square().mean((2, 3), keepdim=True).clamp_min(1e-6).sqrt()
+        relative = self.deviation / self.mean.clamp_min(1.0)
+        wanted = relative.square() / 2 - torch.log((self.mean + 1.0) / 256.0)
+        density = centred / spread * relative + wanted
+        return super().forward((torch.exp(-density) * 256.0 - 1.0).clamp(0, 255))
+
+
 class ImageNormalization(nn.Module):
     """Standardize each channel of each image, pixels (N, C, H, W) of 0 to 255, by its own mean and deviation."""
 
@@ -62,7 +80,15 @@ def build_network(
         return nn.Sequential(ImageNormalization(), body)
     if configuration.normalization == "minmax":
         mean = deviation = torch.full_like(mean, 255 / 2)
-    return nn.Sequential(Normalization(mean, deviation), body)
+    normalization = StainNormalization if configuration.normalization == "reinhard" else Normalization
+    return nn.Sequential(normalization(mean, deviation), body)
+
+
+def weighted_layers(network: nn.Sequential) -> list[nn.Module]:
+    """Return the layers and blocks of a network of ``build_network`` that have weights, the first one first."""
+    body = network[1]
+    layers = body if type(body) is nn.Sequential else [body]
+    return [layer for layer in layers if any(True for _ in layer.parameters())]
 
 
 def check_own_families(configurations: Iterable[Configuration], *, channels: int, classes: int, size: int) -> None:

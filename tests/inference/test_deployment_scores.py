@@ -6,7 +6,7 @@ import pytest
 from bloodtune.data.npz import Split
 from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.confidence import keep_threshold, with_temperature
-from model_files import judge_deployment
+from bloodtune.inference.deployment_scores import judge_deployment
 from model_fixtures import draw_tiles, make_classifier
 
 
@@ -57,3 +57,11 @@ def test_with_folds_the_threshold_rests_on_the_held_out_predictions() -> None:
     assert used["threshold"] == with_temperature(held_out, used["temperature"]).max(1).min()
     assert (used["used_val"]["kept"], used["used_val"]["kept_accuracy"]) == (1, 1)
     assert used["used_test"]["accuracy"] == pytest.approx(1, abs=0.02)
+
+
+def test_without_a_test_split_the_guards_limit_may_rest_on_distances_of_held_out_images() -> None:
+    classifier, images = make_classifier(), draw_tiles(40)
+    split = Split(images, classifier.predict(images).argmax(1))
+    used, guard = judge_deployment(classifier, split, split, None, distances=np.arange(101.0))
+    assert "used_test" not in used
+    assert guard.limit == pytest.approx(97)
