@@ -37,8 +37,11 @@ test-tools: .venv/installed-tools
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select PLW1514 bloodtune analysis benchmarks # Windows opens files in another encoding
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin bloodtune analysis
+	$(BIN)/mypy --platform win32 bloodtune analysis
 
 clean:
 	rm -rf .venv *.egg-info .mypy_cache .pytest_cache .ruff_cache

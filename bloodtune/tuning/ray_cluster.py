@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,8 +73,11 @@ def connect(
         sources: files and folders of modules to send to the hosts of a running cluster.
 
     Raises:
-        InputError: no cluster answers at the address, Ray cannot be started here, or this process is connected already.
+        InputError: no cluster answers at the address, Ray cannot be started here, or this process is connected already;
+            on Windows always.
     """
+    if sys.platform == "win32":
+        raise InputError("searches and summaries train through Ray, which needs Linux or macOS; on Windows, use WSL")
     if address.startswith("ray://"):
         raise InputError(f"{address}: Ray's client protocol cannot be used; run this on a host of the cluster")
     for name, value in _ENVIRONMENT.items():
@@ -141,6 +145,7 @@ def _hint(address: str) -> str:
 @contextlib.contextmanager
 def _ending_without(raylet: str) -> Iterator[None]:
     # A driver whose raylet has died waits inside Ray for ever. All its results are on disk, so the process may end.
+    assert sys.platform != "win32"
     ended = threading.Event()
 
     def watch() -> None:
