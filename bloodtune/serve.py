@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
 
 HOST, PORT = "127.0.0.1", 8350
-UPLOAD_BYTES = 32 * 2**20  # per request; the page splits photographs over several requests
+UPLOAD_BYTES, UPLOAD_FILES = 32 * 2**20, 1000  # per request; the page splits photographs over several requests
 
 _PREVIEW = 128  # pixels
 
@@ -63,14 +63,17 @@ def create_app(predictor: Predictor) -> Flask:
     from werkzeug.exceptions import HTTPException
 
     app = Flask(__name__)
-    app.config.update(MAX_CONTENT_LENGTH=UPLOAD_BYTES, MAX_FORM_PARTS=1000)
+    app.config.update(MAX_CONTENT_LENGTH=UPLOAD_BYTES, MAX_FORM_PARTS=UPLOAD_FILES)
 
     @app.before_request
     def refuse_other_sites() -> None:
-        # Another site may resolve to this machine (DNS rebinding) or post to it, but it cannot set a custom header.
+        # Another site may resolve to this machine (DNS rebinding) or post to it, but it cannot set a custom header, and
+        # its browser tells where a request comes from.
         if request.host.partition(":")[0] not in (HOST, "localhost"):
             abort(403, f"host {request.host!r}: allowed are {HOST} and localhost")
-        if request.method == "POST" and "X-Bloodtune" not in request.headers:
+        came_from = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+        own = came_from[0] in (None, "same-origin") and came_from[1] in (None, request.host_url.rstrip("/"))
+        if request.method == "POST" and not (own and "X-Bloodtune" in request.headers):
             abort(403, "only the page itself may send this request")
 
     @app.get("/")
@@ -87,7 +90,7 @@ def create_app(predictor: Predictor) -> Flask:
 
     @app.errorhandler(HTTPException)
     def as_json(error: HTTPException) -> tuple[dict[str, str], int]:
-        too_large = f"more than {UPLOAD_BYTES // 2**20} MB at once"
+        too_large = f"more than {UPLOAD_BYTES // 2**20} MB or {UPLOAD_FILES:,} files at once"
         return {"error": too_large if error.code == 413 else str(error.description)}, error.code or 500
 
     _add_routes(app, predictor)
@@ -113,8 +116,8 @@ def _add_routes(app: Flask, predictor: Predictor) -> None:
     @app.post("/count")
     def count() -> list[list[Any]]:
         counts = request.get_json()
-        if not isinstance(counts, dict) or not all(type(n) is int and n >= 0 for n in counts.values()):
-            abort(400, "the body must be a JSON object of class names and counts; counts are whole numbers from 0")
+        if not isinstance(counts, dict) or not all(type(n) is int and 0 <= n < 10**9 for n in counts.values()):
+            abort(400, "the body must be a JSON object of class names and counts, whole numbers from 0 to 999,999,999")
         return [[row.label, row.images, *row.cells(), row.unit] for row in differential(counts, predictor.class_names)]
 
 

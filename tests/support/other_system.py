@@ -43,7 +43,7 @@ def serve(model: str) -> int:
     server = waitress.create_server(create_app(Predictor.load(model)), host="127.0.0.1", port=0)
     threading.Thread(target=server.run, daemon=True).start()
     with urllib.request.urlopen(f"http://127.0.0.1:{server.effective_port}") as answer:
-        return 0 if "Drop photographs here" in answer.read().decode() else 1
+        return 0 if "Drop photographs or folders here" in answer.read().decode() else 1
 
 
 def draw(folder: str) -> int:
