@@ -7,6 +7,7 @@ python benchmarks/prediction.py --data FILE --photographs DIR     the photograph
 from __future__ import annotations
 
 import itertools
+import os
 import resource
 import sys
 import tempfile

@@ -13,7 +13,6 @@ from typing import Any
 
 from ray.tune.stopper import Stopper
 
-
 # Reasons by signal. Slurm can send SIGUSR1 before a time limit; Windows lacks it.
 _SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 if hasattr(signal, "SIGUSR1"):

@@ -194,7 +194,9 @@ def test_many_photographs_have_pages(browser: Any, address: str, tmp_path: Path)
 
     def answer(route: Any) -> None:  # without a network, which takes seconds for so many
         names = re.findall(rb'filename="(.+?)"', route.request.post_data_buffer)
-        route.fulfill(json=[{"file": name.decode(), "digest": "1", "sure": True, "known": True} | seen for name in names])
+        route.fulfill(
+            json=[{"file": name.decode(), "digest": "1", "sure": True, "known": True} | seen for name in names]
+        )
 
     files = [tmp_path / f"{number:03}.jpg" for number in range(410)]
     for file in files:
