@@ -19,7 +19,7 @@ from pathlib import Path
 import waitress
 
 NAMES = {
-    os: "sched_getaffinity sched_setaffinity getloadavg forkpty statvfs sysconf "
+    os: "sched_getaffinity sched_setaffinity getloadavg fork forkpty statvfs sysconf "
     "killpg setsid getpgid mkfifo chown fchown posix_fadvise",
     signal: "SIGKILL SIGHUP SIGUSR1 SIGUSR2 SIGALRM alarm setitimer pthread_sigmask",
 }
