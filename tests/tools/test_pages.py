@@ -189,24 +189,36 @@ def test_photographs_wait_for_a_server_that_is_away(browser: Any, folder: Path, 
         assert page.locator("#again").is_hidden()
 
 
-def test_many_photographs_have_pages(browser: Any, address: str, tmp_path: Path) -> None:
+def drop_many(page: Any, folder: Path, count: int) -> None:
+    """Give the page files, of which the last is gone before its turn; answer as the server, which takes seconds."""
     seen = {"class": "monocyte", "probability": 0.6, "second": "platelet", "second_probability": 0.2, "picture": ""}
+    files = [folder / f"{number:03}.jpg" for number in range(count)]
 
-    def answer(route: Any) -> None:  # without a network, which takes seconds for so many
+    def answer(route: Any) -> None:
         names = re.findall(rb'filename="(.+?)"', route.request.post_data_buffer)
-        route.fulfill(
-            json=[{"file": name.decode(), "digest": "1", "sure": True, "known": True} | seen for name in names]
-        )
+        route.fulfill(json=[seen | {"file": one.decode(), "digest": "1", "sure": True, "known": True} for one in names])
+        files[-1].unlink(missing_ok=True)
 
-    files = [tmp_path / f"{number:03}.jpg" for number in range(410)]
     for file in files:
         file.touch()
+    page.route("**/predict", answer)
+    page.set_input_files("#files", files)
+
+
+def test_a_photograph_that_is_gone_loses_no_other(browser: Any, address: str, tmp_path: Path) -> None:
     with opened(browser, address, 1400) as page:
-        page.route("**/predict", answer)
-        page.set_input_files("#files", files)
+        drop_many(page, tmp_path, 70)
+        page.get_by_text("69 images, ").wait_for()
+        errors = page.locator("#errors li").all_inner_texts()
+        assert any(text.startswith("069.jpg: the browser cannot read it: ") for text in errors)
+
+
+def test_many_photographs_have_pages(browser: Any, address: str, tmp_path: Path) -> None:
+    with opened(browser, address, 1400) as page:
+        drop_many(page, tmp_path, 411)
         page.get_by_text("410 images, ").wait_for()
-        assert page.locator("#errors li").count() == 101  # 409 copies
-        assert page.locator("#errors li").last.inner_text() == "and 309 more"
+        assert page.locator("#errors li").count() == 101  # 409 copies, and the one that is gone
+        assert page.locator("#errors li").last.inner_text() == "and 310 more"
         assert page.locator("#cells li").count() == 200 and page.locator("#previous").is_disabled()
         page.click("#next")
         page.click("#next")
