@@ -226,7 +226,8 @@ def _train_pinned(
     from bloodtune.training.process_setup import prepare_process
     from bloodtune.training.step_times import make_step
 
-    assert sys.platform == "linux", "other systems report no threads of a core"
+    if sys.platform != "linux":
+        raise NotImplementedError("other systems report no threads of a core")
     prepare_process("cpu")
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})
