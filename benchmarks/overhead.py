@@ -104,7 +104,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
 
 def resident_bytes() -> int:
     """Return the resident memory of this process in bytes."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from bloodtune.data.parallel_map import usable_cpus
 from bloodtune.errors import InputError, describe
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.numerics import (
@@ -148,7 +150,7 @@ def choose_threads(
     report them, nothing is measured and the reason is an empty string.
     """
     siblings = shared_cores(_CPUS)
-    cores = len(_usable_cpus()) - sum(len(group) - 1 for group in siblings)
+    cores = len(usable_cpus()) - sum(len(group) - 1 for group in siblings)
     if not siblings or cores >= fitting:
         return fitting, ""
     configuration = configurations[0]
@@ -184,7 +186,7 @@ def shared_cores(cpus: Path) -> list[list[int]]:
     ``cpus`` is Linux's folder of CPUs. On other systems the list is empty.
     """
     groups: dict[str, list[int]] = {}
-    for cpu in sorted(_usable_cpus()):
+    for cpu in sorted(usable_cpus()):
         file = cpus / f"cpu{cpu}" / "topology" / "thread_siblings_list"
         try:
             text = file.read_text()
@@ -192,10 +194,6 @@ def shared_cores(cpus: Path) -> list[list[int]]:
             return []
         groups[text] = [*groups.get(text, []), cpu]
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _usable_cpus() -> set[int]:
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def _training_hosts(resource: str) -> list[tuple[str, float]]:
@@ -228,6 +226,8 @@ def _train_pinned(
     from bloodtune.training.process_setup import prepare_process
     from bloodtune.training.step_times import make_step
 
+    if sys.platform != "linux":
+        raise NotImplementedError("other systems report no threads of a core")
     prepare_process("cpu")
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})
