@@ -17,7 +17,7 @@ from bloodtune.errors import InputError
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.augmentation import prediction_views
 from bloodtune.training.models import build_network
-from bloodtune.training.numerics import FLOAT32, PRECISIONS, Numerics, supported_precisions
+from bloodtune.training.numerics import PRECISIONS, Numerics
 from bloodtune.training.prediction import predict
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -58,7 +58,7 @@ class Classifier:
         device = next(self.network.parameters()).device
         pixels = torch.from_numpy(np.array(images)).to(device)
         # A model trained on a GPU predicts in float32 on a CPU without that precision.
-        numerics = Numerics(self.precision) if self.precision in supported_precisions(device.type) else FLOAT32
+        numerics = Numerics(self.precision).usable_on(device.type)
         return predict(self.network, pixels, self.configuration, numerics=numerics).cpu().numpy()
 
     def save(self, folder: Path, **card: Any) -> None:

@@ -25,6 +25,7 @@ class FoldedTraining:
     On a GPU, steps are not recorded, because a process may record one training at a time.
     """
 
+    note = ""
     val_probabilities: torch.Tensor | None = None
 
     def __init__(

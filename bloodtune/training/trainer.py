@@ -143,6 +143,13 @@ class Training:
         return sum(parameter.numel() for parameter in self._trained.parameters())
 
     @property
+    def note(self) -> str:
+        """A sentence for the user on why this training is slower than usual; empty if it is not."""
+        if not (self._recorder and self._recorder.failure):
+            return ""
+        return f"training steps cannot be recorded as a CUDA graph ({self._recorder.failure}); they run as they are"
+
+    @property
     def networks(self) -> list[torch.nn.Module]:
         """The networks that are validated and kept: one."""
         return [self.network]

@@ -24,6 +24,7 @@ from bloodtune.training.numerics import (
     timed_precisions,
 )
 from bloodtune.training.timing_cache import Timing, collect_steps, read_timing, timing_file, write_timing
+from bloodtune.tuning.gpu_sharing import GpuError
 
 if TYPE_CHECKING:
     from bloodtune.data.dataset import Dataset
@@ -90,6 +91,7 @@ class HostTimer:
         """Wait for the hosts, and choose.
 
         Raises:
+            GpuError: a GPU cannot train.
             InputError: a GPU has no such precision, or a host cannot train.
         """
         if not self._hosts:
@@ -119,8 +121,9 @@ class HostTimer:
             cause = getattr(error, "cause", None) or error
             if isinstance(cause, InputError):
                 raise cause from None
-            advice = "; --gpus-per-trial 0 trains on CPUs" if self._device == "cuda" else ""
-            raise InputError(f"no training step can be timed: {describe(cause)}{advice}") from None
+            if self._device == "cuda":
+                raise GpuError(f"the GPU cannot be used: {describe(cause)}") from None
+            raise InputError(f"no training step can be timed: {describe(cause)}") from None
 
 
 def _read(dataset: Dataset, parts: Sequence[Sequence[Configuration]], asked: str) -> list[tuple[str, StepTimes]] | None:

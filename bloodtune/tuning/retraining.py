@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import ray
 
+from bloodtune.command_line import print_lines
 from bloodtune.data.dataset import Dataset
 from bloodtune.files import check_writable
 from bloodtune.inference.classifier import Classifier
@@ -23,6 +24,7 @@ from bloodtune.tuning.retraining_cache import (
     keep_probabilities,
     read_contender,
 )
+from bloodtune.tuning.retraining_place import try_gpu
 from bloodtune.tuning.retraining_workers import Scorer, Trainer, Workers, run_jobs
 
 CACHE = "retrained"
@@ -35,8 +37,11 @@ def train_jobs(
     dataset: Dataset, waiting: list[TrainingJob], workers: Workers, advance: Callable[[int, int], None]
 ) -> Iterator[Trained]:
     """Train jobs on Ray and yield their outcomes as they come; more jobs may be added to ``waiting`` meanwhile."""
-    shared = (ray.put(dataset.train), ray.put(dataset.val), dataset.class_names, dataset.folds) if waiting else ()
-    return run_jobs(Trainer, shared, lambda trainer, job: trainer.train.remote(job), waiting, workers, advance)
+    if not waiting:
+        return
+    workers = try_gpu(workers, dataset, [job.configuration for job in waiting])
+    shared = ray.put(dataset.train), ray.put(dataset.val), dataset.class_names, dataset.folds
+    yield from run_jobs(Trainer, shared, lambda trainer, job: trainer.train.remote(job), waiting, workers, advance)
 
 
 def retrain(
@@ -73,8 +78,12 @@ def retrain(
     plan = _Plan(first, beside, then, dataset, folder, seeds, workers)
     if plan.waiting:  # a complete cache is read from a read-only run too
         check_writable(folder)
+    said = {""}
     for trained in train(dataset, plan.waiting, workers, advance):
         keep(trained)
+        if trained.note not in said:
+            said.add(trained.note)
+            print_lines(trained.note)
         plan.follow_up()
     return plan.read([*first, *beside, *plan.last])
 
