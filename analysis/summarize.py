@@ -96,7 +96,7 @@ def summarize(
     check_writable(folder)
     sources = sources_to_send(one.configuration.family for one in found)
     with connect(
-        resolve_address(None), workers=settings.workers, image_bytes=dataset.image_bytes, sources=sources
+        resolve_address(None), workers=settings.workers, image_bytes=dataset.bytes_to_copy, sources=sources
     ) as resources:
         workers = place_retrainings(
             search.provenance,
@@ -111,7 +111,7 @@ def summarize(
         _write_choices(folder, settings, contenders, choices)
         test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
         with _bar("test split") as advance:
-            tested = score_test_split(contenders, test.images, workers=workers, advance=advance)
+            tested = score_test_split(contenders, test, workers=workers, advance=advance)
     generator = np.random.default_rng(0)
     summary = Summary(
         search=search,

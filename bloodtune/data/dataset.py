@@ -14,6 +14,7 @@ import numpy as np
 from bloodtune.data import medmnist
 from bloodtune.data.audit import Audit, audit, find_copies, small_split_note
 from bloodtune.data.folds import describe_folds, digest, fold_images, scored_counts
+from bloodtune.data.mapped_images import MappedSplit, map_splits
 from bloodtune.data.npz import (
     SPLITS,
     Split,
@@ -22,7 +23,6 @@ from bloodtune.data.npz import (
     open_archive,
     read_class_names,
     read_groups,
-    read_split,
 )
 from bloodtune.data.preparation import Preparation
 from bloodtune.data.raw_splits import Contents
@@ -81,9 +81,10 @@ class Dataset:
         return [len(self.folds) - held_out for held_out in np.bincount(self.folds).tolist()]
 
     @property
-    def image_bytes(self) -> int:
-        """Size in bytes of the training and validation images."""
-        return self.train.images.nbytes + self.val.images.nbytes
+    def bytes_to_copy(self) -> int:
+        """Size in bytes of the training and validation images that other processes on this machine cannot map."""
+        copied = [split for split in (self.train, self.val) if not isinstance(split, MappedSplit)]
+        return sum(split.images.nbytes for split in copied)
 
     def findings(self) -> list[str]:
         """Return lines on what was found, on the audit, and on a small validation split."""
@@ -143,7 +144,7 @@ def load_test_split(dataset_source: str, md5: str, preparation: Preparation | No
     if contents:
         return contents.splits["test"]
     with open_archive(path) as archive:
-        return read_split(archive, "test", path)
+        return map_splits(archive, ["test"], path, md5)["test"]
 
 
 def _find(asked: str | None, cluster: bool) -> tuple[str, bool]:
@@ -230,10 +231,9 @@ def _read_folder(path: Path, preparation: Preparation) -> Contents:
 
 def _read_npz(path: Path) -> Contents:
     md5 = medmnist.file_md5(path)
-    splits: dict[str, Split] = {}
     with open_archive(path) as archive:
+        splits = map_splits(archive, SPLITS, path, md5)
         for name in SPLITS:
-            splits[name] = read_split(archive, name, path)
             check_shape(splits[name], splits["train"], f"{path}: {name}_images")
         groups = read_groups(archive, {name: len(splits[name].labels) for name in SPLITS}, path)
         class_names = read_class_names(archive, int(splits["train"].labels.max()) + 1, path)

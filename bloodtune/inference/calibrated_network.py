@@ -54,7 +54,8 @@ class Deployment(nn.Module):
         logits.
         """
         with torch.inference_mode():
-            chunks = torch.split(torch.from_numpy(np.array(images)), BATCH)
+            starts = range(0, max(1, len(images)), BATCH)  # in parts, because the images may be mapped
+            chunks = (torch.from_numpy(np.array(images[start : start + BATCH])) for start in starts)
             probabilities, features = zip(*map(self._examine, chunks), strict=True)
             return torch.cat(probabilities).numpy(), torch.cat(features).float().numpy()
 

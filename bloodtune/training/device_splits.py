@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 
 from bloodtune.data.npz import Split
+
+_PIXELS = 2**25  # of which a histogram is made at once
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,11 @@ def _to_device(array: np.ndarray, device: torch.device | str) -> torch.Tensor:
 
 
 def _pixel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # From a histogram of the 256 pixel values: exact, and without a floating-point copy of the images.
-    channels = _to_device(images, "cpu").flatten(0, 2).unbind(1)
-    counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels]).numpy()
-    values, pixels = np.arange(256), len(channels[0])
+    # From a histogram of the 256 pixel values: exact, and without a copy of all images.
+    counts = np.zeros((images.shape[3], 256), np.int64)
+    for part in torch.split(_to_device(images, "cpu"), max(1, _PIXELS // math.prod(images.shape[1:3]))):
+        channels = part.flatten(0, 2).unbind(1)
+        counts += torch.stack([torch.bincount(channel, minlength=256) for channel in channels]).numpy()
+    values, pixels = np.arange(256), math.prod(images.shape[:3])
     mean = counts @ values / pixels
     return mean, np.sqrt(np.maximum(counts @ values**2 / pixels - mean**2, 1e-6))

@@ -114,10 +114,11 @@ def search(options: SearchOptions, *, dry_run: bool = False) -> tuple[int, RunDi
         if request.resumed and not dry_run:
             held.enter_context(request.resumed.lock())  # before Ray is started, which takes seconds
         examined = _examine(request)
-        image_bytes = request.dataset.image_bytes
         sources = _check_own_families(request.recipe, request.dataset)
         resources = held.enter_context(
-            connect(request.address, workers=options.workers, image_bytes=image_bytes, sources=sources)
+            connect(
+                request.address, workers=options.workers, image_bytes=request.dataset.bytes_to_copy, sources=sources
+            )
         )
         plan = _make_plan(request, resources, dry_run)
         print_lines(*plan.corrections(options.workers))

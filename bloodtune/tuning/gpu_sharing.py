@@ -17,6 +17,7 @@ from bloodtune.space.configuration import Configuration
 from bloodtune.space.parameter import combinations
 from bloodtune.space.recipe import Recipe
 from bloodtune.training.numerics import FLOAT32, Numerics
+from bloodtune.tuning.object_store import put_split
 
 if TYPE_CHECKING:
     from bloodtune.data.dataset import Dataset
@@ -105,7 +106,7 @@ def measure(
     share: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1 / most} if unit == "GPU" else {"num_cpus": 1 / most}
     probe = ray.remote(**share, scheduling_strategy=PlacementGroupSchedulingStrategy(group))(_Probe)
     try:
-        splits = (ray.put(dataset.train), ray.put(dataset.val))
+        splits = put_split(dataset.train), put_split(dataset.val)
         # Started all at once: most of a start is the import of torch, which runs on another core.
         probes = [probe.remote(device, *splits, numerics) for _ in range(most)]
         ready, count = 0, 1

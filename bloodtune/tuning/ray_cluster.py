@@ -68,7 +68,7 @@ def connect(
         address: from ``resolve_address``.
         workers: CPUs of a Ray that is started here. None, or more than there are, means all CPUs that the affinity of
             this process (which Ray ignores) and its container allow.
-        image_bytes: size of the images to keep in the object store of a Ray that is started here.
+        image_bytes: size of the images to copy into the object store of a Ray that is started here.
         sources: files and folders of modules to send to the hosts of a running cluster.
 
     Raises:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 
 from bloodtune.command_line import print_lines
 from bloodtune.data.dataset import Dataset
+from bloodtune.data.npz import Split
 from bloodtune.files import check_writable
 from bloodtune.inference.classifier import Classifier
+from bloodtune.tuning.object_store import put_split
 from bloodtune.tuning.retrained_models import Contender, TestedContender
 from bloodtune.tuning.retraining_cache import (
     PROBABILITIES,
@@ -40,7 +41,7 @@ def train_jobs(
     if not waiting:
         return
     workers = try_gpu(workers, dataset, [job.configuration for job in waiting])
-    shared = ray.put(dataset.train), ray.put(dataset.val), dataset.class_names, dataset.folds
+    shared = put_split(dataset.train), put_split(dataset.val), dataset.class_names, dataset.folds
     yield from run_jobs(Trainer, shared, lambda trainer, job: trainer.train.remote(job), waiting, workers, advance)
 
 
@@ -129,15 +130,12 @@ class _Plan:
 
 
 def score_test_split(
-    contenders: Sequence[Contender], images: np.ndarray, *, workers: Workers, advance: Callable[[int, int], None]
+    contenders: Sequence[Contender], test: Split, *, workers: Workers, advance: Callable[[int, int], None]
 ) -> list[TestedContender]:
-    """Predict the test images with all retrained models in one pass; each model's predictions are kept beside it.
-
-    ``images`` are uint8 (N, H, W, C).
-    """
+    """Predict the test images with all retrained models in one pass; each model's predictions are kept beside it."""
     models = dict.fromkeys(r.model for contender in contenders for r in contender.retrainings)
     waiting = [model for model in models if not (model / PROBABILITIES).exists()]
-    shared = (ray.put(images),) if waiting else ()
+    shared = (put_split(test),) if waiting else ()
 
     def submit(scorer: Any, model: Path) -> Any:
         return scorer.score.remote(model, Classifier.load(model))

@@ -220,10 +220,10 @@ def train_whole(job: TrainingJob, whole: DeviceSplits, epochs: int, options: dic
 class Scorer:
     """A Ray actor that holds the test images; only the last step of the summary makes one."""
 
-    def __init__(self, workers: Workers, images: np.ndarray) -> None:
+    def __init__(self, workers: Workers, test: Split) -> None:
         prepare_process(workers.device)
         self._device = workers.device
-        self._images = images
+        self._images = test.images
 
     def score(self, folder: Path, classifier: Classifier) -> tuple[Path, np.ndarray]:
         """Return a model's folder and its probabilities (N, K) of the test images."""

@@ -21,7 +21,7 @@ def test_trainings_are_measured_side_by_side_while_that_pays(tmp_path: Path, mon
     monkeypatch.setattr(gpu_sharing, "SECONDS", 0.1)
     monkeypatch.setattr(gpu_sharing, "GAIN", 0.0)  # a core has nothing to gain
     dataset = load_dataset(str(save(tmp_path / "small.npz", make_arrays(size=12, copies=40))))
-    with connect(LOCAL, workers=1, image_bytes=dataset.image_bytes):
+    with connect(LOCAL, workers=1, image_bytes=dataset.bytes_to_copy):
         calibration = gpu_sharing.calibrate(dataset, CANDIDATES, most=3, device="cpu")
         assert list(calibration.rates) == [1, 2]
         assert calibration.trials == 2
@@ -42,5 +42,5 @@ def test_what_cannot_train_alone_is_refused(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(gpu_sharing, "_Probe", Broken)
     dataset = load_dataset(str(save(tmp_path / "small.npz", make_arrays(size=12, copies=40))))
     told = pytest.raises(gpu_sharing.GpuError, match=f"^the CPU cannot be used: RuntimeError: {text}$")
-    with connect(LOCAL, workers=1, image_bytes=dataset.image_bytes), told:
+    with connect(LOCAL, workers=1, image_bytes=dataset.bytes_to_copy), told:
         gpu_sharing.calibrate(dataset, CANDIDATES, most=2, device="cpu")

@@ -26,6 +26,7 @@ from bloodtune.tuning.retraining_workers import PATIENCE, Scorer, Trainer, Worke
 from engine_fixtures import make_configuration, make_split
 
 NAMES = ("small", "middle", "large")
+FIVE = Split(np.arange(5, dtype=np.uint8), np.zeros(5, np.int64))
 FALLING = ("one_cycle", "cosine")
 
 
@@ -279,7 +280,7 @@ def test_a_scorer_whose_gpu_fails_scores_on_a_cpu(monkeypatch: pytest.MonkeyPatc
     good: Any = SimpleNamespace(network=nn.Linear(1, 1), predict=lambda images: images / 10)
     monkeypatch.setattr(retraining_workers.Classifier, "load", lambda folder: good)
     bad: Any = SimpleNamespace(network=nn.Linear(1, 1))  # as one that is no longer usable on the GPU
-    scorer = Scorer(Workers(1, 0.5), np.arange(5, dtype=np.uint8))
+    scorer = Scorer(Workers(1, 0.5), FIVE)
     scorer._device = "meta"
     np.testing.assert_allclose(scorer.score(Path("seed-1"), bad)[1], [0, 0.1, 0.2, 0.3, 0.4])
     np.testing.assert_allclose(scorer.score(Path("seed-2"), good)[1], [0, 0.1, 0.2, 0.3, 0.4])
@@ -287,9 +288,8 @@ def test_a_scorer_whose_gpu_fails_scores_on_a_cpu(monkeypatch: pytest.MonkeyPatc
 
 def test_a_scorer_returns_the_probabilities_of_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retraining_workers, "prepare_process", lambda device: None)
-    images = np.arange(5, dtype=np.uint8)
     classifier: Any = SimpleNamespace(network=nn.Linear(1, 1), predict=lambda images: images / 10)
-    folder, probabilities = Scorer(Workers(1, 0.0), images).score(Path("seed-1"), classifier)
+    folder, probabilities = Scorer(Workers(1, 0.0), FIVE).score(Path("seed-1"), classifier)
     assert folder == Path("seed-1")
     np.testing.assert_allclose(probabilities, [0, 0.1, 0.2, 0.3, 0.4])
     assert next(classifier.network.parameters()).device == torch.device("cpu")
