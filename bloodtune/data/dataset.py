@@ -26,6 +26,7 @@ from bloodtune.data.npz import (
 )
 from bloodtune.data.preparation import Preparation
 from bloodtune.data.raw_splits import Contents
+from bloodtune.data.room import check_memory
 from bloodtune.data.synthetic import load_standin
 from bloodtune.data.table import Row
 from bloodtune.errors import InputError
@@ -186,6 +187,9 @@ def _load(source: str, fell_back: bool, preparation: Preparation) -> Dataset:
         counts = _count(path, contents.splits)
     folds, notes = None, contents.notes
     if preparation.folds:
+        images = contents.splits["train"].images.nbytes + contents.splits["val"].images.nbytes
+        each = f"--folds {preparation.folds}, of which each worker holds all images once more"
+        check_memory((preparation.folds + 1) * images, each, "allowed: fewer folds, or none")
         folds = fold_images(contents.splits, contents.groups, names, folds=preparation.folds, seed=preparation.seed)
         notes = (*notes, describe_folds(folds, grouped=bool(contents.groups)))
     return Dataset(

@@ -10,6 +10,7 @@ import numpy as np
 
 from bloodtune.data.audit import Copies, copies_elsewhere
 from bloodtune.data.npz import SPLITS, Split
+from bloodtune.data.room import check_memory
 from bloodtune.data.table import Row
 from bloodtune.errors import InputError, plural
 
@@ -32,9 +33,14 @@ class Contents:
     notes: tuple[str, ...] = ()
 
     def without_copies(self) -> Contents:
-        """Return the contents without training images that have a copy in another split."""
+        """Return the contents without training images that have a copy in another split, in memory.
+
+        Raises:
+            InputError: they do not fit there.
+        """
         elsewhere = copies_elsewhere(self.copies)
         train = self.splits["train"]
+        check_memory(2 * train.images.nbytes, "--drop-copies", "allowed: without it")  # Ray has a second copy
         kept = Split(np.ascontiguousarray(train.images[~elsewhere]), train.labels[~elsewhere])
         note = (
             f"--drop-copies: {plural(int(elsewhere.sum()), 'training image')} left out, which equal images of other "

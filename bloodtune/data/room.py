@@ -59,7 +59,7 @@ def check_memory(needed: int, what: str, way_out: str) -> None:
     """
     free = free_memory()
     if free is not None and needed > free:
-        raise InputError(f"{what} needs {gigabytes(needed)} of memory, and {gigabytes(free)} are free; {way_out}")
+        raise InputError(f"{what}: {gigabytes(needed)} of memory are needed, and {gigabytes(free)} are free; {way_out}")
 
 
 def gigabytes(count: int) -> str:

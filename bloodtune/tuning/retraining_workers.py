@@ -132,7 +132,7 @@ class Trainer:
             prepare_process(device)
             train, val, folds = self._data
             pairs = cut_splits(train, val, folds)
-            self._numerics = self._workers.numerics.usable_on(device)
+            self._numerics = self._workers.numerics if device == "cuda" else self._workers.numerics.usable_on(device)
             self._held_out = [held_out for _, held_out in pairs]
             self._splits = [DeviceSplits.load(*pair, device) for pair in pairs]
             self._whole = None if folds is None else DeviceSplits.load(join_splits(train, val), val, device)

@@ -135,7 +135,7 @@ def test_an_array_that_does_not_fit_into_memory_is_refused_before_it_is_read(
     file = save(tmp_path / "a.npz", {"images": np.zeros((10, 100, 100), np.uint8)})
     monkeypatch.setattr("bloodtune.data.room.free_memory", lambda: 50_000)
     told = refusal(lambda: npz.load_images(file))
-    assert told == f"{file}: images needs 0.0 GB of memory, and 0.0 GB are free; allowed: a smaller set"
+    assert told == f"{file}: images: 0.0 GB of memory are needed, and 0.0 GB are free; allowed: a smaller set"
 
 
 def test_files_that_no_search_used_for_a_day_go_beyond_the_limit(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
