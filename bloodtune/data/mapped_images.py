@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import platformdirs
 from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 
-from bloodtune.data.npz import DAMAGE, Split, array_header, check_labelled, read_split
+from bloodtune.data.npz import DAMAGE, Split, array_header, check_labelled, open_array, read_header, read_split
 from bloodtune.data.room import free_disk, free_memory, gigabytes
 from bloodtune.errors import InputError, one_line
 
@@ -44,6 +45,29 @@ class MappedSplit(Split):
     def first(self, count: int) -> MappedSplit:
         """Return the first images, also mapped."""
         return MappedSplit(self.images[:count], self.labels[:count], self.file)
+
+    def reader(self) -> Callable[[Sequence[int]], None] | None:
+        """Expect reads in random order, and return a function that starts to read the images of these numbers.
+
+        Linux reads megabytes around each access to a mapped file, which would read a large set many times per epoch.
+        None where the system takes no such advice, and for images smaller than a page.
+        """
+        size = self.images[0].nbytes
+        if size < mmap.PAGESIZE or not hasattr(mmap, "MADV_RANDOM"):
+            return None
+        assert isinstance(self.images, np.memmap)
+        memory, begun = self.images.base, self.images.offset
+        while not isinstance(memory, mmap.mmap):
+            memory = memory.base
+        memory.madvise(mmap.MADV_RANDOM)
+
+        def read(rows: Sequence[int]) -> None:
+            for row in rows:
+                start = begun + row * size
+                page = start - start % mmap.PAGESIZE
+                memory.madvise(mmap.MADV_WILLNEED, page, start + size - page)
+
+        return read
 
     def in_memory(self) -> Split:
         """Return a split whose pickle has the images."""
@@ -86,13 +110,10 @@ def folder() -> Path:
 
 def _shape(archive: NpzFile, name: str) -> tuple[int, ...]:
     # Of the images with channels; empty if the array is not one that can be copied as it is.
-    found = array_header(archive, f"{name}_images")
-    if found is None:
+    header = array_header(archive, f"{name}_images")
+    if header is None or header.dtype != np.uint8 or header.is_fortran or len(header.shape) not in (3, 4):
         return ()
-    shape, is_fortran, dtype = found
-    if dtype != np.uint8 or is_fortran or len(shape) not in (3, 4):
-        return ()
-    return (*shape, 1) if len(shape) == 3 else shape
+    return (*header.shape, 1) if len(header.shape) == 3 else header.shape
 
 
 def _bytes(shape: tuple[int, ...]) -> int:
@@ -136,8 +157,8 @@ def _write(archive: NpzFile, name: str, path: Path, file: Path, shape: tuple[int
 
 def _copy(archive: NpzFile, name: str, path: Path, copy: IO[bytes]) -> None:
     try:
-        with archive.zip.open(f"{name}_images.npy") as stream:
-            array_header(archive, f"{name}_images", stream)
+        with open_array(archive, f"{name}_images") as stream:
+            read_header(stream)
             while chunk := stream.read(2**20):
                 copy.write(chunk)
     except DAMAGE as error:

@@ -8,10 +8,10 @@ import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -45,6 +45,18 @@ class Split:
     def in_memory(self) -> Split:
         """Return a split whose pickle has the images: this one."""
         return self
+
+    def reader(self) -> Callable[[Sequence[int]], None] | None:
+        """Return a function that starts to read images from the disk; None, because they are in memory."""
+        return None
+
+
+class Header(NamedTuple):
+    """The header of an array; ``is_fortran``: its first index varies fastest."""
+
+    shape: tuple[int, ...]
+    is_fortran: bool
+    dtype: np.dtype[Any]
 
 
 def load_images(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
@@ -119,19 +131,25 @@ def check_labelled(archive: NpzFile, name: str, path: Path, images: np.ndarray[A
     return labels.reshape(-1).astype(np.int64)
 
 
-def array_header(
-    archive: NpzFile, name: str, stream: IO[bytes] | None = None
-) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
-    """Return shape, Fortran order and type of an array without reading it; None if it is not in numpy's format.
-
-    ``stream`` is the array's own, if it is open already; its content follows.
-    """
-    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+def array_header(archive: NpzFile, name: str) -> Header | None:
+    """Return the header of an array without reading the array; None if it is not in numpy's format."""
     try:
-        with contextlib.nullcontext(stream) if stream else archive.zip.open(f"{name}.npy") as file:
-            return readers[npy.read_magic(file)](file)
+        with open_array(archive, name) as stream:
+            return read_header(stream)
     except (*DAMAGE, AttributeError):
         return None
+
+
+def open_array(archive: NpzFile, name: str) -> IO[bytes]:
+    """Return the open file of an array in an archive; raises one of ``DAMAGE``."""
+    assert archive.zip is not None, "only a closed archive has none"
+    return archive.zip.open(f"{name}.npy")
+
+
+def read_header(stream: IO[bytes]) -> Header:
+    """Read the header of an open file of an array; its content follows. Raises one of ``DAMAGE``."""
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    return Header(*readers[npy.read_magic(stream)](stream))
 
 
 def _with_channels(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -140,8 +158,8 @@ def _with_channels(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def _read_array(archive: NpzFile, name: str, path: Path) -> np.ndarray[Any, Any]:
     if header := array_header(archive, name):
-        shape, _, dtype = header
-        check_memory(math.prod(shape) * dtype.itemsize, f"{path}: {name}", "allowed: a smaller set")
+        needed = math.prod(header.shape) * header.dtype.itemsize
+        check_memory(needed, f"{path}: {name}", "allowed: a smaller set")
     try:
         array = archive[name]
     except MemoryError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,8 @@ class DeviceSplits:
     """Images, uint8 (N, H, W, C), and labels, int64 (N,), of the training and validation splits on one device.
 
     ``mean`` and ``deviation`` (C,) describe the training pixels on the scale 0 to 255. ``class_counts`` (K,) are the
-    numbers of training images per class.
+    numbers of training images per class. ``read`` starts to read training images of these numbers from the disk; it is
+    None if they are in memory.
     """
 
     train_images: torch.Tensor
@@ -29,6 +31,7 @@ class DeviceSplits:
     mean: torch.Tensor
     deviation: torch.Tensor
     class_counts: torch.Tensor
+    read: Callable[[Sequence[int]], None] | None = None
 
     @classmethod
     def load(cls, train: Split, val: Split, device: torch.device | str = "cpu") -> DeviceSplits:
@@ -42,6 +45,7 @@ class DeviceSplits:
             mean=torch.tensor(mean, dtype=torch.float32, device=device),
             deviation=torch.tensor(deviation, dtype=torch.float32, device=device),
             class_counts=torch.tensor(np.bincount(train.labels), device=device),
+            read=train.reader() if torch.device(device).type == "cpu" else None,
         )
 
     @property

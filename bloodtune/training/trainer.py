@@ -233,6 +233,8 @@ class Training:
         self._total_loss.zero_()
         order = torch.randperm(count, generator=self._generator, device=self._splits.device)
         for rows, plan in zip(torch.split(order, self._batch_size), self._plan_epoch(), strict=True):
+            if self._splits.read:
+                self._splits.read(rows.tolist())
             if self._recorder:
                 self._recorder.run(self._step, rows, plan)
             else:

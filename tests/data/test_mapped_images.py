@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
 import time
@@ -75,6 +76,32 @@ def test_the_first_images_are_mapped_too(cells: Path) -> None:
     again = pickle.loads(pickle.dumps(train.first(5)))
     assert isinstance(again, MappedSplit)
     assert (again.images.tolist(), again.labels.tolist()) == (train.images[:5].tolist(), train.labels[:5].tolist())
+
+
+def test_images_are_read_from_the_disk_by_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = load_dataset(str(save(tmp_path / "a.npz", make_arrays(size=64)))).train
+    advice: list[tuple[int, ...]] = []
+
+    class Mapping(mmap.mmap):
+        def madvise(self, *given: int) -> None:
+            advice.append(given)
+            super().madvise(*given)
+
+    monkeypatch.setattr(mmap, "mmap", Mapping)
+    again = pickle.loads(pickle.dumps(train.first(7)))
+    read = again.reader()
+    assert read is not None and advice == [(mmap.MADV_RANDOM,)]
+    read([2, 5])
+    size = 64 * 64 * 3
+    for row, (kind, start, length) in zip((2, 5), advice[1:], strict=True):
+        assert kind == mmap.MADV_WILLNEED
+        assert (start % mmap.PAGESIZE, start + length) == (0, 128 + (row + 1) * size)
+        assert start <= 128 + row * size < start + mmap.PAGESIZE
+    assert train.in_memory().reader() is None
+
+
+def test_images_smaller_than_a_page_are_not_read_one_by_one(cells: Path) -> None:
+    assert load_dataset(str(cells)).train.reader() is None
 
 
 def test_another_host_gets_the_images(cells: Path) -> None:
