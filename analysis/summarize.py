@@ -98,14 +98,7 @@ def summarize(
     with connect(
         resolve_address(None), workers=settings.workers, image_bytes=dataset.bytes_to_copy, sources=sources
     ) as resources:
-        workers = place_retrainings(
-            search.provenance,
-            dataset,
-            [candidate.configuration for candidate in [*found, *published]],
-            asked=settings.workers,
-            gpus=settings.gpus_per_training,
-            resources=resources,
-        )
+        workers = _workers(search, dataset, [*found, *published], settings, resources)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
         choices = choose(contenders, dataset.scored_counts if settings.prefer == SMALL else None)
         _write_choices(folder, settings, contenders, choices)
@@ -146,6 +139,18 @@ def _load_data(search: SearchRecords, run: RunDirectory, asked: str | None) -> D
         raise InputError(f"{dataset.source} has MD5 {dataset.md5}, but {searched}; restore that data")
     dataset.check_folds(known)
     return dataset
+
+
+def _workers(
+    search: SearchRecords,
+    dataset: Dataset,
+    candidates: Sequence[Candidate],
+    settings: Settings,
+    resources: dict[str, float],
+) -> Workers:
+    configurations = [candidate.configuration for candidate in candidates]
+    asked = {"asked": settings.workers, "gpus": settings.gpus_per_training}
+    return place_retrainings(search.provenance, dataset, configurations, **asked, resources=resources)
 
 
 def _retrain(

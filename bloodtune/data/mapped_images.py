@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import platformdirs
@@ -56,7 +56,8 @@ class MappedSplit(Split):
         if size < mmap.PAGESIZE or not hasattr(mmap, "MADV_RANDOM"):
             return None
         assert isinstance(self.images, np.memmap)
-        memory, begun = self.images.base, self.images.offset
+        begun = self.images.offset
+        memory: Any = self.images.base
         while not isinstance(memory, mmap.mmap):
             memory = memory.base
         memory.madvise(mmap.MADV_RANDOM)
@@ -173,11 +174,12 @@ def _open(archive: NpzFile, name: str, path: Path, file: Path) -> Split:
 
 
 def _prune(kept: set[Path]) -> None:
-    # A search that still runs may have mapped what was used within a day.
+    # A search that still runs may have mapped what was used within a day. A hidden file is one that was never whole.
     with contextlib.suppress(OSError):
-        files = [(file.stat().st_mtime, file.stat().st_size, file) for file in folder().glob("*.npy")]
+        files = [(file.stat().st_mtime, file.stat().st_size, file) for file in folder().iterdir()]
         total = 0
         for used, size, file in sorted(files, reverse=True):
             total += size
-            if total > CACHE_BYTES and file not in kept and time.time() - used > _DAY:
+            is_surplus = total > CACHE_BYTES or file.name.startswith(".")
+            if is_surplus and file not in kept and time.time() - used > _DAY:
                 file.unlink()

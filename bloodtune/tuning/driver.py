@@ -172,19 +172,19 @@ def _check_own_families(recipe: Recipe, dataset: Dataset) -> list[str]:
 def _make_plan(request: _Request, resources: dict[str, float], dry_run: bool) -> Plan:
     # Imported here, because they import Ray.
     from bloodtune.tuning.gpu_sharing import heaviest
-    from bloodtune.tuning.placement import place_trials
+    from bloodtune.tuning.placement import Placer
 
     options = request.options
-    place = place_trials(
-        options,
-        request.dataset,
-        heaviest(request.recipe),
+    place = Placer(
+        options=options,
+        dataset=request.dataset,
+        configurations=heaviest(request.recipe),
         budget=request.budget,
         before=request.before,
         resources=resources,
         is_local=request.is_local,
         dry_run=dry_run,
-    )
+    ).place()
     return Plan(
         recipe=request.recipe,
         budget=request.budget,

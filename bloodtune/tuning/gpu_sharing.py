@@ -119,9 +119,8 @@ def measure(
             except ray.exceptions.RayError as error:
                 if count > 1:
                     return
-                raise GpuError(
-                    f"the {unit} cannot be used: {describe(getattr(error, 'cause', None) or error)}"
-                ) from None
+                cause = getattr(error, "cause", None) or error
+                raise GpuError(f"the {unit} cannot be used: {describe(cause)}") from None
             yield count, rate
             ready, count = count, 2 * count
     finally:

@@ -29,18 +29,9 @@ class Placement:
     reasons: Mapping[str, str]
 
 
-def place_trials(
-    options: SearchOptions,
-    dataset: Dataset,
-    configurations: Sequence[Configuration],
-    *,
-    budget: int,
-    before: Mapping[str, Any],
-    resources: dict[str, float],
-    is_local: bool,
-    dry_run: bool,
-) -> Placement:
-    """Measure on the Ray that is connected, and choose. If no GPU can train, trials use CPUs, and a line says so.
+@dataclass(frozen=True, kw_only=True)
+class Placer:
+    """Measures on the Ray that is connected, and chooses.
 
     Args:
         options: those that name a share of a GPU, workers or a precision are followed.
@@ -51,37 +42,55 @@ def place_trials(
         resources: those of all hosts.
         is_local: Ray runs on this machine alone.
         dry_run: how many trials share a GPU is not measured.
-
-    Raises:
-        InputError: the options ask for a GPU that cannot train, or for a precision that the device lacks.
     """
 
-    def measure(share: float) -> tuple[float, Numerics, dict[str, str]]:
-        timer = None
-        if Numerics.from_mapping(before) is None:
-            device, asked = "cuda" if share else "cpu", options.precision or AUTO
-            timer = HostTimer(dataset, configurations, device=device, asked=asked, is_local=is_local)
+    options: SearchOptions
+    dataset: Dataset
+    configurations: Sequence[Configuration]
+    budget: int
+    before: Mapping[str, Any]
+    resources: dict[str, float]
+    is_local: bool
+    dry_run: bool
+
+    def place(self) -> Placement:
+        """Return the choice. If no GPU can train, trials use CPUs, and a line says so.
+
+        Raises:
+            InputError: the options ask for a GPU that cannot train, or for a precision that the device lacks.
+        """
+        asked, dataset = self.options.gpus_per_trial, self.dataset
+        share = choose_gpu_share(asked, self.resources, is_local=self.is_local)
+        try:
+            share, numerics, reasons = self._measure(share)
+        except GpuError as error:
+            if asked:
+                raise InputError(f"--gpus-per-trial {asked:g}: {error}; 0 trains on CPUs") from None
+            print_lines(f"{error}; trials train on CPUs, unless --gpus-per-trial 1 insists on it")
+            share, numerics, reasons = self._measure(0.0)
+        workers = choose_workers(self.options.workers, self.resources, share, is_local=self.is_local)
+        if not (self.options.workers or share) and self.is_local:
+            workers, reasons["workers"] = choose_threads(dataset, self.configurations, numerics, fitting=workers)
+        return Placement(share, workers, numerics, reasons)
+
+    def _measure(self, share: float) -> tuple[float, Numerics, dict[str, str]]:
+        device, timer = "cuda" if share else "cpu", None
+        if Numerics.from_mapping(self.before) is None:
+            asked = self.options.precision or AUTO
+            timer = HostTimer(self.dataset, self.configurations, device=device, asked=asked, is_local=self.is_local)
         import bloodtune.tuning.plan_execution  # noqa: F401, takes a second, while the hosts measure
 
-        numerics, reasons = find_numerics(before, timer, "cuda" if share else "cpu")
-        if share and options.gpus_per_trial is None and not dry_run:
-            most = max(1, min(budget, int(resources["CPU"] / resources["GPU"])))
-            share = _share_gpus(dataset, configurations, most, numerics)
+        numerics, reasons = find_numerics(self.before, timer, device)
+        if share and self.options.gpus_per_trial is None and not self.dry_run:
+            share = self._share_gpus(numerics)
         return share, numerics, reasons
 
-    asked = options.gpus_per_trial
-    share = choose_gpu_share(asked, resources, is_local=is_local)
-    try:
-        share, numerics, reasons = measure(share)
-    except GpuError as error:
-        if asked:
-            raise InputError(f"--gpus-per-trial {asked:g}: {error}; 0 trains on CPUs") from None
-        print_lines(f"{error}; trials train on CPUs, unless --gpus-per-trial 1 insists on it")
-        share, numerics, reasons = measure(0.0)
-    workers = choose_workers(options.workers, resources, share, is_local=is_local)
-    if not (options.workers or share) and is_local:
-        workers, reasons["workers"] = choose_threads(dataset, configurations, numerics, fitting=workers)
-    return Placement(share, workers, numerics, reasons)
+    def _share_gpus(self, numerics: Numerics) -> float:
+        print_lines("measuring how many trials can share a GPU; --gpus-per-trial X skips this")
+        most = max(1, min(self.budget, int(self.resources["CPU"] / self.resources["GPU"])))
+        calibration = calibrate(self.dataset, self.configurations, most=most, numerics=numerics)
+        print_lines(str(calibration))
+        return 1 / calibration.trials
 
 
 def find_numerics(before: Mapping[str, Any], timer: HostTimer | None, device: str) -> tuple[Numerics, dict[str, str]]:
@@ -98,10 +107,3 @@ def find_numerics(before: Mapping[str, Any], timer: HostTimer | None, device: st
     if device == "cpu":
         check_precision(known.precision, device)
     return known, {"precision": "that of the run"}
-
-
-def _share_gpus(dataset: Dataset, configurations: Sequence[Configuration], most: int, numerics: Numerics) -> float:
-    print_lines("measuring how many trials can share a GPU; --gpus-per-trial X skips this")
-    calibration = calibrate(dataset, configurations, most=most, numerics=numerics)
-    print_lines(str(calibration))
-    return 1 / calibration.trials

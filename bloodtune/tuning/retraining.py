@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,20 @@ def retrain(
     plan = _Plan(first, beside, then, dataset, folder, seeds, workers)
     if plan.waiting:  # a complete cache is read from a read-only run too
         check_writable(folder)
-    said = {""}
-    for trained in train(dataset, plan.waiting, workers, advance):
+    for trained in _say_notes(train(dataset, plan.waiting, workers, advance)):
         keep(trained)
+        plan.follow_up()
+    return plan.read([*first, *beside, *plan.last])
+
+
+def _say_notes(outcomes: Iterable[Trained]) -> Iterator[Trained]:
+    # Each note once, whichever training it comes with.
+    said = {""}
+    for trained in outcomes:
         if trained.note not in said:
             said.add(trained.note)
             print_lines(trained.note)
-        plan.follow_up()
-    return plan.read([*first, *beside, *plan.last])
+        yield trained
 
 
 class _Plan:

@@ -169,9 +169,14 @@ def test_files_that_no_search_used_for_a_day_go_beyond_the_limit(cells: Path, mo
     monkeypatch.setattr(mapped_images, "CACHE_BYTES", 100)
     mapped_images.folder().mkdir(parents=True)
     old, fresh = (mapped_images.folder() / f"{name}-train.npy" for name in ("old", "fresh"))
-    for file, hours in ((old, 25), (fresh, 23)):
+    broken, begun = (mapped_images.folder() / f".{name}-train.npy-99" for name in ("broken", "begun"))
+    for file, hours in ((old, 25), (fresh, 23), (broken, 25), (begun, 0)):
         file.write_bytes(bytes(99))
         os.utime(file, (time.time() - 3600 * hours,) * 2)
     load_dataset(str(cells))
-    assert (old.exists(), fresh.exists()) == (False, True)
-    assert len(cached()) == 4
+    assert [file.exists() for file in (old, fresh, broken, begun)] == [False, True, False, True]
+    monkeypatch.setattr(mapped_images, "CACHE_BYTES", 10**9)
+    for file in (fresh, begun):
+        os.utime(file, (0, 0))
+    load_dataset(str(cells))
+    assert (fresh.exists(), begun.exists()) == (True, False), "within the limit only what was never whole goes"

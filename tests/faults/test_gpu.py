@@ -33,7 +33,7 @@ try:
     run_search(name="two", gpus_per_trial=1.0, **options)
 except InputError as error:
     print("refused:", error, file=sys.stderr)
-for more in ([], ["--gpus-per-training", "0.5", "--seeds", "2"]):
+for more in (["--seeds", "1"], ["--gpus-per-training", "0.5", "--seeds", "2"]):
     assert summarize.main(["runs/one", "--only-best", "--epochs", "1", "--longer", "1", *more]) == 0
 """
 

@@ -13,7 +13,7 @@ from bloodtune.training.numerics import Numerics
 from bloodtune.tuning import placement
 from bloodtune.tuning.gpu_sharing import Calibration, GpuError
 from bloodtune.tuning.options import SearchOptions
-from bloodtune.tuning.placement import Placement, find_numerics, place_trials
+from bloodtune.tuning.placement import Placement, Placer, find_numerics
 from data_fixtures import make_arrays, save
 from engine_fixtures import make_configuration
 from error_fixtures import refusal
@@ -59,7 +59,8 @@ def place(
     resources = {"CPU": 4.0, "GPU": 1.0}
     more: dict[str, Any] = {"budget": 9, "before": before or {}, "resources": resources}
     more |= {"is_local": True, "dry_run": False}
-    return place_trials(SearchOptions(**options), dataset, [make_configuration("cnn")], **more)
+    more |= {"options": SearchOptions(**options), "dataset": dataset, "configurations": [make_configuration("cnn")]}
+    return Placer(**more).place()
 
 
 def test_trials_share_a_gpu_that_can_train(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
