@@ -149,8 +149,8 @@ def _workers(
     resources: dict[str, float],
 ) -> Workers:
     configurations = [candidate.configuration for candidate in candidates]
-    asked = {"asked": settings.workers, "gpus": settings.gpus_per_training}
-    return place_retrainings(search.provenance, dataset, configurations, **asked, resources=resources)
+    asked, gpus = settings.workers, settings.gpus_per_training
+    return place_retrainings(search.provenance, dataset, configurations, asked=asked, gpus=gpus, resources=resources)
 
 
 def _retrain(
