@@ -77,7 +77,7 @@ def judge_deployment(
     raw = {"val": found if held_out is None else held_out}
     raw["test"], features = deployment.examine(test.images)
     rows = _draw_by_class(train.labels)
-    guard = Guard.fit(deployment.examine(train.images[rows])[1], train.labels[rows], seen)
+    guard = Guard.fit(deployment.examine(train.images, rows)[1], train.labels[rows], seen)
     truth = {"val": val.labels, "test": test.labels}
     temperature = fit_temperature(raw["val"], val.labels)
     calibrated = {name: with_temperature(one, temperature) for name, one in raw.items()}
@@ -93,8 +93,9 @@ def judge_deployment(
 
 
 def _draw_by_class(labels: np.ndarray) -> np.ndarray:
-    # Indices of at most _GUARD_IMAGES images, the same number of each class where there are so many.
+    # Indices of at most _GUARD_IMAGES images, the same number of each class where there are so many; in the order of the
+    # file, from which they may have to be read.
     order = np.random.default_rng(0).permutation(len(labels))
     classes = np.unique(labels)
     each = max(1, _GUARD_IMAGES // len(classes))
-    return np.concatenate([order[labels[order] == one][:each] for one in classes])
+    return np.sort(np.concatenate([order[labels[order] == one][:each] for one in classes]))

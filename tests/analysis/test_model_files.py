@@ -57,3 +57,9 @@ def test_with_folds_the_threshold_rests_on_the_held_out_predictions() -> None:
     assert used["threshold"] == with_temperature(held_out, used["temperature"]).max(1).min()
     assert (used["used_val"]["kept"], used["used_val"]["kept_accuracy"]) == (1, 1)
     assert used["used_test"]["accuracy"] == pytest.approx(1, abs=0.02)
+
+
+def test_images_are_examined_by_their_numbers() -> None:
+    deployment, images, rows = Deployment(make_classifier()), draw_tiles(200), np.array([3, 150, 70])
+    for some, all_of_them in zip(deployment.examine(images, rows), deployment.examine(images), strict=True):
+        np.testing.assert_allclose(some, all_of_them[rows], atol=1e-5)
