@@ -93,8 +93,8 @@ def judge_deployment(
 
 
 def _draw_by_class(labels: np.ndarray) -> np.ndarray:
-    # Indices of at most _GUARD_IMAGES images, the same number of each class where there are so many; in the order of the
-    # file, from which they may have to be read.
+    # Indices of at most _GUARD_IMAGES images, the same number of each class where there are so many, in the order of
+    # the file, from which they may have to be read.
     order = np.random.default_rng(0).permutation(len(labels))
     classes = np.unique(labels)
     each = max(1, _GUARD_IMAGES // len(classes))
