@@ -68,7 +68,7 @@ class EmptyWorker(worker.WarmWorker):
 def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folder: Path) -> dict[str, Any]:
     """Run empty trials; return trials per second, the gaps between trials and the driver's memory per trial."""
     plan = Plan(recipe, trials, seed=0, dataset=dataset, workers=workers, gpus_per_trial=0, time_budget=None)
-    with connect(LOCAL, workers=workers, image_bytes=dataset.image_bytes) as resources:
+    with connect(LOCAL, workers=workers, image_bytes=dataset.bytes_to_copy) as resources:
         record = plan.describe_start(resources)
         run = RunDirectory.create(folder, "empty", recipe.text, record)
         resident: list[int] = []

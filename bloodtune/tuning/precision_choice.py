@@ -26,6 +26,8 @@ from bloodtune.training.numerics import (
     timed_precisions,
 )
 from bloodtune.training.timing_cache import Timing, collect_steps, read_timing, timing_file, write_timing
+from bloodtune.tuning.gpu_sharing import GpuError
+from bloodtune.tuning.object_store import put_split
 
 if TYPE_CHECKING:
     from bloodtune.data.dataset import Dataset
@@ -92,6 +94,7 @@ class HostTimer:
         """Wait for the hosts, and choose.
 
         Raises:
+            GpuError: a GPU cannot train.
             InputError: a GPU has no such precision, or a host cannot train.
         """
         if not self._hosts:
@@ -105,7 +108,7 @@ class HostTimer:
         return HostTiming(numerics, reason if self._asked == AUTO else f"as asked for; {reason}")
 
     def _start(self, dataset: Dataset, parts: Sequence[Sequence[Sequence[Configuration]]]) -> list[list[Any]]:
-        small = ray.put(_first_images(dataset.train)), ray.put(_first_images(dataset.val))
+        small = put_split(dataset.train, IMAGES), put_split(dataset.val, IMAGES)
         resources: dict[str, Any] = {"num_gpus": 1} if self._device == "cuda" else {"num_cpus": 1}
         tasks = []
         for (host, _), shares in zip(self._hosts, parts, strict=True):
@@ -121,8 +124,9 @@ class HostTimer:
             cause = getattr(error, "cause", None) or error
             if isinstance(cause, InputError):
                 raise cause from None
-            advice = "; --gpus-per-trial 0 trains on CPUs" if self._device == "cuda" else ""
-            raise InputError(f"no training step can be timed: {describe(cause)}{advice}") from None
+            if self._device == "cuda":
+                raise GpuError(f"the GPU cannot be used: {describe(cause)}") from None
+            raise InputError(f"no training step can be timed: {describe(cause)}") from None
 
 
 def _read(dataset: Dataset, parts: Sequence[Sequence[Configuration]], asked: str) -> list[tuple[str, StepTimes]] | None:
@@ -167,7 +171,7 @@ def _time_threads(
 ) -> dict[str, float]:
     # Seconds per step of one thread of a core alone, and of both together.
     train = ray.remote(num_cpus=1)(_train_pinned)
-    small = _first_images(dataset.train), _first_images(dataset.val)
+    small = put_split(dataset.train, IMAGES), put_split(dataset.val, IMAGES)
     ray.get([train.remote(*small, configuration, numerics, cpu, 0.0) for cpu in cpus])  # starts both
     alone = ray.get(train.remote(*small, configuration, numerics, cpus[0], THREAD_SECONDS))
     both = sum(ray.get([train.remote(*small, configuration, numerics, cpu, THREAD_SECONDS) for cpu in cpus]))
@@ -200,10 +204,6 @@ def _training_hosts(resource: str) -> list[tuple[str, float]]:
     # Ray's id and the number of simultaneous trainings per host; if there is no host yet, an entry that waits for one.
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get(resource, 0) >= 1]
     return [(node["NodeID"], node["Resources"][resource]) for node in nodes] or [("", 1.0)]
-
-
-def _first_images(split: Split) -> Split:
-    return type(split)(split.images[:IMAGES].copy(), split.labels[:IMAGES].copy())
 
 
 def _measure(

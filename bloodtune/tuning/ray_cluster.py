@@ -68,7 +68,7 @@ def connect(
     Args:
         address: from ``resolve_address``.
         workers: CPUs of a Ray that is started here; at most, and for None, those that affinity and container allow.
-        image_bytes: size of the images to keep in the object store of a Ray that is started here.
+        image_bytes: size of the images to copy into the object store of a Ray that is started here.
         sources: files and folders of modules to send to the hosts of a running cluster.
 
     Raises:

@@ -24,7 +24,7 @@ CONFIGURATIONS = [make_configuration("mlnn"), make_configuration("cnn")]
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     dataset = load_dataset(str(save(tmp_path_factory.mktemp("data") / "small.npz", make_arrays(size=12, copies=40))))
-    with connect(LOCAL, workers=2, image_bytes=dataset.image_bytes):
+    with connect(LOCAL, workers=2, image_bytes=dataset.bytes_to_copy):
         yield dataset
 
 
