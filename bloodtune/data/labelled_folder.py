@@ -10,7 +10,7 @@ import numpy as np
 
 from bloodtune.data.audit import audit, find_copies, identify
 from bloodtune.data.dataset import Dataset
-from bloodtune.data.folder import identity, read_photographs
+from bloodtune.data.folder import Photographs, identity, read_photographs
 from bloodtune.data.npz import SPLITS, Split
 from bloodtune.data.partition import draw_folds, join_groups
 from bloodtune.data.preparation import Preparation
@@ -56,9 +56,6 @@ def read_labelled_folder(root: Path, preparation: Preparation) -> LabelledFolder
     groups = join_groups(named[~tested].tolist(), identify([train.images])[1])
     folds = min(MOST_FOLDS, int(np.bincount(train.labels).max()), len(np.unique(groups)))
     preparation = dataclasses.replace(preparation, folds=folds)
-    found = f"{plural(len(train.labels), 'labelled photograph')} in {len(read.class_names)} classes, by {read.layout}"
-    if len(test.labels):
-        found += f"; {plural(len(test.labels), 'photograph')} of its test split to score the result"
     by_split = {name: named[kept] for name, kept in parts.items()} if named.any() else {}
     counts = {name: np.bincount(split.labels, minlength=len(read.class_names)) for name, split in splits.items()}
     dataset = Dataset(
@@ -74,10 +71,16 @@ def read_labelled_folder(root: Path, preparation: Preparation) -> LabelledFolder
         class_counts={name: tuple(counts[name].tolist()) for name in SPLITS},
         audit=audit(splits, by_split, find_copies(splits)),
         preparation=preparation,
-        notes=(found, *read.notes),
+        notes=(_found(read, len(test.labels)), *read.notes),
         rows=read.rows,
         groups=by_split,
     )
     labelled = LabelledFolder(dataset, test if len(test.labels) else None, groups)
     labelled.folds(seed=0)  # refuses classes with too few images at once
     return labelled
+
+
+def _found(read: Photographs, tested: int) -> str:
+    labelled = plural(len(read.labels) - tested, "labelled photograph")
+    test = f"; {plural(tested, 'photograph')} of its test split to score the result" if tested else ""
+    return f"{labelled} in {len(read.class_names)} classes, by {read.layout}{test}"

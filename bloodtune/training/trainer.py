@@ -18,13 +18,13 @@ from bloodtune.training.augmentation import draw_batch, mix_batch, validation_vi
 from bloodtune.training.cuda_graphs import Recorder
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.losses import Teacher, build_loss, distillation
-from bloodtune.training.models import build_network, weighted_layers
 from bloodtune.training.models.cpu_layers import lay_out
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.optimizers import WeightAverage, build_optimizer, schedule_factor
 from bloodtune.training.packed_state import pack, unpack
 from bloodtune.training.phase_timer import Stopwatch
 from bloodtune.training.prediction import predict
+from bloodtune.training.starting_network import build_starting_network
 
 # Training batches over which batch norm's statistics are recomputed after an epoch (docs/experiments.md).
 NORM_BATCHES = 16
@@ -108,17 +108,7 @@ class Training:
         self.configuration, self._splits = configuration, splits
         self.max_epochs, self.epoch = max_epochs, 0
         self._generator = torch.Generator(splits.device).manual_seed(seed)
-        self._trained = build_network(
-            configuration,
-            size=splits.train_images.shape[1],
-            classes=len(splits.class_counts),
-            mean=splits.mean,
-            deviation=splits.deviation,
-        ).to(splits.device)
-        if start is not None:
-            self._trained.load_state_dict(start)
-        for layer in weighted_layers(self._trained)[:kept]:
-            layer.requires_grad_(False)
+        self._trained = build_starting_network(configuration, splits, start, kept).to(splits.device)
         self._numerics = numerics
         self._is_plain = numerics.is_plain(configuration.family)
         lay_out(self._trained, plain=self._is_plain)

@@ -36,6 +36,7 @@ _TRAINING_CODE = (
     "training/trainer.py",
     "training/cross_validation.py",
     "training/device_splits.py",
+    "training/starting_network.py",
     "training/prediction.py",
     "training/process_setup.py",
     "training/cuda_graphs.py",

@@ -22,8 +22,8 @@ from bloodtune.space.families import FAMILIES
 from bloodtune.training import trainer as module
 from bloodtune.training.augmentation import prediction_views
 from bloodtune.training.device_splits import DeviceSplits
-from bloodtune.training.models import weighted_layers
 from bloodtune.training.prediction import VALIDATION_BATCH, predict
+from bloodtune.training.starting_network import weighted_layers
 from bloodtune.training.trainer import DivergedError, Training
 from engine_fixtures import SGD, make_configuration, make_split, make_splits
 

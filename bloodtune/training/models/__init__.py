@@ -84,13 +84,6 @@ def build_network(
     return nn.Sequential(normalization(mean, deviation), body)
 
 
-def weighted_layers(network: nn.Sequential) -> list[nn.Module]:
-    """Return the layers and blocks of a network of ``build_network`` that have weights, the first one first."""
-    body = network[1]
-    layers = body if type(body) is nn.Sequential else [body]
-    return [layer for layer in layers if any(True for _ in layer.parameters())]
-
-
 def check_own_families(configurations: Iterable[Configuration], *, channels: int, classes: int, size: int) -> None:
     """Build a network of each family ``package.module:function`` among the configurations, and try it on two images.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bloodtune.training.models import StainNormalization, build_network, weighted_layers
+from bloodtune.training.models import StainNormalization, build_network
+from bloodtune.training.starting_network import weighted_layers
 from engine_fixtures import make_configuration
 
 MEAN, DEVIATION = torch.tensor([180.0, 120.0, 170.0]), torch.tensor([40.0, 50.0, 25.0])
