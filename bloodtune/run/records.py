@@ -158,12 +158,14 @@ class RecordFile(Generic[_Record]):
     records: list[_Record]
     damaged: list[int]
     has_partial_line: bool
+    is_older: bool = False  # its header lacks hyperparameters that are newer than the file
 
     @classmethod
     def read(cls, file: Path, header: str, parse: Callable[[str], _Record]) -> RecordFile[_Record]:
         """Read a file whose first line is ``header``, unless that is empty.
 
-        A last line without a newline is not a record: its write is unfinished.
+        A last line without a newline is not a record: its write is unfinished. The header may lack hyperparameters that
+        are newer than the file; those have their default values.
 
         Raises:
             InputError: the file has the columns of another version.
@@ -171,19 +173,20 @@ class RecordFile(Generic[_Record]):
         content = file.read_bytes() if file.exists() else b""
         *lines, rest = content.split(b"\n")
         damaged = [] if file.exists() else [0]
-        if header:
-            first = lines.pop(0).decode(errors="replace") if lines else ""
-            if first != header:
-                if re.fullmatch(r"trial(,[a-z][\w.]*)+", first):
-                    raise InputError(f"{file} has the columns of another version of Bloodtune")
-                damaged = damaged or [1]
+        first = lines.pop(0).decode(errors="replace") if header and lines else ""
+        is_older = first != header and _lacks_hyperparameters(first, header)
+        if first != header and not is_older:
+            if re.fullmatch(r"trial(,[a-z][\w.]*)+", first):
+                raise InputError(f"{file} has the columns of another version of Bloodtune")
+            damaged = damaged or [1]
         records: list[_Record] = []
         for number, line in enumerate(lines, start=2 if header else 1):
             try:
-                records.append(parse(line.decode()))
+                text = line.decode()
+                records.append(parse(_complete_row(text, first, header) if is_older else text))
             except (ValueError, KeyError, TypeError, csv.Error):
                 damaged.append(number)
-        return cls(file, records, damaged, has_partial_line=bool(rest))
+        return cls(file, records, damaged, has_partial_line=bool(rest), is_older=is_older)
 
     def complete(self) -> list[_Record]:
         """Return the records.
@@ -201,6 +204,17 @@ class RecordFile(Generic[_Record]):
         first, *others = self.damaged
         more = f" and {len(others)} more" if others else ""
         return f"{self.file} is damaged in line {first}{more}" if first else f"{self.file} is missing"
+
+
+def _lacks_hyperparameters(found: str, header: str) -> bool:
+    columns, known = found.split(","), header.split(",")
+    kept = [name for name in known if name in columns or not name.startswith(CONFIG_PREFIX)]
+    return columns == kept
+
+
+def _complete_row(line: str, found: str, header: str) -> str:
+    row = dict(zip(found.split(","), next(csv.reader([line])), strict=True))
+    return to_csv([row.get(name, "") for name in header.split(",")])
 
 
 def scored(records: Iterable[TrialRecord]) -> list[TrialRecord]:

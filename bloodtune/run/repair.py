@@ -95,8 +95,8 @@ def examine(run: RunDirectory) -> RunRecords:
 def repair(run: RunDirectory, examined: RunRecords | None = None) -> RunRecords:
     """Remove damaged and incomplete records. A damaged file is first copied to a ``.damaged`` file beside it.
 
-    A file that keeps all of its records is not rewritten. ``examined`` are the records that ``examine`` returned, if
-    the run has been locked since.
+    A file that keeps all of its records, in today's columns, is not rewritten. ``examined`` are the records that
+    ``examine`` returned, if the run has been locked since.
 
     Raises:
         InputError: a file of the run has the columns of another version.
@@ -115,5 +115,5 @@ def repair(run: RunDirectory, examined: RunRecords | None = None) -> RunRecords:
 def _write(found: RecordFile[Any], kept: Sequence[Any], text: str) -> None:
     if found.damaged and found.file.exists():
         keep_damaged_copy(found.file)
-    if found.damaged or found.has_partial_line or len(kept) != len(found.records):
+    if found.damaged or found.has_partial_line or found.is_older or len(kept) != len(found.records):
         replace(found.file, text.encode())

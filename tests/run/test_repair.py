@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bloodtune.errors import InputError
 from bloodtune.files import keep_damaged_copy
 from bloodtune.run.checkpoints import CHECKPOINTS
 from bloodtune.run.directory import RunDirectory
@@ -212,3 +213,26 @@ def test_a_proposal_of_a_trial_that_has_not_begun_stays(run: RunDirectory) -> No
     run.append_proposal(Proposal(0, "", make_configuration()))
     repair(run)
     assert [proposal.trial for proposal in run.proposals()] == [0]
+
+
+def test_a_run_from_before_a_hyperparameter_is_read_and_repaired_to_todays_columns(run: RunDirectory) -> None:
+    for number in range(2):
+        add_trial(run, number)
+    today, file = contents(run), run.path / "trials.csv"
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    table.drop(columns=["config.mixup", "config.depth"]).to_csv(file, index=False)
+    assert [record.trial for record in run.trials()] == [0, 1]
+    assert {record.configuration for record in run.trials()} == {make_record(0).configuration}
+    assert repair(run).notes == []
+    assert contents(run) == today, "nothing is kept as damaged, and the header is today's"
+
+
+def test_a_run_that_lacks_a_column_of_its_results_is_of_another_version(run: RunDirectory) -> None:
+    add_trial(run, 0)
+    file = run.path / "trials.csv"
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    for lacking in ("retries", "config.width"):
+        table = table.drop(columns=lacking)
+        table.to_csv(file, index=False)
+        with pytest.raises(InputError, match="columns of another version"):
+            run.trials()
