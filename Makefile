@@ -39,8 +39,11 @@ test-tools: .venv/installed-tools
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select PLW1514 bloodtune analysis benchmarks # Windows opens files in another encoding
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --cache-dir .mypy_cache/darwin --platform darwin bloodtune analysis
+	$(BIN)/mypy --cache-dir .mypy_cache/win32 --platform win32 bloodtune analysis
 
 clean:
 	rm -rf .venv *.egg-info .mypy_cache .pytest_cache .ruff_cache

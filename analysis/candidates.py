@@ -28,7 +28,8 @@ class Settings:
     The best found configuration is retrained once more with ``longer`` times the epochs, unless ``longer`` is 1. The
     ``ensemble`` networks of the best found configuration are averaged, unless it is None; with ``distill`` one network
     learns their probabilities. The ``published`` configurations are retrained if this is True, or if it is None and the
-    classes are BloodMNIST's. ``prefer`` is ``best`` or ``small``: the rule by which the model is chosen.
+    classes are BloodMNIST's. ``gpus_per_training`` is the share of a GPU per training; None for that of the search.
+    ``prefer`` is ``best`` or ``small``: the rule by which the model is chosen.
     """
 
     top: int
@@ -37,6 +38,7 @@ class Settings:
     epochs: int | None
     workers: int | None
     published: bool | None = None
+    gpus_per_training: float | None = None
     prefer: str = BEST
     ensemble: int | None = None
     distill: bool = False

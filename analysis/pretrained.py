@@ -15,7 +15,7 @@ from bloodtune.files import check_writable, replace_folder
 from bloodtune.inference.classifier import Classifier
 from bloodtune.inference.default_model import PRETRAINED
 from bloodtune.space.recipe_file import load_recipe
-from bloodtune.training.trainer import unpack
+from bloodtune.training.packed_state import unpack
 from bloodtune.tuning.precision_choice import HostTimer
 from bloodtune.tuning.ray_cluster import connect, resolve_address
 from bloodtune.tuning.retraining import retrain
@@ -85,7 +85,7 @@ def train(name: str, epochs: int | None, seeds: int, dataset: Dataset) -> list[C
         raise InputError(f"recipe {name!r} has no [[configuration]] to train")
     entry = recipe.enqueued[0]
     candidate = Candidate(entry.label, FOUND, entry.configuration, epochs or entry.epochs or recipe.asha.max_epochs)
-    with connect(resolve_address(None), workers=None, image_bytes=dataset.image_bytes) as resources:
+    with connect(resolve_address(None), workers=None, image_bytes=dataset.bytes_to_copy) as resources:
         gpus, device = (1.0, "cuda") if resources.get("GPU") else (0.0, "cpu")
         numerics = HostTimer(dataset, [candidate.configuration], device=device).result().numerics
         workers = Workers(int(resources.get("GPU") or resources["CPU"]), gpus, numerics)

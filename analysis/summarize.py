@@ -22,14 +22,12 @@ from bloodtune.run.directory import PROVENANCE, RECIPE, RUNS, RunDirectory, load
 from bloodtune.run.provenance import git_commit
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.training.models.user_networks import sources_to_send
-from bloodtune.training.numerics import Numerics, supported_precisions
-from bloodtune.tuning.plan import fitting_trials
-from bloodtune.tuning.precision_choice import HostTimer
 from bloodtune.tuning.prediction_speed import prediction_speeds
 from bloodtune.tuning.ray_cluster import connect, resolve_address
 from bloodtune.tuning.retrained_models import Contender, Speed
 from bloodtune.tuning.retraining import CACHE, retrain, score_test_split
 from bloodtune.tuning.retraining_cache import Candidate
+from bloodtune.tuning.retraining_place import place_retrainings
 from bloodtune.tuning.retraining_workers import Workers
 from candidates import PUBLISHED_EPOCHS, Settings, retrained_found, retrained_longer, retrained_published
 from contender_labels import PUBLISHED
@@ -62,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         longer=arguments.longer or (1 if quick or arguments.epochs else LONGER),
         epochs=arguments.epochs or (QUICK_EPOCHS if quick else None),
         workers=arguments.workers,
+        gpus_per_training=arguments.gpus_per_training,
         published=True if arguments.published else False if arguments.only_best else None,
         prefer=arguments.prefer,
         ensemble=arguments.ensemble,
@@ -96,21 +95,21 @@ def summarize(
     _check_control(control, dataset)
     _check_ensemble(settings, dataset)
     check_writable(folder)
-    sources, size = sources_to_send(one.configuration.family for one in found), dataset.image_bytes
-    with connect(resolve_address(None), workers=settings.workers, image_bytes=size, sources=sources) as resources:
-        workers = _workers(search, dataset, [*found, *published], settings.workers, resources)
+    address, sources = resolve_address(None), sources_to_send(one.configuration.family for one in found)
+    with connect(address, workers=settings.workers, image_bytes=dataset.bytes_to_copy, sources=sources) as resources:
+        workers = _workers(search, dataset, [*found, *published], settings, resources)
         contenders = _retrain(found, published, dataset, run.path / CACHE, settings, workers)
         choices = choose(contenders, dataset.scored_counts if settings.prefer == SMALL else None)
         _write_choices(folder, settings, contenders, choices)
         test = load_test_split(dataset.source, dataset.md5, dataset.preparation)
         with progress_bar("test split") as advance:
-            tested = score_test_split(contenders, test.images, workers=workers, advance=advance)
+            tested = score_test_split(contenders, test, workers=workers, advance=advance)
     generator = np.random.default_rng(0)
     summary = Summary(
         search=search,
         control=SearchRecords.read(control) if control else None,
         rungs=tuple(recipe.asha.rungs),
-        class_names=tuple(dataset.class_names),
+        class_names=dataset.class_names,
         train=dataset.train,
         test=test,
         tested=tuple(tested),
@@ -143,16 +142,15 @@ def _load_data(search: SearchRecords, run: RunDirectory, asked: str | None) -> D
 
 
 def _workers(
-    search: SearchRecords, dataset: Dataset, candidates: list[Candidate], asked: int | None, resources: dict[str, float]
+    search: SearchRecords,
+    dataset: Dataset,
+    candidates: Sequence[Candidate],
+    settings: Settings,
+    resources: dict[str, float],
 ) -> Workers:
-    gpus, device = (1.0, "cuda") if resources.get("GPU") else (0.0, "cpu")
-    fitting = fitting_trials(resources, gpus)
-    numerics = Numerics.from_mapping(search.provenance)
-    # Old runs did not record a precision. A search on a GPU may have recorded one that this CPU lacks.
-    if numerics is None or (not gpus and numerics.precision not in supported_precisions(device)):
-        configurations = [candidate.configuration for candidate in candidates]
-        numerics = HostTimer(dataset, configurations, device=device).result().numerics
-    return Workers(min(asked or fitting, fitting), gpus, numerics)
+    configurations = [candidate.configuration for candidate in candidates]
+    asked, gpus = settings.workers, settings.gpus_per_training
+    return place_retrainings(search.provenance, dataset, configurations, asked=asked, gpus=gpus, resources=resources)
 
 
 def _retrain(
@@ -280,7 +278,9 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--published", action="store_true", help=published)
     add("--data", metavar="FILE", help="the search's data on this machine, with the same MD5 (default: where it was)")
     add("--control", metavar="RUN", help="run of the recipe random, to compare with the search in table 7")
-    add("--workers", type=positive, metavar="N", help="simultaneous trainings (default: one per core or GPU)")
+    add("--workers", type=positive, metavar="N", help="simultaneous trainings (default: as many as fit)")
+    gpus = "share of a GPU per training, such as 0.25; 0 trains on CPUs (default: that of the search's trials)"
+    add("--gpus-per-training", type=flags.share, metavar="X", help=gpus)
     add("--out", default="results", metavar="DIR", help="folder for the results (default: results)")
     return parser
 

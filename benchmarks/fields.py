@@ -8,7 +8,6 @@ Constants were chosen on the first, third, fifth ... picture by name; the others
 from __future__ import annotations
 
 import csv
-import os
 import resource
 import sys
 import time
@@ -21,6 +20,7 @@ from PIL import Image
 
 from bloodtune.command_line import positive
 from bloodtune.data.dataset import load_dataset
+from bloodtune.data.parallel_map import usable_cpus
 from bloodtune.errors import InputError
 from bloodtune.inference.differential import Box, wilson
 from bloodtune.inference.field_predictor import FieldPredictor
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for half, (true, hits, found, cut) in rows.items():
         shares = [f"{100 * hits / n:.1f} ({_interval(hits, n)})" if n else "" for n in (true, found)]
         print(f"{half:10}  {len(halves[half]):6}  {true:10}  {hits:5}  {found - hits:5}  {cut:3}", *shares, sep="  ")
-    dataset, cores = load_dataset(arguments.data), len(os.sched_getaffinity(0))
+    dataset, cores = load_dataset(arguments.data), len(usable_cpus())
     speed, cost, memory = measure(make_predictor(dataset), [arguments.folder / name for name in names], cores)
     print(
         f"{speed:.1f} fields per second with classes and PNG pictures on {cores} threads, {cost:.3f} s of CPU per field"

@@ -95,7 +95,7 @@ def operations_of_image(family: str, splits: DeviceSplits) -> float:
 
 def measure_packing(dataset: Dataset, numerics: Numerics, most: int) -> dict[int, float]:
     """Return the total images/s of 1, 2, 4 ... simultaneous trainings, validation included."""
-    with connect(LOCAL, workers=None, image_bytes=dataset.image_bytes) as resources:
+    with connect(LOCAL, workers=None, image_bytes=dataset.bytes_to_copy) as resources:
         if not resources.get("GPU"):
             sys.exit("torch finds a GPU here, but Ray does not")
         return dict(measure(dataset, heaviest(load_recipe("default")), most=most, numerics=numerics))

@@ -68,7 +68,7 @@ class EmptyWorker(worker.WarmWorker):
 def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folder: Path) -> dict[str, Any]:
     """Run empty trials; return trials per second, the gaps between trials and the driver's memory per trial."""
     plan = Plan(recipe, trials, seed=0, dataset=dataset, workers=workers, gpus_per_trial=0, time_budget=None)
-    with connect(LOCAL, workers=workers, image_bytes=dataset.image_bytes) as resources:
+    with connect(LOCAL, workers=workers, image_bytes=dataset.bytes_to_copy) as resources:
         record = plan.describe_start(resources)
         run = RunDirectory.create(folder, "empty", recipe.text, record)
         resident: list[int] = []
@@ -104,7 +104,7 @@ def run_empty(dataset: Dataset, recipe: Recipe, trials: int, workers: int, folde
 
 def resident_bytes() -> int:
     """Return the resident memory of this process in bytes."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from bloodtune.command_line import positive
 from bloodtune.data.dataset import Dataset, load_dataset
+from bloodtune.data.parallel_map import usable_cpus
 from bloodtune.data.photographs import find_photographs
 from bloodtune.data.tiles import read_tiles
 from bloodtune.inference.calibrated_network import Deployment
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=positive, default=2048, help="photographs (default: %(default)s)")
     arguments = parser.parse_args(argv)
     count = 64 if arguments.quick else arguments.count
-    dataset, cores = load_dataset(arguments.data), len(os.sched_getaffinity(0))
+    dataset, cores = load_dataset(arguments.data), len(usable_cpus())
     predictor = make_predictor(dataset)
     with tempfile.TemporaryDirectory(prefix="bloodtune-photographs-") as drawn:
         if arguments.photographs is None:

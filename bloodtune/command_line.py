@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import gc
+import io
 import math
 import re
 import sys
@@ -15,11 +17,21 @@ from bloodtune.errors import InputError, one_line, printable
 
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
 
+# What the tables and the live screen show on a terminal that lacks their characters, one character each.
+_PLAIN = str.maketrans("▁▂▃▄▅▆▇█│·–×±µ…", "12345678|.-x+u.")
+
 
 class OneLineParser(argparse.ArgumentParser):
-    """An argument parser with one-line errors and without abbreviated flags."""
+    """An argument parser with one-line errors and without abbreviated flags.
+
+    From its construction on, no text ends the command because the terminal lacks a character.
+    """
 
     def __init__(self, *, prog: str, description: str, epilog: str | None = None) -> None:
+        codecs.register_error(_spell_out.__name__, _spell_out)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors=_spell_out.__name__)
         super().__init__(
             prog=prog,
             description=description,
@@ -32,6 +44,13 @@ class OneLineParser(argparse.ArgumentParser):
         """Print the message in one line on stderr and exit with code 2."""
         print_lines(f"{self.prog}: {message}; see --help")
         raise SystemExit(2)
+
+
+def _spell_out(error: UnicodeError) -> tuple[str, int]:
+    # Handler of `codecs` for characters that an encoding lacks: plain ones, or escapes such as \u4e2d.
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 def positive(text: str) -> int:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
 
 HOST, PORT = "127.0.0.1", 8350
-UPLOAD_BYTES = 32 * 2**20  # per request; the page splits photographs over several requests
+UPLOAD_BYTES, UPLOAD_FILES = 32 * 2**20, 1000  # per request; the page splits photographs over several requests
 
 _PREVIEW = 128  # pixels
 
@@ -57,14 +57,17 @@ def create_app(predictor: Predictor) -> Flask:
     from werkzeug.exceptions import HTTPException
 
     app = Flask(__name__)
-    app.config.update(MAX_CONTENT_LENGTH=UPLOAD_BYTES, MAX_FORM_PARTS=1000)
+    app.config.update(MAX_CONTENT_LENGTH=UPLOAD_BYTES, MAX_FORM_PARTS=UPLOAD_FILES)
 
     @app.before_request
     def refuse_other_sites() -> None:
-        # Another site may resolve to this machine (DNS rebinding) or post to it, but it cannot set a custom header.
+        # Another site may resolve to this machine (DNS rebinding) or post to it, but it cannot set a custom header, and
+        # its browser tells where a request comes from.
         if request.host.partition(":")[0] not in (HOST, "localhost"):
             abort(403, f"host {request.host!r}: allowed are {HOST} and localhost")
-        if request.method == "POST" and "X-Bloodtune" not in request.headers:
+        came_from = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+        own = came_from[0] in (None, "same-origin") and came_from[1] in (None, request.host_url.rstrip("/"))
+        if request.method == "POST" and not (own and "X-Bloodtune" in request.headers):
             abort(403, "only the page itself may send this request")
 
     @app.get("/")
@@ -80,7 +83,7 @@ def create_app(predictor: Predictor) -> Flask:
 
     @app.errorhandler(HTTPException)
     def as_json(error: HTTPException) -> tuple[dict[str, str], int]:
-        too_large = f"more than {UPLOAD_BYTES // 2**20} MB at once"
+        too_large = f"more than {UPLOAD_BYTES // 2**20} MB or {UPLOAD_FILES:,} files at once"
         return {"error": too_large if error.code == 413 else str(error.description)}, error.code or 500
 
     _add_routes(app, predictor)
@@ -108,8 +111,10 @@ def _add_routes(app: Flask, predictor: Predictor) -> None:
         body = request.get_json()
         fields: dict[str, Any] = {"counts": None, "unknown": None} | (body if isinstance(body, dict) else {})
         counts, unknown = fields["counts"], fields["unknown"]
-        if not isinstance(counts, dict) or not all(type(n) is int and n >= 0 for n in (*counts.values(), unknown)):
-            abort(400, "the body must be a JSON object: counts by class name, and unknown; whole numbers from 0")
+        if not isinstance(counts, dict) or not all(
+            type(n) is int and 0 <= n < 10**9 for n in (*counts.values(), unknown)
+        ):
+            abort(400, "the body must be a JSON object: counts by class name, and unknown; whole numbers below 10**9")
         rows = differential(counts, predictor.class_names)
         return {
             "rows": [[row.label, row.images, *row.cells(), row.unit] for row in rows],

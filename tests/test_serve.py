@@ -79,7 +79,13 @@ def test_a_count_is_that_of_the_command_line(client: Any) -> None:
     answer = client.post("/count", json={"counts": counts, "unknown": 10}, headers=OWN).get_json()
     assert answer["rows"][0] == ["neutrophil", 60, "60.0", "49.7–69.7", "% of leukocytes"]
     assert answer["alarm"] == ""
-    for nonsense in ([1], {"counts": {"neutrophil": -1}, "unknown": 0}, {"counts": counts, "unknown": "x"}, counts):
+    for nonsense in (
+        [1],
+        {"counts": {"neutrophil": -1}, "unknown": 0},
+        {"counts": counts, "unknown": "x"},
+        {"counts": {"neutrophil": 10**30}, "unknown": 0},
+        counts,
+    ):
         assert client.post("/count", json=nonsense, headers=OWN).status_code == 400
 
 
@@ -95,11 +101,33 @@ def test_other_pages_and_other_hosts_are_refused(client: Any) -> None:
     assert client.post("/count", json={}).status_code == 403
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 403
     assert client.get("/", headers={"Host": "127.0.0.1:8350"}).status_code == 200
+    for host in ("evil.example:8350", "127.0.0.1.evil.example", "[::1]:8350", "0.0.0.0"):
+        assert client.post("/count", json={}, headers={"Host": host, **OWN}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1:8350"}, 200),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:8888"}, 403),  # another program on this machine
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_a_post_of_another_page_is_refused(client: Any, headers: dict[str, str], code: int) -> None:
+    own = {"Host": "127.0.0.1:8350", **OWN}
+    assert client.post("/count", json={"monocyte": 1}, headers=own | headers).status_code == code
+    assert client.options("/predict", headers=own | headers).headers.get("Access-Control-Allow-Origin") is None
+
+
+def test_a_request_of_too_many_files_is_refused(client: Any) -> None:
+    answer = upload(client, *((io.BytesIO(b"x"), "a.jpg") for _ in range(1001)))
+    assert (answer.status_code, answer.get_json()) == (413, {"error": "more than 32 MB or 1,000 files at once"})
 
 
 def test_an_upload_that_is_too_large_is_refused(client: Any) -> None:
     answer = upload(client, (io.BytesIO(bytes(UPLOAD_BYTES + 1)), "a.bmp"))
-    assert (answer.status_code, answer.get_json()) == (413, {"error": "more than 32 MB at once"})
+    assert (answer.status_code, answer.get_json()) == (413, {"error": "more than 32 MB or 1,000 files at once"})
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from bloodtune.data import medmnist
 from bloodtune.data.audit import Audit, audit, find_copies, small_split_note
 from bloodtune.data.folds import describe_folds, digest, fold_images, scored_counts
+from bloodtune.data.mapped_images import MappedSplit, map_splits
 from bloodtune.data.npz import (
     SPLITS,
     Split,
@@ -22,10 +23,10 @@ from bloodtune.data.npz import (
     open_archive,
     read_class_names,
     read_groups,
-    read_split,
 )
 from bloodtune.data.preparation import Preparation
 from bloodtune.data.raw_splits import Contents
+from bloodtune.data.room import check_memory
 from bloodtune.data.synthetic import load_standin
 from bloodtune.data.table import Row
 from bloodtune.errors import InputError
@@ -81,9 +82,10 @@ class Dataset:
         return [len(self.folds) - held_out for held_out in np.bincount(self.folds).tolist()]
 
     @property
-    def image_bytes(self) -> int:
-        """Size in bytes of the training and validation images."""
-        return self.train.images.nbytes + self.val.images.nbytes
+    def bytes_to_copy(self) -> int:
+        """Size in bytes of the training and validation images that other processes on this machine cannot map."""
+        copied = [split for split in (self.train, self.val) if not isinstance(split, MappedSplit)]
+        return sum(split.images.nbytes for split in copied)
 
     def findings(self) -> list[str]:
         """Return lines on what was found, on the audit, and on a small validation split."""
@@ -143,7 +145,7 @@ def load_test_split(dataset_source: str, md5: str, preparation: Preparation | No
     if contents:
         return contents.splits["test"]
     with open_archive(path) as archive:
-        return read_split(archive, "test", path)
+        return map_splits(archive, ["test"], path, md5)["test"]
 
 
 def _find(asked: str | None, cluster: bool) -> tuple[str, bool]:
@@ -185,6 +187,9 @@ def _load(source: str, fell_back: bool, preparation: Preparation) -> Dataset:
         counts = _count(path, contents.splits)
     folds, notes = None, contents.notes
     if preparation.folds:
+        images = contents.splits["train"].images.nbytes + contents.splits["val"].images.nbytes
+        each = f"--folds {preparation.folds}, of which each worker holds all images once more"
+        check_memory((preparation.folds + 1) * images, each, "allowed: fewer folds, or none")
         folds = fold_images(contents.splits, contents.groups, names, folds=preparation.folds, seed=preparation.seed)
         notes = (*notes, describe_folds(folds, grouped=bool(contents.groups)))
     return Dataset(
@@ -230,10 +235,9 @@ def _read_folder(path: Path, preparation: Preparation) -> Contents:
 
 def _read_npz(path: Path) -> Contents:
     md5 = medmnist.file_md5(path)
-    splits: dict[str, Split] = {}
     with open_archive(path) as archive:
+        splits = map_splits(archive, SPLITS, path, md5)
         for name in SPLITS:
-            splits[name] = read_split(archive, name, path)
             check_shape(splits[name], splits["train"], f"{path}: {name}_images")
         groups = read_groups(archive, {name: len(splits[name].labels) for name in SPLITS}, path)
         class_names = read_class_names(archive, int(splits["train"].labels.max()) + 1, path)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 
+from bloodtune.data.room import check_memory
 from bloodtune.errors import InputError, one_line
 
 SPLITS = ("train", "val", "test")
@@ -22,7 +25,7 @@ SMALLEST = 8  # pixels: the CNN halves three times
 
 _ARRAYS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
 # All exceptions that np.load raises for damaged files. The second line comes from damaged headers.
-_DAMAGE = (
+DAMAGE = (
     *(OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error),
     *(TypeError, tokenize.TokenError),
 )
@@ -34,6 +37,26 @@ class Split:
 
     images: np.ndarray[Any, np.dtype[np.uint8]]
     labels: np.ndarray[Any, np.dtype[np.int64]]
+
+    def first(self, count: int) -> Split:
+        """Return a copy of the first images."""
+        return Split(self.images[:count].copy(), self.labels[:count].copy())
+
+    def in_memory(self) -> Split:
+        """Return a split whose pickle has the images: this one."""
+        return self
+
+    def reader(self) -> Callable[[Sequence[int]], None] | None:
+        """Return a function that starts to read images from the disk; None, because they are in memory."""
+        return None
+
+
+class Header(NamedTuple):
+    """The header of an array; ``is_fortran``: its first index varies fastest."""
+
+    shape: tuple[int, ...]
+    is_fortran: bool
+    dtype: np.dtype[Any]
 
 
 def load_images(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
@@ -73,7 +96,7 @@ def open_archive(path: Path, needed: Sequence[str] = _ARRAYS) -> Iterator[NpzFil
         try:
             file.seek(0)
             archive = np.load(file, allow_pickle=False)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise InputError(f"{path} cannot be read ({one_line(error)}); allowed: a MedMNIST .npz file") from None
         if not isinstance(archive, NpzFile):  # a zip archive behind an array
             raise InputError(f"{path} is not an .npz file; allowed: a MedMNIST .npz file")
@@ -92,6 +115,11 @@ def _found(archive: NpzFile) -> str:
 def read_split(archive: NpzFile, name: str, path: Path) -> Split:
     """Read one split; check its images and labels, without regard to other splits."""
     images = _read_array(archive, f"{name}_images", path)
+    return Split(_with_channels(images), check_labelled(archive, name, path, images))
+
+
+def check_labelled(archive: NpzFile, name: str, path: Path, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Check the images and the labels of one split; return the labels, int64 (N,)."""
     labels = _read_array(archive, f"{name}_labels", path)
     _check_images(images, f"{path}: {name}_images")
     _check_labels(labels, f"{path}: {name}_labels")
@@ -100,7 +128,28 @@ def read_split(archive: NpzFile, name: str, path: Path) -> Split:
             f"{path}: {name}_images has {len(images)} images and {name}_labels has {len(labels)} labels; "
             f"allowed: one label per image"
         )
-    return Split(_with_channels(images), labels.reshape(-1).astype(np.int64))
+    return labels.reshape(-1).astype(np.int64)
+
+
+def array_header(archive: NpzFile, name: str) -> Header | None:
+    """Return the header of an array without reading the array; None if it is not in numpy's format."""
+    try:
+        with open_array(archive, name) as stream:
+            return read_header(stream)
+    except (*DAMAGE, AttributeError):
+        return None
+
+
+def open_array(archive: NpzFile, name: str) -> IO[bytes]:
+    """Return the open file of an array in an archive; raises one of ``DAMAGE``."""
+    assert archive.zip is not None, "only a closed archive has none"
+    return archive.zip.open(f"{name}.npy")
+
+
+def read_header(stream: IO[bytes]) -> Header:
+    """Read the header of an open file of an array; its content follows. Raises one of ``DAMAGE``."""
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    return Header(*readers[npy.read_magic(stream)](stream))
 
 
 def _with_channels(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -108,11 +157,14 @@ def _with_channels(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _read_array(archive: NpzFile, name: str, path: Path) -> np.ndarray[Any, Any]:
+    if header := array_header(archive, name):
+        needed = math.prod(header.shape) * header.dtype.itemsize
+        check_memory(needed, f"{path}: {name}", "allowed: a smaller set")
     try:
         array = archive[name]
     except MemoryError:
         raise InputError(f"{path}: {name} does not fit into memory; allowed: a smaller set") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(f"{path}: {name} cannot be read ({one_line(error)}); allowed: a numpy array") from None
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path}: {name} is not in numpy's format; allowed: a numpy array")

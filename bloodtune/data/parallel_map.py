@@ -12,6 +12,11 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
+def usable_cpus() -> set[int]:
+    """Return the numbers of the CPUs that this process may use; all CPUs where the system has no affinity."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
 def map_in_threads(
     function: Callable[[_Item], _Result],
     items: Iterable[_Item],
@@ -26,7 +31,7 @@ def map_in_threads(
     is the number of threads (default: one per core); ``initializer`` runs once in each. If the caller stops early,
     items that wait are dropped.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or len(usable_cpus())
     waiting = deque[Future[_Result]]()
     with ThreadPoolExecutor(workers, initializer=initializer) as pool:
         try:

@@ -18,6 +18,7 @@ from bloodtune.data.bit_depth import has_16_bits, read_values, to_8_bits
 from bloodtune.errors import InputError, one_line
 
 MAX_PIXELS = 64_000_000  # per picture; 192 MB in colour
+MAX_PIXELS_PER_BYTE = 50  # of all pages of a larger file; JPEG files of smears have 6 to 18
 FORMATS = "JPEG, PNG, TIFF, BMP, WebP or GIF picture"
 
 _HEIC = "pillow_heif"
@@ -118,11 +119,16 @@ def _first_frame(file: Any, source: Path | IO[bytes]) -> Iterator[Page]:
 def _tiff_pages(file: Any, source: Path | IO[bytes]) -> Iterator[Page]:
     """Yield each page of a TIFF file, or every three pages as one if these are the channels of ImageJ."""
     channels = _channels(file)
-    pages = []
+    pages, pixels = [], 0
     for page in range(file.n_frames):
         file.seek(page)
         if not file.tag_v2.get(_PAGE_KIND, 0) & 5:
             pages.append(page)
+            pixels += file.width * file.height
+    size = source.stat().st_size if isinstance(source, Path) else source.seek(0, io.SEEK_END)
+    if len(pages) > 1 and pixels > max(MAX_PIXELS, MAX_PIXELS_PER_BYTE * size):
+        found = f"{len(pages):,} pages of {pixels / 1e6:,.0f} million pixels in {size / 1e6:,.2f} MB"
+        raise InputError(f"{found}; allowed: {MAX_PIXELS_PER_BYTE} pixels per byte, more than photographs have")
     if len(pages) % channels:
         raise InputError(f"{len(pages)} pages with 3 channels per picture; allowed: 3 pages per picture")
     for number, first in enumerate(range(0, len(pages), channels), 1):

@@ -10,6 +10,7 @@ import numpy as np
 
 from bloodtune.data.audit import Copies
 from bloodtune.data.npz import SPLITS, Split
+from bloodtune.data.room import check_memory
 from bloodtune.data.table import Row
 from bloodtune.errors import InputError, plural
 
@@ -38,12 +39,14 @@ class Contents:
         other stay, because they are drawn into one fold.
 
         Raises:
-            InputError: a split would lose all images of a class.
+            InputError: a split would lose all images of a class, or they do not fit into memory.
         """
         trained, others = (("train", "val"), ("test",)) if folds else (("train",), ("val", "test"))
         elsewhere = np.concatenate([self.copies.turned[name] for name in others])
         kept = {name: np.ones(len(split.labels), bool) for name, split in self.splits.items()}
         kept |= {name: ~np.isin(self.copies.turned[name], elsewhere) for name in trained}
+        size = sum(self.splits[name].images.nbytes for name in trained)
+        check_memory(2 * size, "--drop-copies", "allowed: without it")  # Ray has a second copy
         splits = {name: _take(split, kept[name]) for name, split in self.splits.items()}
         self._check_dropped(splits)
         dropped = plural(sum(int((~rows).sum()) for rows in kept.values()), "image")

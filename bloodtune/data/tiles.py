@@ -25,11 +25,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bloodtune.data import bit_depth, photographs, picture_files
 from bloodtune.data.parallel_map import map_in_threads
 from bloodtune.data.photographs import read_tile
-from bloodtune.errors import InputError
+from bloodtune.data.room import check_memory
+from bloodtune.errors import InputError, plural
 
 CHANNELS = 3  # grey photographs become colour images with equal channels
 CACHE_BYTES = 4 * 2**30  # of the whole cache
 _AHEAD = 64  # photographs per thread
+_COPIES = 3  # of the images that are in memory at a time: as read, by split, and in Ray's object store
 
 _T = TypeVar("_T")
 
@@ -56,6 +58,9 @@ def read_tiles(root: Path, files: Sequence[str], *, size: int, crop: int | None)
 
     The cache has one file per set of contents, size, crop, version of Pillow and of the code that reads photographs.
     ``size`` and ``crop`` are arguments of ``photographs.read_tile``. A bar on the terminal shows the progress.
+
+    Raises:
+        InputError: they do not fit into memory.
     """
     digests = tuple(_with_bar(lambda file: _digest(root / file), files, "checking photographs"))
     readers = (bit_depth, photographs, picture_files)
@@ -65,6 +70,8 @@ def read_tiles(root: Path, files: Sequence[str], *, size: int, crop: int | None)
     cache = platformdirs.user_cache_path("bloodtune") / "tiles" / name
     if cached := _load(cache, (len(files), size, size, CHANNELS)):
         return Tiles(*cached, digests)
+    what = f"{root}: {plural(len(files), 'photograph')} of {size} x {size} pixels"
+    check_memory(_COPIES * len(files) * size * size * CHANNELS, what, "allowed: a smaller --size, or fewer of them")
     read = list(_with_bar(lambda file: _read(root / file, size, crop), files, "reading photographs"))
     images, sizes = np.stack([one[0] for one in read]), np.array([one[1] for one in read])
     reasons = tuple(one[2] for one in read)

@@ -51,15 +51,17 @@ class Deployment(nn.Module):
         """Return the probabilities of any number of images, in batches."""
         return self.examine(images)[0]
 
-    def examine(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the probabilities of any number of images, and their features, float32 (N, D).
+    def examine(self, images: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probabilities of all images, or of those with the numbers ``rows``, and features, float32 (N, D).
 
         The features are the inputs of the network's last linear layer, the mean over the views. Of a network of the
         user's own that is no plain sequence with such a layer at its end, or has too many inputs there, they are the
         logits.
         """
         with torch.inference_mode():
-            chunks = torch.split(torch.from_numpy(np.array(images)), BATCH)
+            taken = np.arange(len(images)) if rows is None else rows
+            starts = range(0, max(1, len(taken)), BATCH)  # in parts, because the images may be mapped
+            chunks = (torch.from_numpy(np.asarray(images[taken[start : start + BATCH]])) for start in starts)
             probabilities, features = zip(*map(self._examine, chunks), strict=True)
             return torch.cat(probabilities).numpy(), torch.cat(features).float().numpy()
 

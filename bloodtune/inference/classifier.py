@@ -22,8 +22,10 @@ from bloodtune.space.configuration import Configuration
 from bloodtune.training.augmentation import prediction_views
 from bloodtune.training.models import build_network
 from bloodtune.training.models.ensemble import Ensemble
-from bloodtune.training.numerics import FLOAT32, PRECISIONS, Numerics, supported_precisions
+from bloodtune.training.numerics import PRECISIONS, Numerics
 from bloodtune.training.prediction import predict
+
+_AT_ONCE = 1024  # images that are in memory; the others may be mapped
 
 WEIGHTS = "model.safetensors"
 
@@ -62,10 +64,14 @@ class Classifier:
             allowed = f"uint8 (N, {self.size}, {self.size}, {self.channels})"
             raise InputError(f"images {images.dtype} {images.shape}: this model takes {allowed}")
         device = next(self.network.parameters()).device
-        pixels = torch.from_numpy(np.array(images)).to(device)
         # A model trained on a GPU predicts in float32 on a CPU without that precision.
-        numerics = Numerics(self.precision) if self.precision in supported_precisions(device.type) else FLOAT32
-        return predict(self.network, pixels, self.configuration, numerics=numerics).cpu().numpy()
+        numerics = Numerics(self.precision).usable_on(device.type)
+        parts = (images[start : start + _AT_ONCE] for start in range(0, max(1, len(images)), _AT_ONCE))
+        found = [
+            predict(self.network, torch.from_numpy(np.array(part)).to(device), self.configuration, numerics=numerics)
+            for part in parts
+        ]
+        return torch.cat(found).cpu().numpy()
 
     def save(self, folder: Path, **card: Any) -> None:
         """Write the ``files`` into a folder, the card last."""

@@ -68,12 +68,13 @@ def judge_deployment(
 def fit_guard(deployment: Deployment, train: Split, held_out: np.ndarray) -> Guard | None:
     """Fit a guard as ``Guard.fit`` to the features of at most 4,096 training images; ``held_out`` are features."""
     rows = _draw_by_class(train.labels)
-    return Guard.fit(deployment.examine(train.images[rows])[1], train.labels[rows], held_out)
+    return Guard.fit(deployment.examine(train.images, rows)[1], train.labels[rows], held_out)
 
 
 def _draw_by_class(labels: np.ndarray) -> np.ndarray:
-    # Indices of at most _GUARD_IMAGES images, the same number of each class where there are so many.
+    # Indices of at most _GUARD_IMAGES images, the same number of each class where there are so many, in the order of
+    # the file, from which they may have to be read.
     order = np.random.default_rng(0).permutation(len(labels))
     classes = np.unique(labels)
     each = max(1, _GUARD_IMAGES // len(classes))
-    return np.concatenate([order[labels[order] == one][:each] for one in classes])
+    return np.sort(np.concatenate([order[labels[order] == one][:each] for one in classes]))

@@ -236,4 +236,4 @@ def _is_archive(file: Path) -> bool:
 
 
 def _name(file: Path) -> str:
-    return os.fsencode(file).decode(errors="backslashreplace")  # a file name may be invalid UTF-8
+    return os.fsencode(file.as_posix()).decode(errors="backslashreplace")  # a file name may be invalid UTF-8

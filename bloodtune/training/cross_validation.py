@@ -11,8 +11,9 @@ from bloodtune.run.records import EpochRecord
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import FLOAT32, Numerics
+from bloodtune.training.packed_state import pack, unpack
 from bloodtune.training.phase_timer import Stopwatch
-from bloodtune.training.trainer import Training, pack, score_epoch, unpack
+from bloodtune.training.trainer import Training, score_epoch
 
 
 class FoldedTraining:
@@ -25,6 +26,7 @@ class FoldedTraining:
     On a GPU, steps are not recorded, because a process may record one training at a time.
     """
 
+    note = ""
     val_probabilities: torch.Tensor | None = None
 
     def __init__(

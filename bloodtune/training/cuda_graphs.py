@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import torch
 
+from bloodtune.errors import describe
+
 # Eager calls per input shape before the recording: optimisers and libraries allocate their state in the first calls.
 WARM_CALLS = 3
 
@@ -26,7 +28,12 @@ class Recorder:
 
     Use one recorder at a time per process: when a graph is freed, PyTorch 2.13 also frees the cuBLAS workspace of the
     stream that all recorders share.
+
+    Attributes:
+        failure: why the function cannot be recorded; from then on each call runs it as it is. Empty if it can.
     """
+
+    failure = ""
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
@@ -40,9 +47,8 @@ class Recorder:
         shapes = tuple(argument.shape for argument in arguments)
         if shapes not in self._recorded:
             self._calls[shapes] += 1
-            if self._calls[shapes] <= WARM_CALLS:
+            if self.failure or self._calls[shapes] <= WARM_CALLS or not self._try_to_record(function, *arguments):
                 return self._run_aside(function, *arguments)
-            self._recorded[shapes] = self._record(function, *arguments)
         graph, inputs = self._recorded[shapes]
         for place, argument in zip(inputs, arguments, strict=True):
             place.copy_(argument)
@@ -56,6 +62,21 @@ class Recorder:
         with torch.cuda.stream(aside):
             function(*arguments)
         here.wait_stream(aside)
+
+    def _try_to_record(self, function: Callable[..., None], *arguments: torch.Tensor) -> bool:
+        # A recording that fails has computed nothing, so the call can still run the function as it is.
+        generators = [self._generator, torch.cuda.default_generators[torch.cuda.current_device()]]
+        states, here = [generator.clone_state() for generator in generators], torch.cuda.current_stream()
+        try:
+            self._recorded[tuple(argument.shape for argument in arguments)] = self._record(function, *arguments)
+        except Exception as error:  # PyTorch raises many types
+            self.failure = describe(error)
+            self._recorded.clear()  # they draw from the generators' former states
+            # PyTorch leaves the stream and the generators as they were within the recording.
+            torch.cuda.set_stream(here)
+            for generator, state in zip(generators, states, strict=True):
+                generator.graphsafe_set_state(state)
+        return not self.failure
 
     def _record(
         self, function: Callable[..., None], *arguments: torch.Tensor

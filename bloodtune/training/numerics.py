@@ -55,6 +55,10 @@ class Numerics:
         """Return whether networks of ``family`` use PyTorch's own layers."""
         return family in self.plain_layers
 
+    def usable_on(self, device: str) -> Numerics:
+        """Return these numerics, or float32 if ``cpu`` or ``cuda`` has no such precision."""
+        return self if self.precision in supported_precisions(device) else FLOAT32
+
     @property
     def dtype(self) -> torch.dtype:
         """The number type of the inputs of matrix products and convolutions."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from bloodtune.training.losses import Teacher, build_loss, distillation
 from bloodtune.training.models.cpu_layers import lay_out
 from bloodtune.training.numerics import FLOAT32, Numerics
 from bloodtune.training.optimizers import WeightAverage, build_optimizer, schedule_factor
+from bloodtune.training.packed_state import pack, unpack
 from bloodtune.training.phase_timer import Stopwatch
 from bloodtune.training.prediction import predict
 from bloodtune.training.starting_network import build_starting_network
@@ -57,18 +57,6 @@ def score_epoch(
         val_macro_f1=float(metrics.macro_f1(matrix)),
         seconds=time.perf_counter() - started,
     )
-
-
-def pack(state: Any) -> bytes:
-    """Return a state of tensors and numbers in the format of ``torch.save``."""
-    stream = io.BytesIO()
-    torch.save(state, stream)
-    return stream.getvalue()
-
-
-def unpack(state: bytes) -> Any:
-    """Return what ``pack`` packed, on the CPU; no code in it is executed."""
-    return torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
 
 
 class Training:
@@ -142,6 +130,13 @@ class Training:
     def parameters(self) -> int:
         """The number of trained parameters."""
         return sum(parameter.numel() for parameter in self._trained.parameters())
+
+    @property
+    def note(self) -> str:
+        """A sentence for the user on why this training is slower than usual; empty if it is not."""
+        if not (self._recorder and self._recorder.failure):
+            return ""
+        return f"training steps cannot be recorded as a CUDA graph ({self._recorder.failure}); they run as they are"
 
     @property
     def networks(self) -> list[torch.nn.Module]:
@@ -227,6 +222,8 @@ class Training:
         self._total_loss.zero_()
         order = torch.randperm(count, generator=self._generator, device=self._splits.device)
         for rows, plan in zip(torch.split(order, self._batch_size), self._plan_epoch(), strict=True):
+            if self._splits.read:
+                self._splits.read(rows.tolist())
             if self._recorder:
                 self._recorder.run(self._step, rows, plan)
             else:

@@ -25,7 +25,6 @@ from bloodtune.space.families import is_own
 from bloodtune.space.parameter import combinations
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
-from bloodtune.training.numerics import AUTO, Numerics, check_precision
 from bloodtune.tuning.options import (
     CHECKPOINT_EVERY,
     DEFAULT_BUDGET,
@@ -33,14 +32,13 @@ from bloodtune.tuning.options import (
     EPOCH_LIMIT,
     SearchOptions,
 )
-from bloodtune.tuning.plan import Plan, choose_gpu_share, choose_workers
+from bloodtune.tuning.plan import Plan
 from bloodtune.tuning.ray_cluster import LOCAL, connect, resolve_address
 from bloodtune.tuning.resume import open_resumed, warm_start
 from bloodtune.tuning.search_data import load_data
 
 if TYPE_CHECKING:
     from bloodtune.run.mirror import Storage
-    from bloodtune.tuning.precision_choice import HostTimer
 
 
 def run_search(
@@ -116,10 +114,11 @@ def search(options: SearchOptions, *, dry_run: bool = False) -> tuple[int, RunDi
         if request.resumed and not dry_run:
             held.enter_context(request.resumed.lock())  # before Ray is started, which takes seconds
         examined = _examine(request)
-        image_bytes = request.dataset.image_bytes
         sources = _check_own_families(request.recipe, request.dataset)
         resources = held.enter_context(
-            connect(request.address, workers=options.workers, image_bytes=image_bytes, sources=sources)
+            connect(
+                request.address, workers=options.workers, image_bytes=request.dataset.bytes_to_copy, sources=sources
+            )
         )
         plan = _make_plan(request, resources, dry_run)
         print_lines(*plan.corrections(options.workers))
@@ -171,30 +170,30 @@ def _check_own_families(recipe: Recipe, dataset: Dataset) -> list[str]:
 
 
 def _make_plan(request: _Request, resources: dict[str, float], dry_run: bool) -> Plan:
+    # Imported here, because they import Ray.
     from bloodtune.tuning.gpu_sharing import heaviest
-    from bloodtune.tuning.precision_choice import choose_threads
+    from bloodtune.tuning.placement import Placer
 
     options = request.options
-    share = choose_gpu_share(options.gpus_per_trial, resources, is_local=request.is_local)
-    timer = _start_timer(request, "cuda" if share else "cpu")
-    import bloodtune.tuning.plan_execution  # noqa: F401, takes a second, while the hosts measure
-
-    numerics, reasons = _numerics(request.before, timer)
-    if resources.get("GPU") and options.gpus_per_trial is None and not dry_run:
-        share = _share_gpus(request, resources, numerics)
-    workers = choose_workers(options.workers, resources, share, is_local=request.is_local)
-    if not (options.workers or share) and request.is_local:
-        configurations = heaviest(request.recipe)
-        workers, reasons["workers"] = choose_threads(request.dataset, configurations, numerics, fitting=workers)
+    place = Placer(
+        options=options,
+        dataset=request.dataset,
+        configurations=heaviest(request.recipe),
+        budget=request.budget,
+        before=request.before,
+        resources=resources,
+        is_local=request.is_local,
+        dry_run=dry_run,
+    ).place()
     return Plan(
         recipe=request.recipe,
         budget=request.budget,
         seed=request.before.get("seed", 0) if options.seed is None else options.seed,
         dataset=request.dataset,
-        workers=workers,
-        numerics=numerics,
-        reasons=reasons,
-        gpus_per_trial=share,
+        workers=place.workers,
+        numerics=place.numerics,
+        reasons=place.reasons,
+        gpus_per_trial=place.gpus_per_trial,
         time_budget=options.time_budget,
         epoch_limit=options.epoch_limit,
         checkpoint_every=options.checkpoint_every,
@@ -202,40 +201,6 @@ def _make_plan(request: _Request, resources: dict[str, float], dry_run: bool) ->
         track=options.track,
         profile=options.profile,
     )
-
-
-def _start_timer(request: _Request, device: str) -> HostTimer | None:
-    # None if the run is resumed and has its numerics on record.
-    from bloodtune.tuning.gpu_sharing import heaviest
-    from bloodtune.tuning.precision_choice import HostTimer
-
-    known = Numerics.from_mapping(request.before)
-    if known is None:
-        asked = request.options.precision or AUTO
-        configurations = heaviest(request.recipe)
-        return HostTimer(request.dataset, configurations, device=device, asked=asked, is_local=request.is_local)
-    if device == "cpu":
-        check_precision(known.precision, device)
-    return None
-
-
-def _numerics(before: dict[str, Any], timer: HostTimer | None) -> tuple[Numerics, dict[str, str]]:
-    if timer:
-        timing = timer.result()
-        return timing.numerics, {"precision": timing.reason}
-    known = Numerics.from_mapping(before)
-    assert known is not None
-    return known, {"precision": "that of the run"}
-
-
-def _share_gpus(request: _Request, resources: dict[str, float], numerics: Numerics) -> float:
-    from bloodtune.tuning.gpu_sharing import calibrate
-
-    print_lines("measuring how many trials can share a GPU; --gpus-per-trial X skips this")
-    most = max(1, min(request.budget, int(resources["CPU"] / resources["GPU"])))
-    calibration = calibrate(request.dataset, request.recipe, most=most, numerics=numerics)
-    print_lines(str(calibration))
-    return 1 / calibration.trials
 
 
 def _place(options: SearchOptions) -> tuple[str, ...]:

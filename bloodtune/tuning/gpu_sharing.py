@@ -17,6 +17,7 @@ from bloodtune.space.configuration import Configuration
 from bloodtune.space.parameter import combinations
 from bloodtune.space.recipe import Recipe
 from bloodtune.training.numerics import FLOAT32, Numerics
+from bloodtune.tuning.object_store import put_split
 
 if TYPE_CHECKING:
     from bloodtune.data.dataset import Dataset
@@ -34,6 +35,10 @@ FREE = 0.1
 _IMAGES = 8192 + 55
 
 
+class GpuError(InputError):
+    """A GPU on which not even one training can run; the message gives the reason."""
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Images per second of all trials together, by the number that shared the GPU, and the number chosen."""
@@ -48,14 +53,22 @@ class Calibration:
 
 
 def calibrate(
-    dataset: Dataset, recipe: Recipe, *, most: int, device: str = "cuda", numerics: Numerics = FLOAT32
+    dataset: Dataset,
+    candidates: Sequence[Configuration],
+    *,
+    most: int,
+    device: str = "cuda",
+    numerics: Numerics = FLOAT32,
 ) -> Calibration:
     """Train 1, 2, 4 ... up to ``most`` configurations at a time on a device, while that is faster and fits its memory.
 
-    Each process trains the configuration of the recipe that needs most memory. Ray must be connected.
+    Each process trains the candidate that needs most memory. Ray must be connected.
+
+    Raises:
+        GpuError: not even one process can train.
     """
     rates: dict[int, float] = {}
-    for count, rate in measure(dataset, heaviest(recipe), most=min(most, MOST), device=device, numerics=numerics):
+    for count, rate in measure(dataset, candidates, most=min(most, MOST), device=device, numerics=numerics):
         rates[count] = rate
         if choose(rates) < count:
             break
@@ -85,7 +98,7 @@ def measure(
     Stops at the first number that fails or needs too much memory. Each process trains the candidate that needs most.
 
     Raises:
-        InputError: one process alone fails, for another reason than its memory.
+        GpuError: one process alone fails.
     """
     unit = "GPU" if device == "cuda" else "CPU"
     group = placement_group([{unit: 1}])  # of one host and one GPU; in tests, of one CPU core
@@ -93,7 +106,7 @@ def measure(
     share: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1 / most} if unit == "GPU" else {"num_cpus": 1 / most}
     probe = ray.remote(**share, scheduling_strategy=PlacementGroupSchedulingStrategy(group))(_Probe)
     try:
-        splits = (ray.put(dataset.train), ray.put(dataset.val))
+        splits = put_split(dataset.train), put_split(dataset.val)
         # Started all at once: most of a start is the import of torch, which runs on another core.
         probes = [probe.remote(device, *splits, numerics) for _ in range(most)]
         ready, count = 0, 1
@@ -104,10 +117,10 @@ def measure(
                     return
                 rate = sum(ray.get([one.run.remote(SECONDS) for one in probes[:count]]))
             except ray.exceptions.RayError as error:
-                reason = describe(getattr(error, "cause", None) or error)
-                if count > 1 or "out of memory" in reason:
+                if count > 1:
                     return
-                raise InputError(f"the {unit} cannot be used: {reason}; --gpus-per-trial 0 trains on CPUs") from None
+                cause = getattr(error, "cause", None) or error
+                raise GpuError(f"the {unit} cannot be used: {describe(cause)}") from None
             yield count, rate
             ready, count = count, 2 * count
     finally:

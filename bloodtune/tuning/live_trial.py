@@ -12,7 +12,8 @@ class LiveTrial:
     """A trial that was proposed and has not finished, with its epochs so far.
 
     ``overdue`` and ``stopped`` say why the trial was killed or pruned; they are empty while it may go on.
-    ``is_pausing`` tells that it leaves its worker to wait at a rung.
+    ``is_pausing`` tells that it leaves its worker to wait at a rung. ``records_steps`` is false after a failure on a
+    GPU that recorded steps may have caused.
     """
 
     proposal: Proposal
@@ -23,6 +24,7 @@ class LiveTrial:
     overdue: str = ""
     stopped: str = ""
     is_pausing: bool = False
+    records_steps: bool = True
 
     @property
     def number(self) -> int:

@@ -21,6 +21,7 @@ from bloodtune.run.directory import PROFILE, RunDirectory
 from bloodtune.run.records import TrialRecord
 from bloodtune.run.repair import RunRecords, repair
 from bloodtune.tuning.driver_memory import ResultCleaner
+from bloodtune.tuning.object_store import send_split
 from bloodtune.tuning.phase_profile import Profiler
 from bloodtune.tuning.plan import Plan
 from bloodtune.tuning.progress import Progress
@@ -128,8 +129,8 @@ def _tune(
 ) -> None:
     worker = tune.with_parameters(
         WarmWorker,
-        train=plan.dataset.train,
-        val=plan.dataset.val,
+        train=send_split(plan.dataset.train),
+        val=send_split(plan.dataset.val),
         folds=plan.dataset.folds,
         asha=plan.recipe.asha,
         device="cuda" if plan.gpus_per_trial else "cpu",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from bloodtune.data.parallel_map import usable_cpus
 from bloodtune.errors import InputError, describe
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.numerics import (
@@ -24,6 +26,8 @@ from bloodtune.training.numerics import (
     timed_precisions,
 )
 from bloodtune.training.timing_cache import Timing, collect_steps, read_timing, timing_file, write_timing
+from bloodtune.tuning.gpu_sharing import GpuError
+from bloodtune.tuning.object_store import put_split
 
 if TYPE_CHECKING:
     from bloodtune.data.dataset import Dataset
@@ -90,6 +94,7 @@ class HostTimer:
         """Wait for the hosts, and choose.
 
         Raises:
+            GpuError: a GPU cannot train.
             InputError: a GPU has no such precision, or a host cannot train.
         """
         if not self._hosts:
@@ -103,7 +108,7 @@ class HostTimer:
         return HostTiming(numerics, reason if self._asked == AUTO else f"as asked for; {reason}")
 
     def _start(self, dataset: Dataset, parts: Sequence[Sequence[Sequence[Configuration]]]) -> list[list[Any]]:
-        small = ray.put(_first_images(dataset.train)), ray.put(_first_images(dataset.val))
+        small = put_split(dataset.train, IMAGES), put_split(dataset.val, IMAGES)
         resources: dict[str, Any] = {"num_gpus": 1} if self._device == "cuda" else {"num_cpus": 1}
         tasks = []
         for (host, _), shares in zip(self._hosts, parts, strict=True):
@@ -119,8 +124,9 @@ class HostTimer:
             cause = getattr(error, "cause", None) or error
             if isinstance(cause, InputError):
                 raise cause from None
-            advice = "; --gpus-per-trial 0 trains on CPUs" if self._device == "cuda" else ""
-            raise InputError(f"no training step can be timed: {describe(cause)}{advice}") from None
+            if self._device == "cuda":
+                raise GpuError(f"the GPU cannot be used: {describe(cause)}") from None
+            raise InputError(f"no training step can be timed: {describe(cause)}") from None
 
 
 def _read(dataset: Dataset, parts: Sequence[Sequence[Configuration]], asked: str) -> list[tuple[str, StepTimes]] | None:
@@ -148,7 +154,7 @@ def choose_threads(
     report them, nothing is measured and the reason is an empty string.
     """
     siblings = shared_cores(_CPUS)
-    cores = len(_usable_cpus()) - sum(len(group) - 1 for group in siblings)
+    cores = len(usable_cpus()) - sum(len(group) - 1 for group in siblings)
     if not siblings or cores >= fitting:
         return fitting, ""
     configuration = configurations[0]
@@ -165,7 +171,7 @@ def _time_threads(
 ) -> dict[str, float]:
     # Seconds per step of one thread of a core alone, and of both together.
     train = ray.remote(num_cpus=1)(_train_pinned)
-    small = _first_images(dataset.train), _first_images(dataset.val)
+    small = put_split(dataset.train, IMAGES), put_split(dataset.val, IMAGES)
     ray.get([train.remote(*small, configuration, numerics, cpu, 0.0) for cpu in cpus])  # starts both
     alone = ray.get(train.remote(*small, configuration, numerics, cpus[0], THREAD_SECONDS))
     both = sum(ray.get([train.remote(*small, configuration, numerics, cpu, THREAD_SECONDS) for cpu in cpus]))
@@ -184,7 +190,7 @@ def shared_cores(cpus: Path) -> list[list[int]]:
     ``cpus`` is Linux's folder of CPUs. On other systems the list is empty.
     """
     groups: dict[str, list[int]] = {}
-    for cpu in sorted(_usable_cpus()):
+    for cpu in sorted(usable_cpus()):
         file = cpus / f"cpu{cpu}" / "topology" / "thread_siblings_list"
         try:
             text = file.read_text()
@@ -194,18 +200,10 @@ def shared_cores(cpus: Path) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _usable_cpus() -> set[int]:
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-
-
 def _training_hosts(resource: str) -> list[tuple[str, float]]:
     # Ray's id and the number of simultaneous trainings per host; if there is no host yet, an entry that waits for one.
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get(resource, 0) >= 1]
     return [(node["NodeID"], node["Resources"][resource]) for node in nodes] or [("", 1.0)]
-
-
-def _first_images(split: Split) -> Split:
-    return type(split)(split.images[:IMAGES].copy(), split.labels[:IMAGES].copy())
 
 
 def _measure(
@@ -228,6 +226,8 @@ def _train_pinned(
     from bloodtune.training.process_setup import prepare_process
     from bloodtune.training.step_times import make_step
 
+    if sys.platform != "linux":
+        raise NotImplementedError("other systems report no threads of a core")
     prepare_process("cpu")
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})

@@ -32,7 +32,7 @@ def prediction_speeds(models: Sequence[Path], images: np.ndarray) -> list[Speed]
         models: folders of models; a folder may come twice.
         images: uint8 (N, H, W, C); the first ones are used, several times if there are too few.
     """
-    processor, batch = describe_chip(), np.resize(images, (IMAGES, *images.shape[1:]))
+    processor, batch = describe_chip(), np.resize(images[:IMAGES], (IMAGES, *images.shape[1:]))
     kept = {model: _read(model / SPEED, processor) for model in models}
     speeds = {model: speed for model, speed in kept.items() if speed}
     threads = torch.get_num_threads()

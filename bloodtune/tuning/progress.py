@@ -13,6 +13,7 @@ from ray.tune import Callback
 from rich.console import Console
 from rich.live import Live
 
+from bloodtune.data.parallel_map import usable_cpus
 from bloodtune.monitoring.live_view import Running, View
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, RUNNING, TrialRecord, best_so_far
 from bloodtune.tuning.forecast import Forecast, forecast
@@ -86,8 +87,8 @@ class Progress(Callback):  # type: ignore[misc]
         trained = max(0, sum(record.epochs for record in new) + unfinished - queue.epochs_before)
         needed = self._forecast(records, elapsed)
         busy = f"{len(live)} of {self._workers} workers busy"
-        cores = len(os.sched_getaffinity(0))
-        here = f"load {os.getloadavg()[0]:.1f} on {cores} cores"
+        load = f"load {os.getloadavg()[0]:.1f} on " if hasattr(os, "getloadavg") else ""
+        here = f"{load}{len(usable_cpus())} cores"
         return View(
             title=self._title,
             budget=queue.budget,

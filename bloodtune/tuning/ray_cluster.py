@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -66,18 +67,18 @@ def connect(
 
     Args:
         address: from ``resolve_address``.
-        workers: CPUs of a Ray that is started here. None, or more than there are, means all CPUs that the affinity of
-            this process (which Ray ignores) and its container allow.
-        image_bytes: size of the images to keep in the object store of a Ray that is started here.
+        workers: CPUs of a Ray that is started here; at most, and for None, those that affinity and container allow.
+        image_bytes: size of the images to copy into the object store of a Ray that is started here.
         sources: files and folders of modules to send to the hosts of a running cluster.
 
     Raises:
-        InputError: no cluster answers at the address, Ray cannot be started here, or this process is connected already.
+        InputError: no cluster answers, Ray cannot be started here (on Windows never), or this process is connected.
     """
+    if sys.platform == "win32":
+        raise InputError("searches and summaries train through Ray, which needs Linux or macOS; on Windows, use WSL")
     if address.startswith("ray://"):
         raise InputError(f"{address}: Ray's client protocol cannot be used; run this on a host of the cluster")
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    os.environ.update(_ENVIRONMENT | os.environ)
     import ray
 
     # We handle what Ray and Tune log as errors, such as a killed worker, and print it ourselves.
@@ -141,6 +142,8 @@ def _hint(address: str) -> str:
 @contextlib.contextmanager
 def _ending_without(raylet: str) -> Iterator[None]:
     # A driver whose raylet has died waits inside Ray for ever. All its results are on disk, so the process may end.
+    if sys.platform == "win32":
+        raise NotImplementedError("connect refuses Windows")
     ended = threading.Event()
 
     def watch() -> None:

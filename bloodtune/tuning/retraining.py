@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 
+from bloodtune.command_line import print_lines
 from bloodtune.data.dataset import Dataset
+from bloodtune.data.npz import Split
 from bloodtune.files import check_writable
 from bloodtune.inference.classifier import Classifier
+from bloodtune.tuning.object_store import put_split
 from bloodtune.tuning.retrained_models import Contender, TestedContender
 from bloodtune.tuning.retraining_cache import (
     PROBABILITIES,
@@ -23,6 +25,7 @@ from bloodtune.tuning.retraining_cache import (
     keep_probabilities,
     read_contender,
 )
+from bloodtune.tuning.retraining_place import try_gpu
 from bloodtune.tuning.retraining_workers import Scorer, Trainer, Workers, run_jobs
 
 CACHE = "retrained"
@@ -35,12 +38,15 @@ def train_jobs(
     dataset: Dataset, waiting: list[TrainingJob], workers: Workers, advance: Callable[[int, int], None]
 ) -> Iterator[Trained]:
     """Train jobs on Ray and yield their outcomes as they come; more jobs may be added to ``waiting`` meanwhile."""
-    shared = (ray.put(dataset.train), ray.put(dataset.val), dataset.class_names, dataset.folds) if waiting else ()
+    if not waiting:
+        return
+    workers = try_gpu(workers, dataset, [job.configuration for job in waiting])
+    shared = put_split(dataset.train), put_split(dataset.val), dataset.class_names, dataset.folds
 
     def submit(trainer: Any, job: TrainingJob) -> Any:
         return trainer.train.remote(job, Classifier.load(job.teacher) if job.teacher else None)
 
-    return run_jobs(Trainer, shared, submit, waiting, workers, advance)
+    yield from run_jobs(Trainer, shared, submit, waiting, workers, advance)
 
 
 def retrain(
@@ -77,10 +83,20 @@ def retrain(
     plan = _Plan(first, beside, then, dataset, folder, seeds, workers)
     if plan.waiting:  # a complete cache is read from a read-only run too
         check_writable(folder)
-    for trained in train(dataset, plan.waiting, workers, advance):
+    for trained in _say_notes(train(dataset, plan.waiting, workers, advance)):
         keep(trained)
         plan.follow_up()
     return plan.read([*first, *beside, *plan.last])
+
+
+def _say_notes(outcomes: Iterable[Trained]) -> Iterator[Trained]:
+    # Each note once, whichever training it comes with.
+    said = {""}
+    for trained in outcomes:
+        if trained.note not in said:
+            said.add(trained.note)
+            print_lines(trained.note)
+        yield trained
 
 
 class _Plan:
@@ -124,15 +140,12 @@ class _Plan:
 
 
 def score_test_split(
-    contenders: Sequence[Contender], images: np.ndarray, *, workers: Workers, advance: Callable[[int, int], None]
+    contenders: Sequence[Contender], test: Split, *, workers: Workers, advance: Callable[[int, int], None]
 ) -> list[TestedContender]:
-    """Predict the test images with all retrained models in one pass; each model's predictions are kept beside it.
-
-    ``images`` are uint8 (N, H, W, C).
-    """
+    """Predict the test images with all retrained models in one pass; each model's predictions are kept beside it."""
     models = dict.fromkeys(r.model for contender in contenders for r in contender.retrainings)
     waiting = [model for model in models if not (model / PROBABILITIES).exists()]
-    shared = (ray.put(images),) if waiting else ()
+    shared = (put_split(test),) if waiting else ()
 
     def submit(scorer: Any, model: Path) -> Any:
         return scorer.score.remote(model, Classifier.load(model))

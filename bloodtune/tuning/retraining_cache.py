@@ -93,7 +93,7 @@ class Trained:
 
     ``classifier`` is None, and ``result`` has the key ``failure``, if the first epoch diverged.
     ``held_out`` are, with folds, the probabilities (N, K) of the held-out images, fold by fold, as ``Deployment``
-    predicts them.
+    predicts them. ``note`` is a sentence for the user, or an empty string.
     """
 
     job: TrainingJob
@@ -101,6 +101,7 @@ class Trained:
     epochs: list[EpochRecord]
     classifier: Classifier | None
     held_out: np.ndarray | None = None
+    note: str = ""
 
 
 def find_jobs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ray.util import ActorPool
 
 from bloodtune.data.folds import cut_splits, join_splits
 from bloodtune.data.npz import Split
+from bloodtune.errors import describe
 from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import Classifier
 from bloodtune.run.records import EpochRecord
@@ -35,11 +37,16 @@ PATIENCE = 10
 
 @dataclass(frozen=True)
 class Workers:
-    """The number of simultaneous trainings, one CPU each, the share of a GPU per training, and their numerics."""
+    """The number of simultaneous trainings, one CPU each, the share of a GPU per training, and their numerics.
+
+    ``asked`` is the number that the user asked for, if any. ``is_untried``: whether a GPU holds that many is not known.
+    """
 
     count: int
     gpus: float
     numerics: Numerics = FLOAT32
+    asked: int | None = None
+    is_untried: bool = False
 
     @property
     def device(self) -> str:
@@ -64,6 +71,9 @@ def run_jobs(
         waiting: the jobs, taken from the front; the caller may add more while results come.
         workers: how many actors at a time, and where.
         advance: called with the number of finished jobs and of all jobs so far.
+
+    Raises:
+        ChildProcessError: a job raised an exception, or its process died.
     """
     remote = ray.remote(num_cpus=1, num_gpus=workers.gpus)(actor)
     pool = ActorPool([])
@@ -76,7 +86,12 @@ def run_jobs(
                 actors += 1
             pool.submit(submit, waiting.pop(0))
             submitted += 1
-        yield pool.get_next_unordered()
+        try:
+            result = pool.get_next_unordered()
+        except ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None) or error
+            raise ChildProcessError(f"a worker of the summary failed: {describe(cause)}") from None
+        yield result
         done += 1
         advance(done, submitted + len(waiting))
 
@@ -86,6 +101,7 @@ class Trainer:
 
     With ``folds``, the result of ``fold_images``, a training has one network per fold. Their held-out predictions give
     its scores. The network that is kept is trained on the images of both splits, for the epochs that scored best.
+    A training that fails on a GPU runs again on a CPU.
     """
 
     def __init__(
@@ -96,16 +112,38 @@ class Trainer:
         class_names: tuple[str, ...],
         folds: np.ndarray | None = None,
     ) -> None:
-        prepare_process(workers.device)
-        self._numerics = workers.numerics
-        pairs = cut_splits(train, val, folds)
-        self._held_out = [held_out for _, held_out in pairs]
-        self._splits = [DeviceSplits.load(*pair, workers.device) for pair in pairs]
-        self._whole = None if folds is None else DeviceSplits.load(join_splits(train, val), val, workers.device)
-        self._class_names = class_names
+        self._data, self._class_names, self._workers = (train, val, folds), class_names, workers
+        self._device = ""  # where the splits are
 
     def train(self, job: TrainingJob, teacher: Classifier | None = None) -> Trained:
-        """Train one configuration, with folds without a teacher; the weights of the best validation epoch are kept."""
+        """Train one configuration, with folds without a teacher; the weights of the best validation epoch are kept.
+
+        Its note says if the GPU failed, or if its steps could not be recorded.
+        """
+        if self._workers.device == "cpu":
+            return self._train_on("cpu", job, teacher)
+        try:
+            return self._train_on("cuda", job, teacher)
+        except Exception as error:  # of CUDA, or of the network itself, which then fails again
+            reason = describe(error)
+        if "out of memory" not in reason:  # a CUDA error can leave the GPU unusable for this process
+            self._workers = dataclasses.replace(self._workers, gpus=0.0)
+        note = f"a retraining failed on the GPU ({reason}) and ran on a CPU"
+        return dataclasses.replace(self._train_on("cpu", job, teacher), note=note)
+
+    def _train_on(self, device: str, job: TrainingJob, teacher: Classifier | None) -> Trained:
+        if self._device != device:
+            prepare_process(device)
+            train, val, folds = self._data
+            pairs = cut_splits(train, val, folds)
+            self._numerics = self._workers.numerics if device == "cuda" else self._workers.numerics.usable_on(device)
+            self._held_out = [held_out for _, held_out in pairs]
+            self._splits = [DeviceSplits.load(*pair, device) for pair in pairs]
+            self._whole = None if folds is None else DeviceSplits.load(join_splits(train, val), val, device)
+            self._device = device
+        return self._train(job, teacher)
+
+    def _train(self, job: TrainingJob, teacher: Classifier | None) -> Trained:
         started = time.perf_counter()
         options: dict[str, Any] = {"max_epochs": job.epochs, "seed": job.seed, "numerics": self._numerics}
         options |= {"recompute_norms": True} | ({"teacher": self._teach(teacher)} if teacher else {})
@@ -141,7 +179,7 @@ class Trainer:
             "parameters": training.parameters,
         }
         kept.network.cpu()
-        return Trained(job, result, epochs, kept, probabilities)
+        return Trained(job, result, epochs, kept, probabilities, training.note)
 
     def _teach(self, teacher: Classifier) -> Teacher:
         network, device = teacher.network.to(self._splits[0].device).eval(), self._splits[0].device
@@ -195,12 +233,18 @@ def train_whole(job: TrainingJob, whole: DeviceSplits, epochs: int, options: dic
 class Scorer:
     """A Ray actor that holds the test images; only the last step of the summary makes one."""
 
-    def __init__(self, workers: Workers, images: np.ndarray) -> None:
+    def __init__(self, workers: Workers, test: Split) -> None:
         prepare_process(workers.device)
         self._device = workers.device
-        self._images = images
+        self._images = test.images
 
     def score(self, folder: Path, classifier: Classifier) -> tuple[Path, np.ndarray]:
         """Return a model's folder and its probabilities (N, K) of the test images."""
-        classifier.network.to(self._device)
-        return folder, classifier.predict(self._images)
+        try:
+            classifier.network.to(self._device)
+            return folder, classifier.predict(self._images)
+        except Exception:
+            if self._device == "cpu":
+                raise
+        self._device = "cpu"  # the GPU fails
+        return folder, Classifier.load(folder).predict(self._images)

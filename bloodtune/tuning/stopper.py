@@ -1,4 +1,4 @@
-"""The stopper of a search: Ctrl-C, SIGTERM, the end of the time budget, or a failure."""
+"""The stopper of a search: Ctrl-C, SIGTERM, SIGUSR1, the end of the time budget, or a failure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from types import FrameType
 from typing import Any
 
 from ray.tune.stopper import Stopper
+
+# Reasons by signal. Slurm can send SIGUSR1 before a time limit; Windows lacks it.
+_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+if hasattr(signal, "SIGUSR1"):
+    _SIGNALS[signal.SIGUSR1] = "SIGUSR1"
 
 
 class Interrupt(Stopper):  # type: ignore[misc]
@@ -28,7 +33,7 @@ class Interrupt(Stopper):  # type: ignore[misc]
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Handle the signals for as long as the context lasts; only a process's main thread can."""
-        handled = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        handled = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
         before = {number: signal.signal(number, self._take) for number in handled}
         try:
             yield
@@ -48,7 +53,7 @@ class Interrupt(Stopper):  # type: ignore[misc]
     @property
     def by_signal(self) -> bool:
         """Whether a signal ended the search, and not the clock."""
-        return self.reason in ("Ctrl-C", "SIGTERM")
+        return self.reason in _SIGNALS.values()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Never stop one trial alone."""
@@ -62,5 +67,5 @@ class Interrupt(Stopper):  # type: ignore[misc]
         return bool(self.reason)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        self.reason = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        self.reason = _SIGNALS[signal.Signals(number)]
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from bloodtune.command_line import print_lines
 from bloodtune.run.directory import RunDirectory
 from bloodtune.run.records import OBJECTIVE
 from bloodtune.tuning.sampler import draw_seed
@@ -19,7 +20,8 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
     """The adapter between Tune's Searcher interface and a ``TrialQueue``.
 
     A trial that pauses ends for Tune. When it goes on, it is suggested again under its number, with its checkpoint; so
-    is a trial whose process died. An exception here ends the search: Tune would swallow it and lose the trial.
+    is a trial whose process died, and one that may succeed without recorded steps. An exception here ends the search:
+    Tune would swallow it and lose the trial.
     """
 
     def __init__(self, queue: TrialQueue, run: RunDirectory, *, seed: int) -> None:
@@ -30,6 +32,7 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
         self._run = run
         self._seed = seed
         self._numbers: dict[str, int] = {}  # of running trials, by Tune's id
+        self._said = {""}
         self._turns = itertools.count()  # Tune's order of trials; one that goes on has a low number
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -55,12 +58,14 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
             "configuration": live.proposal.configuration,
             "checkpoint": checkpoint,
             "to_beat": self.queue.score_to_beat(live),
+            "record_steps": live.records_steps,
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Take a report that did not end its trial."""
         number = self._numbers[trial_id]
         with self._guarded():
+            self._say(result)
             result.pop("model", None)  # a trial that goes on sends a later one
             self.queue.report(number, result.get("epochs", ()))
             if checkpoint := result.pop("checkpoint", None):  # at a rung too, where the trial may go on at once
@@ -81,10 +86,13 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
             self.queue.drop(number)
             return
         with self._guarded():
+            self._say(result)
             live = self.queue.live[number]
             live.parameters = result.get("parameters", live.parameters)
             self.queue.report(number, result.get("epochs", ()))
-            if error and self.queue.retry(number):
+            if result.get("retry"):
+                live.records_steps = False
+            if (error or result.get("retry")) and self.queue.retry(number):
                 return
             model = result.pop("model", None)
             if live.is_pausing and not error:
@@ -100,6 +108,12 @@ class QueueSearcher(Searcher):  # type: ignore[misc]
 
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing: a resumed search reads the run directory."""
+
+    def _say(self, result: dict[str, Any]) -> None:
+        # Each note once, whichever trial it comes with.
+        if (note := result.get("note", "")) not in self._said:
+            self._said.add(note)
+            print_lines(note)
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

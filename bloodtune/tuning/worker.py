@@ -33,8 +33,8 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
     At a rung it always has one, because the trial may pause there.
 
     A loss that is not finite, or an exception, ends the trial with the key ``failure`` in its last report. The worker
-    lives on: ``max_failures`` would train the same trial again. On a GPU, a worker that had an exception
-    ends at its next trial.
+    lives on: ``max_failures`` would train the same trial again. On a GPU, a worker that had an exception ends at its
+    next trial. With the key ``retry`` the exception may come from recorded steps: the trial may succeed without them.
     """
 
     def setup(
@@ -73,7 +73,7 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
                 self._watch.wait = torch.cuda.synchronize
         except Exception as error:
             # Reported with the first trial. Tune would start another worker for each trial, and fail each of them.
-            self._broken = describe(error)
+            self._broken = describe(error) + ("; --gpus-per-trial 0 trains on CPUs" if device == "cuda" else "")
         self._training: Training | FoldedTraining | None = None
         self._watch.enter("start")
         self._begin(config)
@@ -118,24 +118,24 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         except DivergedError as error:
             return self._report(epochs, failure=str(error))
         except Exception as error:
-            return self._report(epochs, failure=self._explain(error))
+            return self._report(epochs, **self._explain(error))
         return self._report(epochs)
 
-    def _explain(self, error: Exception) -> str:
+    def _explain(self, error: Exception) -> dict[str, Any]:
         text = describe(error)
-        if self._device == "cuda":
-            if "out of memory" in text:
-                return f"{text}; a larger --gpus-per-trial gives each trial more memory"
-            # A CUDA error can leave the process unusable.
-            self._is_lost = True
-        return text
+        if self._device != "cuda":
+            return {"failure": text}
+        if "out of memory" in text:
+            return {"failure": f"{text}; a larger --gpus-per-trial gives each trial more memory, and 0 trains on CPUs"}
+        self._is_lost = True  # a CUDA error can leave the process unusable
+        return {"failure": text, "retry": self._records_steps and len(self._splits) == 1}
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._configuration = config["configuration"]
         self._seed = config["seed"]
         self._checkpoint = config["checkpoint"]
         getattr(self, "config", {}).pop("checkpoint", None)  # Tune sends its copy back with every report
-        self._trial, self._to_beat = config["trial"], config["to_beat"]
+        self._trial, self._to_beat, self._records_steps = config["trial"], config["to_beat"], config["record_steps"]
         self._saved = time.monotonic()
         self._training = None
 
@@ -158,12 +158,12 @@ class WarmWorker(tune.Trainable):  # type: ignore[misc]
         options |= {"numerics": self._numerics, "watch": self._watch}
         if len(self._splits) > 1:
             return FoldedTraining(self._configuration, self._splits, **options)
-        return Training(self._configuration, self._splits[0], **options)
+        return Training(self._configuration, self._splits[0], record_steps=self._records_steps, **options)
 
-    def _report(self, epochs: list[Any], failure: str | None = None) -> dict[str, Any]:
-        report: dict[str, Any] = {"epochs": epochs, "done": failure is not None, "failure": failure}
+    def _report(self, epochs: list[Any], failure: str | None = None, **more: Any) -> dict[str, Any]:
+        report: dict[str, Any] = {"epochs": epochs, "done": failure is not None, "failure": failure, **more}
         if self._training is not None:
-            report["parameters"] = self._training.parameters
+            report |= {"parameters": self._training.parameters, "note": self._training.note}
         if epochs and not failure:
             report |= {"epoch": epochs[-1].epoch, "val_macro_f1": epochs[-1].val_macro_f1}
             report["done"] = epochs[-1].epoch >= self._asha.last_epoch

@@ -12,39 +12,26 @@ import pytest
 
 from bloodtune.run.directory import RunDirectory
 from fault_fixtures import write_inputs
+from slurm_fixtures import lent, slurm_commands
 
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).resolve().parents[2]
-SRUN = """#!/usr/bin/env bash
-while [[ $1 == -* ]]; do [[ $1 == -w ]] && shift; shift; done
-exec "$@"
-"""
 
 
 def test_a_search_on_nodes_that_slurm_lends(tmp_path: Path) -> None:
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    for name, text in {"srun": SRUN, "scontrol": "#!/bin/sh\necho node1\n"}.items():
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
+    address = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()[0]
+    programs = slurm_commands(tmp_path / "programs", address)
     home = tmp_path / "home"
     home.mkdir()
     (home / ".venv").symlink_to(sys.prefix)
     write_inputs(home, images=200, epochs=3)
-    lent = {
-        "JOB_ID": "17",
-        "JOB_NODELIST": "node1",
-        "JOB_NUM_NODES": "1",
-        "CPUS_PER_TASK": "2",
-        "SUBMIT_DIR": str(home),
-    }
     search = "--recipe faults.toml --data data.npz --name lent --budget 4"
     job = subprocess.Popen(
         ["bash", str(ROOT / "deploy" / "slurm.sh"), *search.split()],
         env={
             **os.environ,
-            **{f"SLURM_{name}": value for name, value in lent.items()},
+            **lent(home),
             "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
         },

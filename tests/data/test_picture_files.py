@@ -160,3 +160,15 @@ def test_damaged_tiff_files_are_refused(tmp_path: Path) -> None:
 
 def test_heic_is_looked_for_once() -> None:
     assert heic_readable() == ("pillow_heif" in sys.modules)
+
+
+def test_pages_that_no_photograph_can_have_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    page, stack = Image.new("1", (4000, 4000)), io.BytesIO()
+    page.save(stack, "TIFF", save_all=True, append_images=[page] * 9, compression="group4")
+    (tmp_path / "a.tif").write_bytes(stack.getvalue())
+    size = f"{len(stack.getvalue()) / 1e6:.2f} MB"
+    for source in (stack, tmp_path / "a.tif"):
+        message = refusal(lambda source=source: list(read_pages(source, size=28, channels=3, crop=300)))
+        assert message == (
+            f"10 pages of 160 million pixels in {size}; allowed: 50 pixels per byte, more than photographs have"
+        )

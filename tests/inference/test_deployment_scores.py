@@ -65,3 +65,9 @@ def test_without_a_test_split_the_guards_limit_may_rest_on_distances_of_held_out
     used, guard = judge_deployment(classifier, split, split, None, distances=np.arange(101.0))
     assert "used_test" not in used
     assert guard.limit == pytest.approx(97)
+
+
+def test_images_are_examined_by_their_numbers() -> None:
+    deployment, images, rows = Deployment(make_classifier()), draw_tiles(200), np.array([3, 150, 70])
+    for some, all_of_them in zip(deployment.examine(images, rows), deployment.examine(images), strict=True):
+        np.testing.assert_allclose(some, all_of_them[rows], atol=1e-5)

@@ -74,10 +74,10 @@ def test_the_wheel_has_every_module_recipe_and_template(wheel: Path) -> None:
         ("search", "bloodtune/recipes"),
     ):
         files = {file.relative_to(ROOT / folder) for file in (ROOT / folder).rglob("*.*") if file.is_file()}
-        suffixes = (".py", ".toml", ".j2", ".css", ".typed", ".safetensors", ".json", ".md")
+        suffixes = (".py", ".toml", ".j2", ".css", ".typed", ".safetensors", ".json")
         wanted = {file for file in files if file.suffix in suffixes}
         assert wanted and {f"{place}/{file.as_posix()}" for file in wanted} <= found
-    assert {"bloodtune/pretrained/model.safetensors", "bloodtune/pretrained/LICENSE"} <= found
+    assert {f"bloodtune/pretrained/{name}" for name in ("model.safetensors", "MODEL_CARD.md", "LICENSE")} <= found
     assert not {name for name in found if name.startswith(("analysis/", "search/", "tests/"))}
 
 

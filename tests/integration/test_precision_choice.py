@@ -24,7 +24,7 @@ CONFIGURATIONS = [make_configuration("mlnn"), make_configuration("cnn")]
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     dataset = load_dataset(str(save(tmp_path_factory.mktemp("data") / "small.npz", make_arrays(size=12, copies=40))))
-    with connect(LOCAL, workers=2, image_bytes=dataset.image_bytes):
+    with connect(LOCAL, workers=2, image_bytes=dataset.bytes_to_copy):
         yield dataset
 
 
@@ -76,7 +76,7 @@ def test_two_threads_are_timed_against_one_where_cores_have_two(
 ) -> None:
     # Two CPUs that are no threads of one core play them.
     monkeypatch.setattr(precision_choice, "shared_cores", lambda cpus: [[0, 1]])
-    monkeypatch.setattr(precision_choice, "_usable_cpus", lambda: {0, 1})
+    monkeypatch.setattr(precision_choice, "usable_cpus", lambda: {0, 1})
     monkeypatch.setattr(precision_choice, "THREAD_SECONDS", 0.05)
     workers, reason = choose_threads(dataset, CONFIGURATIONS, FLOAT32, fitting=2)
     assert (workers, reason.partition(":")[0]) in [(2, "one per thread"), (1, "one per core")]

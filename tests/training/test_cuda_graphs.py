@@ -25,6 +25,8 @@ class FakeCuda:
         self.recording: list[Callable[[], object]] | None = None
         self.replays = 0
         self.places: list[tuple[int, Stream]] = []
+        self.broken: set[str] = set()  # where a recording fails: "begin", "body" or "end"
+        self.here = Stream()
 
     def do(self, action: Callable[[], object]) -> None:
         if self.recording is None:
@@ -54,14 +56,37 @@ class FakeCuda:
     @contextlib.contextmanager
     def graph(self, graph: object, *, pool: int, stream: Stream) -> Iterator[None]:
         self.places.append((pool, stream))
+        self.here = stream  # as PyTorch, which leaves it so after a failure
+        self.fail("begin")
         self.recording = graph.actions  # type: ignore[attr-defined]
-        yield
-        self.recording = None
+        try:
+            yield
+        finally:
+            self.recording = None
+            self.fail("end")
+        self.here = Stream()
+
+    def fail(self, place: str) -> None:
+        if place in self.broken:
+            raise RuntimeError(f"CUDA error: not permitted\nwhen stream is capturing ({place})")
 
 
 class Stream:
     def wait_stream(self, other: Stream) -> None:
         pass
+
+
+class Generator:
+    """A generator of a GPU, whose state can be replaced."""
+
+    def __init__(self) -> None:
+        self.state: object = "in a recording"
+
+    def clone_state(self) -> str:
+        return "before the recording"
+
+    def graphsafe_set_state(self, state: object) -> None:
+        self.state = state
 
 
 @pytest.fixture
@@ -71,7 +96,10 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
     monkeypatch.setattr(torch.cuda, "graph", cuda.graph)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", itertools.count().__next__)
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: cuda.here)
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: setattr(cuda, "here", stream))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "default_generators", (Generator(),))
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
     cuda_graphs._stream.cache_clear()
     yield cuda
@@ -127,6 +155,37 @@ def test_a_record_keeps_nothing_of_its_owner_alive(cuda: FakeCuda) -> None:
     seen = weakref.ref(owner)
     del owner
     assert cuda.replays == 2 and seen() is None
+
+
+@pytest.mark.parametrize("place", ["begin", "body", "end"])
+def test_a_step_that_cannot_be_recorded_runs_as_it_is(cuda: FakeCuda, place: str) -> None:
+    total, generator, before = torch.zeros(()), Generator(), cuda.here
+    recorder = Recorder(generator)  # type: ignore[arg-type]
+    cuda.broken = {place}
+
+    def step(values: torch.Tensor) -> None:
+        cuda.do(lambda: total.add_(values.sum()))
+        if cuda.recording is not None:
+            cuda.fail("body")
+
+    for call in range(10):
+        recorder.run(step, torch.full((4,), float(call)))
+    assert total == 4 * sum(range(10)), "each call counts once"
+    assert (cuda.replays, len(cuda.places)) == (0, 1), "it is not tried again"
+    assert recorder.failure == f"RuntimeError: CUDA error: not permitted when stream is capturing ({place})"
+    assert cuda.here is before, "the stream is that of before"
+    assert {generator.state, torch.cuda.default_generators[0].state} == {"before the recording"}  # type: ignore[attr-defined]
+
+
+def test_after_a_failed_recording_no_older_one_is_replayed(cuda: FakeCuda) -> None:
+    recorder = Recorder(Generator())  # type: ignore[arg-type]
+    for size in (3, 5):
+        cuda.broken = {"end"} if size == 5 else set()
+        for _ in range(WARM_CALLS + 2):
+            recorder.run(lambda values: None, torch.zeros(size))
+    assert cuda.replays == 2
+    recorder.run(lambda values: None, torch.zeros(3))
+    assert cuda.replays == 2, "its generator is not the one of now"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

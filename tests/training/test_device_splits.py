@@ -10,6 +10,8 @@ import torch
 
 from bloodtune.data.npz import Split
 from bloodtune.training.device_splits import DeviceSplits
+from bloodtune.training.trainer import Training
+from engine_fixtures import make_configuration, make_splits
 
 
 def split_of(pixels: list[list[int]], labels: list[int]) -> Split:
@@ -50,5 +52,17 @@ def test_images_and_labels_keep_their_types_and_shapes() -> None:
 def test_all_tensors_lie_on_the_device_asked_for() -> None:
     splits = DeviceSplits.load(TRAIN, VAL, "meta")
     assert splits.device == torch.device("meta")
-    tensors = [getattr(splits, field.name) for field in dataclasses.fields(splits)]
+    tensors = [getattr(splits, field.name) for field in dataclasses.fields(splits) if field.name != "read"]
     assert {tensor.device for tensor in tensors} == {splits.device}
+
+
+def test_a_training_starts_to_read_each_batch_before_it_takes_it() -> None:
+    read: list[list[int]] = []
+    splits = dataclasses.replace(make_splits(), read=read.append)
+    Training(make_configuration("mlnn"), splits, max_epochs=1, seed=0).train_epoch()
+    assert [len(rows) for rows in read] == [32] * 6
+    assert sorted(row for rows in read for row in rows) == list(range(192))
+
+
+def test_splits_in_memory_are_not_read() -> None:
+    assert DeviceSplits.load(TRAIN, VAL).read is None

@@ -23,7 +23,6 @@ from bloodtune.run.records import Proposal
 from bloodtune.run.repair import RunRecords
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
-from bloodtune.training.numerics import Numerics
 from bloodtune.tuning import driver
 from bloodtune.tuning.options import DEFAULT_BUDGET, SearchOptions
 from data_fixtures import make_arrays, save
@@ -169,21 +168,6 @@ def test_a_name_asked_for_says_that_the_data_are_synthetic(
     tmp_path: Path, dataset: Dataset, asked: str, synthetic: bool, name: str
 ) -> None:
     assert driver._name(asked, tmp_path, dataclasses.replace(dataset, synthetic=synthetic)) == name
-
-
-# The numerics
-
-
-def test_a_resumed_search_keeps_its_numerics() -> None:
-    numerics = Numerics("bfloat16", ("cnn",))
-    found, reasons = driver._numerics(numerics.to_mapping(), None)
-    assert (found, reasons) == (numerics, {"precision": "that of the run"})
-
-
-def test_a_new_search_takes_the_numerics_that_were_measured() -> None:
-    timing = SimpleNamespace(numerics=Numerics("float32"), reason="as asked for")
-    timer: Any = SimpleNamespace(result=lambda: timing)
-    assert driver._numerics({}, timer) == (Numerics("float32"), {"precision": "as asked for"})
 
 
 # Networks of the user's own

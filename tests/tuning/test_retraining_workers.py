@@ -26,6 +26,7 @@ from bloodtune.tuning.retraining_workers import PATIENCE, Scorer, Trainer, Worke
 from engine_fixtures import make_configuration, make_split
 
 NAMES = ("small", "middle", "large")
+FIVE = Split(np.arange(5, dtype=np.uint8), np.zeros(5, np.int64))
 FALLING = ("one_cycle", "cosine")
 
 
@@ -36,6 +37,7 @@ class PlayedTraining:
     """
 
     scores: tuple[float | None, ...] = ()
+    note = ""
     asked: dict[str, Any]
 
     def __init__(self, configuration: Any, splits: DeviceSplits, **options: Any) -> None:
@@ -263,11 +265,42 @@ def test_workers_with_a_share_of_a_gpu_train_on_it() -> None:
     assert (Workers(2, 0.0).device, Workers(2, 0.25).device) == ("cpu", "cuda")
 
 
+@pytest.mark.parametrize(("text", "tries"), [("CUDA out of memory", 2), ("CUDA error: no kernel image", 1)])
+def test_a_training_that_fails_on_a_gpu_runs_on_a_cpu(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, text: str, tries: int
+) -> None:
+    load, tried = DeviceSplits.load, []
+
+    def refuse(train: Split, val: Split, device: str) -> DeviceSplits:
+        tried.append(device)
+        if device == "cuda":
+            raise RuntimeError(text)
+        return load(train, val, device)
+
+    monkeypatch.setattr(DeviceSplits, "load", refuse)
+    trainer._workers = Workers(1, 0.5, Numerics("float16"))
+    first, second = (train(trainer, 0.5, 0.6, epochs=2) for _ in range(2))
+    assert first.note == f"a retraining failed on the GPU (RuntimeError: {text}) and ran on a CPU"
+    assert (first.result["val_macro_f1"], first.result["best_epoch"]) == (second.result["val_macro_f1"], 2)
+    assert first.classifier is not None and first.classifier.precision == "float32", "a CPU has no float16"
+    assert tried.count("cuda") == tries, "out of memory may be this configuration alone"
+
+
+def test_a_scorer_whose_gpu_fails_scores_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retraining_workers, "prepare_process", lambda device: None)
+    good: Any = SimpleNamespace(network=nn.Linear(1, 1), predict=lambda images: images / 10)
+    monkeypatch.setattr(retraining_workers.Classifier, "load", lambda folder: good)
+    bad: Any = SimpleNamespace(network=nn.Linear(1, 1))  # as one that is no longer usable on the GPU
+    scorer = Scorer(Workers(1, 0.5), FIVE)
+    scorer._device = "meta"
+    np.testing.assert_allclose(scorer.score(Path("seed-1"), bad)[1], [0, 0.1, 0.2, 0.3, 0.4])
+    np.testing.assert_allclose(scorer.score(Path("seed-2"), good)[1], [0, 0.1, 0.2, 0.3, 0.4])
+
+
 def test_a_scorer_returns_the_probabilities_of_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retraining_workers, "prepare_process", lambda device: None)
-    images = np.arange(5, dtype=np.uint8)
     classifier: Any = SimpleNamespace(network=nn.Linear(1, 1), predict=lambda images: images / 10)
-    folder, probabilities = Scorer(Workers(1, 0.0), images).score(Path("seed-1"), classifier)
+    folder, probabilities = Scorer(Workers(1, 0.0), FIVE).score(Path("seed-1"), classifier)
     assert folder == Path("seed-1")
     np.testing.assert_allclose(probabilities, [0, 0.1, 0.2, 0.3, 0.4])
     assert next(classifier.network.parameters()).device == torch.device("cpu")

@@ -17,7 +17,9 @@ def test_stop_all_is_false_until_the_time_budget_is_used_up() -> None:
     assert (spent.reason, spent.by_signal) == ("time budget used up", False)
 
 
-@pytest.mark.parametrize(("number", "reason"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("number", "reason"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGUSR1, "SIGUSR1")]
+)
 def test_a_signal_asks_to_stop_and_is_handled_as_before_afterwards(number: signal.Signals, reason: str) -> None:
     before = signal.getsignal(number)
     interrupt = Interrupt()

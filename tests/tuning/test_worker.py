@@ -12,27 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from bloodtune.data.npz import Split
 from bloodtune.inference.classifier import Classifier
 from bloodtune.inference.predictor import Predictor
 from bloodtune.run.checkpoints import Checkpoint
 from bloodtune.run.records import EpochRecord
-from bloodtune.space.configuration import Configuration
-from bloodtune.space.recipe import Asha
 from bloodtune.training.cross_validation import FoldedTraining
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.trainer import Training
 from bloodtune.tuning import worker as trainable
 from bloodtune.tuning.worker import WarmWorker
 from engine_fixtures import make_split
-
-ASHA = Asha(max_epochs=9, first_rung=2, reduction_factor=3)
-
-
-def config(**changes: Any) -> dict[str, Any]:
-    configuration = {"family": "cnn", "width": 4, "optimizer": "adam", "learning_rate": 0.01, "batch_size": 16}
-    made = Configuration.from_mapping(configuration | changes)
-    return {"trial": 0, "seed": 1, "configuration": made, "checkpoint": None, "to_beat": 0.0}
+from worker_fixtures import ASHA, config, make_worker
 
 
 def same(epoch: EpochRecord) -> EpochRecord:
@@ -44,17 +34,6 @@ def training_of(**changes: Any) -> Training:
     split = make_split(48, size=8)
     configuration = config(**changes)["configuration"]
     return Training(configuration, DeviceSplits.load(split, split), max_epochs=9, seed=1)
-
-
-def make_worker(*, profile: bool = False, device: str = "cpu", folds: np.ndarray | None = None) -> WarmWorker:
-    generator = np.random.default_rng(0)
-    labels = np.arange(48) % 3
-    images = generator.integers(0, 256, (48, 8, 8, 3)).astype(np.uint8)
-    split = Split(images, labels)
-    worker = WarmWorker.__new__(WarmWorker)  # Tune's own __init__ wants a Ray worker
-    more: dict[str, Any] = {"card": {"run": "one", "class_names": ("a", "b", "c")}, "profile": profile, "folds": folds}
-    worker.setup(config(), train=split, val=split, asha=ASHA, device=device, checkpoint_every=1e6, **more)
-    return worker
 
 
 @pytest.fixture
