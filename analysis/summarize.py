@@ -244,10 +244,9 @@ def _check_ensemble(settings: Settings, dataset: Dataset) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = flags.OneLineParser(
         prog="python analysis/summarize.py",
-        description="Retrain the best configurations of a run and, on BloodMNIST, the nine published\n"
-        "configurations, choose the best model on validation, score the test split once, and write tables,\n"
-        "figures, models and a report. Finished retrainings are kept in the run directory:\n"
-        "the same command again only rewrites the results.",
+        description="Retrain the best configurations of a run and, on BloodMNIST, the nine published ones, choose\n"
+        "the best model on validation, score the test split once, and write tables, figures, models and a\n"
+        "report. Finished retrainings are kept: the same command again only rewrites the results.",
     )
     add, positive = parser.add_argument, flags.positive
     run = "run directory, or a name in runs/ (default: the newest run)"
@@ -257,10 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", type=positive, metavar="N", help=f"trainings per configuration (default: {SEEDS})")
     epochs = f"epochs of a training at most (default: as published, else {PUBLISHED_EPOCHS}; found ones: as searched)"
     add("--epochs", type=positive, metavar="N", help=epochs)
-    longer = (
-        "retrain the best found configuration once more with K times the epochs; 1 for not at all "
-        f"(default: {LONGER}; with --epochs: 1)"
-    )
+    longer = f"retrain the best once more for K times the epochs; 1: not at all (default: {LONGER}; with --epochs: 1)"
     add("--longer", type=positive, metavar="K", help=longer)
     quick = (
         f"write a rough report in minutes, to DIR/RUN-quick: the defaults become --top {QUICK_TOP} "
