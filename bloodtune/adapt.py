@@ -20,7 +20,7 @@ from bloodtune.data.labelled_folder import LabelledFolder, read_labelled_folder
 from bloodtune.data.preparation import Preparation
 from bloodtune.data.tiles import CHANNELS
 from bloodtune.errors import InputError
-from bloodtune.files import check_writable
+from bloodtune.files import check_replaceable
 from bloodtune.inference.default_model import find_model
 from bloodtune.predict import MODEL_HELP, load_predictor
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _adapt(arguments: argparse.Namespace) -> int:
     out, model = Path(arguments.out), find_model(arguments.model)
-    check_writable(out)
+    check_replaceable(out)
     if os.path.exists(out) and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out} exists; allowed: a new or empty folder, because the old model stays as it is")
     predictor = load_predictor(arguments.model, 0.0, "adapt")
