@@ -92,7 +92,8 @@ def _judge(
 
 def _read(path: Path, predictor: Predictor) -> tuple[list[Image], list[int], Counter[str], list[str]]:
     """Return the images of known classes, the classes' indices, the others by class name, and notes."""
-    from bloodtune.inference.labelled_images import find_class, read_labelled
+    from bloodtune.inference.class_names import find_class
+    from bloodtune.inference.labelled_images import read_labelled
 
     labelled, notes = read_labelled(path, predictor.class_names)
     known = {label: find_class(label, predictor.class_names) for _, label in labelled}
