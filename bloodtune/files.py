@@ -13,6 +13,7 @@ from pathlib import Path
 from bloodtune.errors import InputError
 
 LATEST = "latest"
+RUN_MODEL = "model"  # of a run directory: the folder of its model
 _COMPLETE = "complete"  # marks a new folder that is completely written
 
 # Errors of an operation that a file system lacks, such as a sync on some FUSE mounts. 524 is Linux's ENOTSUPP.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from bloodtune.inference.evaluation import Evaluation
 from bloodtune.inference.class_names import find_class
+from bloodtune.inference.evaluation import Evaluation
 from bloodtune.training.metrics import Interval
 from model_fixtures import BLOOD
 
