@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bloodtune.data.dataset import Dataset
 from bloodtune.data.npz import Split
+from bloodtune.files import replace
 from bloodtune.inference.classifier import Classifier
 from bloodtune.training import metrics
 from bloodtune.training.models.ensemble import Ensemble
@@ -38,7 +40,8 @@ def combine(
     if not found or settings.ensemble is None:
         return []
     best = best_of(found)
-    members = train([Candidate(best.label, FOUND, best.configuration, best.max_epochs)], settings.ensemble)
+    label = f"ensemble of {settings.ensemble}: {best.label}"
+    members = train([Candidate(label, ENSEMBLE, best.configuration, best.max_epochs)], settings.ensemble)
     if not members:
         return []
     ensemble = make_ensemble(members[0], dataset.val, cache)
@@ -57,15 +60,16 @@ def combine(
 
 
 def make_ensemble(members: Contender, val: Split, cache: Path) -> Contender:
-    """Return the trainings of a contender as one contender, whose model is kept in a folder below ``cache``."""
+    """Return the trainings of a contender as one contender, whose model is kept in a folder below ``cache``.
+
+    A kept model whose result is missing or damaged is made anew.
+    """
     content = "".join(str(one.model.relative_to(cache.absolute())) for one in members.retrainings)
     folder = cache.absolute() / f"ensemble-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
-    if not (folder / RESULT).exists():
-        _keep(folder, members, val)
-    result = json.loads((folder / RESULT).read_text())
+    result = _read_result(folder) or _keep(folder, members, val)
     curve = pd.read_csv(folder / CURVE)
     return Contender(
-        label=f"ensemble of {len(members.retrainings)}: {members.label}",
+        label=members.label,
         origin=ENSEMBLE,
         configuration=members.configuration,
         max_epochs=members.max_epochs,
@@ -73,7 +77,15 @@ def make_ensemble(members: Contender, val: Split, cache: Path) -> Contender:
     )
 
 
-def _keep(folder: Path, members: Contender, val: Split) -> None:
+def _read_result(folder: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((folder / RESULT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _keep(folder: Path, members: Contender, val: Split) -> dict[str, Any]:
     networks = [Classifier.load(one.model) for one in members.retrainings]
     classifier = Classifier(
         Ensemble([one.network for one in networks]),
@@ -99,4 +111,5 @@ def _keep(folder: Path, members: Contender, val: Split) -> None:
     # The figure of training losses shows the mean of the members.
     curve = pd.concat(one.curve for one in trained).groupby("epoch", as_index=False).mean()
     curve.to_csv(folder / CURVE, index=False)
-    (folder / RESULT).write_text(json.dumps(result, indent=2))
+    replace(folder / RESULT, json.dumps(result, indent=2).encode())
+    return result

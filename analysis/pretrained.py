@@ -8,12 +8,12 @@ from pathlib import Path
 
 from bloodtune import command_line as flags
 from bloodtune.command_line import print_lines
-from bloodtune.data.dataset import Dataset, load_dataset, load_test_split
+from bloodtune.data.dataset import SYNTHETIC, Dataset, load_dataset, load_test_split
 from bloodtune.data.npz import Split
 from bloodtune.errors import InputError
-from bloodtune.files import check_writable, replace_folder
+from bloodtune.files import check_replaceable, replace_folder
 from bloodtune.inference.classifier import Classifier
-from bloodtune.inference.default_model import PRETRAINED
+from bloodtune.inference.default_model import CARD, PRETRAINED
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.training.packed_state import unpack
 from bloodtune.tuning.precision_choice import HostTimer
@@ -36,16 +36,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make(arguments: argparse.Namespace) -> int:
-    folder = Path(arguments.out)
-    check_writable(folder)
+    if arguments.weights and (arguments.seeds or arguments.epochs):
+        raise InputError("--seeds and --epochs need --recipe: networks of --weights are trained already")
+    folder, seeds = Path(arguments.out or PRETRAINED), arguments.seeds or SEEDS
+    _check_folder(folder)
     dataset = load_dataset(arguments.data)
+    if dataset.synthetic and not (arguments.data == SYNTHETIC and arguments.out):
+        raise InputError(f"the images are synthetic; a model of these needs --data {SYNTHETIC} and --out DIR")
     made_with = f"python analysis/pretrained.py --data {dataset.title}"
     if arguments.weights:
-        classifiers = [read_weights(Path(file), dataset) for file in arguments.weights]
+        classifiers = _read_all_weights(arguments.weights, dataset)
         made_with += f" --weights (of {len(classifiers)})"
     else:
-        classifiers = train(arguments.recipe, arguments.epochs, arguments.seeds, dataset)
-        made_with += f" --recipe {Path(arguments.recipe).stem} --seeds {arguments.seeds}"
+        classifiers = train(arguments.recipe, arguments.epochs, seeds, dataset)
+        made_with += f" --recipe {Path(arguments.recipe).stem} --seeds {seeds}"
         made_with += f" --epochs {arguments.epochs}" if arguments.epochs else ""
 
     def open_test() -> Split:
@@ -55,6 +59,21 @@ def _make(arguments: argparse.Namespace) -> int:
     size = sum(file.stat().st_size for file in folder.iterdir())
     print_lines(f"pretrained: {folder} written, {size / 1e6:.2f} MB")
     return 0
+
+
+def _check_folder(folder: Path) -> None:
+    """Check that ``folder`` can be replaced, and that no files are lost but those of another model."""
+    check_replaceable(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CARD).exists():
+        raise InputError(f"--out {folder} has files but no {CARD}; allowed: a new or empty folder, or that of a model")
+
+
+def _read_all_weights(files: Sequence[str], dataset: Dataset) -> list[Classifier]:
+    classifiers = [read_weights(Path(file), dataset) for file in files]
+    for file, one in zip(files, classifiers, strict=True):
+        if one.configuration != classifiers[0].configuration:
+            raise InputError(f"--weights: {file} has another configuration than {files[0]}; allowed: seeds of one")
+    return classifiers
 
 
 def read_weights(file: Path, dataset: Dataset) -> Classifier:
@@ -110,9 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--recipe", metavar="NAME", help="train the first [[configuration]] of this recipe")
     weights = "networks that are trained already, each a file with config and weights"
     which.add_argument("--weights", nargs="+", metavar="FILE", help=weights)
-    add("--seeds", type=flags.positive, default=SEEDS, metavar="N", help=f"trainings (default: {SEEDS})")
+    add("--seeds", type=flags.positive, metavar="N", help=f"trainings (default: {SEEDS})")
     add("--epochs", type=flags.positive, metavar="N", help="epochs of a training (default: as the recipe says)")
-    add("--out", default=str(PRETRAINED), metavar="DIR", help="folder of the model (default: that of the package)")
+    add("--out", metavar="DIR", help="folder of the model (default: that of the package)")
     return parser
 
 

@@ -172,11 +172,15 @@ def _retrain(
         done = retrain(found, published, longer, dataset, cache, seeds=settings.seeds, workers=workers, advance=advance)
     if not done:
         raise InputError("every retraining diverged in its first epoch")
+    _print_left_out(labels, done)
+    done.sort(key=lambda contender: contender.origin != PUBLISHED)
+    return done + _combine(done, dataset, cache, settings, workers)
+
+
+def _print_left_out(labels: set[str], done: Sequence[Contender]) -> None:
     if diverged := labels - {contender.label for contender in done}:
         names = ", ".join(sorted(diverged))
         print_lines(f"left out, because a retraining diverged in its first epoch: {names}")
-    done.sort(key=lambda contender: contender.origin != PUBLISHED)
-    return done + _combine(done, dataset, cache, settings, workers)
 
 
 def _combine(
@@ -184,7 +188,9 @@ def _combine(
 ) -> list[Contender]:
     def train(candidates: Sequence[Candidate], seeds: int) -> list[Contender]:
         with progress_bar("ensemble") as advance:
-            return retrain(candidates, [], lambda _: [], dataset, cache, seeds=seeds, workers=workers, advance=advance)
+            done = retrain(candidates, [], lambda _: [], dataset, cache, seeds=seeds, workers=workers, advance=advance)
+        _print_left_out({candidate.label for candidate in candidates}, done)
+        return done
 
     return combine(contenders, settings, dataset, cache, train)
 

@@ -19,7 +19,7 @@ from bloodtune.command_line import positive
 from bloodtune.data.dataset import load_dataset
 from bloodtune.data.npz import Split
 from bloodtune.inference.predictor import Predictor
-from bloodtune.predict import load_predictor
+from bloodtune.predict import choose_model, load_predictor
 from common import make_parser, print_figures
 
 Corruption = Callable[[Image.Image, float, np.random.Generator], Image.Image]
@@ -127,7 +127,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", metavar="DIR", help="the model, as in `predict`")
     parser.add_argument("--count", type=positive, metavar="N", help="images (default: the validation split)")
     arguments = parser.parse_args(argv)
-    dataset, predictor = load_dataset(arguments.data), load_predictor(arguments.model, program="corruptions")
+    dataset = load_dataset(arguments.data)
+    predictor = load_predictor(choose_model(arguments.model, "corruptions"), program="corruptions")
     images, labels = choose_images(dataset.val, 32 if arguments.quick else arguments.count)
     clean = judge(predictor, images, labels)
     figures = {"none": [clean]}

@@ -20,9 +20,8 @@ from bloodtune.data.labelled_folder import LabelledFolder, read_labelled_folder
 from bloodtune.data.preparation import Preparation
 from bloodtune.data.tiles import CHANNELS
 from bloodtune.errors import InputError
-from bloodtune.files import check_writable
-from bloodtune.inference.default_model import find_model
-from bloodtune.predict import MODEL_HELP, load_predictor
+from bloodtune.files import check_replaceable
+from bloodtune.predict import MODEL_HELP, choose_model, load_predictor
 
 if TYPE_CHECKING:
     from bloodtune.inference.predictor import Predictor
@@ -41,11 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _adapt(arguments: argparse.Namespace) -> int:
-    out, model = Path(arguments.out), find_model(arguments.model)
-    check_writable(out)
+    out = Path(arguments.out)
+    check_replaceable(out)
     if os.path.exists(out) and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out} exists; allowed: a new or empty folder, because the old model stays as it is")
-    predictor = load_predictor(arguments.model, 0.0, "adapt")
+    model = choose_model(arguments.model, "adapt")
+    predictor = load_predictor(model, 0.0, "adapt")
     folders = _read(arguments, predictor)
     print_lines(*(f"adapt: {note}" for note in folders[0].dataset.notes))
     from bloodtune.adaptation.adapted_model import adapt

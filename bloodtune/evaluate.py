@@ -23,7 +23,7 @@ from bloodtune.files import replace
 from bloodtune.inference.differential import Prediction, Unreadable
 from bloodtune.inference.evaluation import Evaluation
 from bloodtune.inference.writers import CSV_ENCODING, PAGE_IMAGES
-from bloodtune.predict import MODEL_HELP, load_predictor, output_files
+from bloodtune.predict import MODEL_HELP, choose_model, load_predictor, output_files
 
 if TYPE_CHECKING:
     from bloodtune.inference.predictor import Image, Predictor
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     files = output_files(arguments)
-    predictor = load_predictor(arguments.model, arguments.threshold, "evaluate")
+    predictor = load_predictor(choose_model(arguments.model, "evaluate"), arguments.threshold, "evaluate")
     images, labels, unknown, notes = _read(Path(arguments.path), predictor)
     console = Console(stderr=True)
     found = predictor.predict(
@@ -92,7 +92,8 @@ def _judge(
 
 def _read(path: Path, predictor: Predictor) -> tuple[list[Image], list[int], Counter[str], list[str]]:
     """Return the images of known classes, the classes' indices, the others by class name, and notes."""
-    from bloodtune.inference.labelled_images import find_class, read_labelled
+    from bloodtune.inference.class_names import find_class
+    from bloodtune.inference.labelled_images import read_labelled
 
     labelled, notes = read_labelled(path, predictor.class_names)
     known = {label: find_class(label, predictor.class_names) for _, label in labelled}

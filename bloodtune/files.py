@@ -13,6 +13,7 @@ from pathlib import Path
 from bloodtune.errors import InputError
 
 LATEST = "latest"
+RUN_MODEL = "model"  # of a run directory: the folder of its model
 _COMPLETE = "complete"  # marks a new folder that is completely written
 
 # Errors of an operation that a file system lacks, such as a sync on some FUSE mounts. 524 is Linux's ENOTSUPP.
@@ -28,6 +29,19 @@ def check_writable(place: Path) -> None:
     folder = next(path for path in (place, *place.absolute().parents) if os.path.exists(path))
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"{place} cannot be written: {folder} is not a writable folder")
+
+
+def check_replaceable(folder: Path) -> None:
+    """Check that ``replace_folder`` can write ``folder``, and a new folder beside it. Nothing is written.
+
+    Raises:
+        InputError: one of them cannot be written, or ``folder`` contains the current folder.
+    """
+    place = folder.resolve()
+    if Path.cwd().is_relative_to(place):
+        raise InputError(f"{folder} contains the current folder, and would be replaced as a whole")
+    check_writable(folder)
+    check_writable(place.parent)
 
 
 def check_output_file(file: Path) -> Path:
@@ -70,7 +84,10 @@ def replace(file: Path, content: bytes) -> None:
 
 
 def replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Replace a folder, with all that it held, by files. After a crash ``finish_folder`` restores a complete folder."""
+    """Replace a folder, with all that it held, by files. After a crash ``finish_folder`` restores a complete folder.
+
+    A link to a folder stays, and its target is replaced.
+    """
     new = _new_folder(folder)
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
@@ -86,13 +103,15 @@ def finish_folder(folder: Path) -> None:
     if not (new / _COMPLETE).exists():
         shutil.rmtree(new, ignore_errors=True)
         return
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
-    (folder / _COMPLETE).unlink()
+    place = folder.resolve()  # not the name of a link to it
+    shutil.rmtree(place, ignore_errors=True)
+    new.rename(place)
+    (place / _COMPLETE).unlink()
 
 
 def _new_folder(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}")
+    place = folder.resolve()
+    return place.with_name(f".{place.name}")
 
 
 def append(file: Path, text: str) -> None:

@@ -57,24 +57,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_action("predict", lambda: action(arguments), "no file was written")
 
 
-def load_predictor(asked: str | None, threshold: float | None = None, program: str = "predict") -> Predictor:
-    """Load a model; say on stderr if it is the pretrained one, was trained on synthetic data, or was never tested.
+def choose_model(asked: str | None, program: str) -> Path:
+    """Return the folder that ``find_model`` finds; say on stderr which it is if none is ``asked`` for."""
+    folder = find_model(asked)
+    if asked is None:
+        print_lines(f"{program}: {PRETRAINED_MODEL if folder == PRETRAINED else f'model {folder}'}")
+    return folder
+
+
+def load_predictor(folder: Path, threshold: float | None = None, program: str = "predict") -> Predictor:
+    """Load a model; say on stderr if it was trained on synthetic data or was never tested.
 
     Raises:
-        InputError: the folder ``asked`` for holds no model, or the model cannot be used.
+        InputError: ``folder`` holds no model, or the model cannot be used.
     """
     from bloodtune.inference.predictor import Predictor
 
     # read_tile refuses pictures that are too large; its message is shorter than Pillow's warning.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-    folder = find_model(asked)
     try:
         predictor = Predictor.load(folder, threshold)
     except InputError as error:
         hint = f"a summary writes models, and --model {NEWEST_RUN} selects that of the newest search"
         raise InputError(f"{error}; {hint}") from None
-    if folder == PRETRAINED:
-        print_lines(f"{program}: {PRETRAINED_MODEL}")
     if predictor.synthetic:
         print_lines(f"{program}: {SYNTHETIC_MODEL}")
     if predictor.untested:
@@ -90,7 +95,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     files = output_files(arguments)
     if arguments.boxes is not None:
         check_writable(Path(arguments.boxes))
-    predictor = load_predictor(arguments.model, arguments.threshold)
+    predictor = load_predictor(choose_model(arguments.model, "predict"), arguments.threshold)
     manual = read_manual_count(Path(arguments.manual), predictor.class_names) if arguments.manual else Counter[str]()
     found = find_photographs(list(map(Path, arguments.paths)))
     total = len(found.files) if arguments.find else sum(map(predictor.count, found.files))
@@ -134,11 +139,11 @@ def _export(arguments: argparse.Namespace) -> int:
 
     if arguments.paths:
         raise InputError("--export takes no photographs")
-    folder = find_model(arguments.model)
-    if folder == PRETRAINED and not arguments.out:
+    folder = choose_model(arguments.model, "predict")
+    if folder.resolve() == PRETRAINED and not arguments.out:
         raise InputError("--export of the pretrained model needs --out DIR")
     out = Path(arguments.out or folder)
-    predictor = load_predictor(arguments.model, arguments.threshold)
+    predictor = load_predictor(folder, arguments.threshold)
     if arguments.threshold is not None and predictor.own_threshold is not None:
         raise InputError("--threshold cannot be given with --export: the model card gives the model's own threshold")
     check_writable(out)

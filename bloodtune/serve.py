@@ -17,7 +17,7 @@ from bloodtune.errors import InputError
 from bloodtune.inference.differential import Unreadable, differential, unknown_alarm
 from bloodtune.inference.templates import render
 from bloodtune.inference.writers import FOR_RESEARCH, as_mapping, with_picture
-from bloodtune.predict import MODEL_HELP, load_predictor
+from bloodtune.predict import MODEL_HELP, choose_model, load_predictor
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    app = create_app(load_predictor(arguments.model, arguments.threshold, "serve"))
+    app = create_app(load_predictor(choose_model(arguments.model, "serve"), arguments.threshold, "serve"))
     server = _bind(app, arguments.port)
     print_lines(f"serve: open http://{HOST}:{arguments.port} on this machine; Ctrl-C stops the server")
     try:

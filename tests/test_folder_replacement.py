@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from bloodtune import files
-from bloodtune.files import finish_folder, replace_folder
+from bloodtune.files import check_replaceable, finish_folder, replace_folder
+from error_fixtures import refusal
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -20,6 +22,24 @@ def test_all_files_are_replaced(tmp_path: Path) -> None:
     replace_folder(tmp_path / "model", {"a": b"2"})
     assert content(tmp_path) == {"a": b"2"}
     assert [file.name for file in tmp_path.iterdir()] == ["model"], "nothing else stays"
+
+
+def test_a_link_to_a_folder_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    replace_folder(tmp_path / "disk" / "model", {"a": b"1", "b": b"1"})
+    (tmp_path / "model").symlink_to(tmp_path / "disk" / "model")
+    replace_folder(tmp_path / "model", {"a": b"2"})
+    assert (tmp_path / "model").is_symlink() and content(tmp_path / "disk") == content(tmp_path) == {"a": b"2"}
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["disk", "model"]
+
+
+def test_the_folder_beside_which_the_new_one_is_written_is_checked_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk" / "model").mkdir(parents=True)
+    check_replaceable(tmp_path / "disk" / "model")
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place) != tmp_path / "disk")
+    message = refusal(lambda: check_replaceable(tmp_path / "disk" / "model"))
+    assert message == f"{tmp_path / 'disk'} cannot be written: {tmp_path / 'disk'} is not a writable folder"
 
 
 def test_a_crash_while_the_new_folder_is_written_leaves_the_old_one(

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from bloodtune.errors import InputError
+from bloodtune.inference.class_names import find_class
 from bloodtune.inference.classifier import Classifier
-from bloodtune.inference.labelled_images import find_class
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.models import build_network
 

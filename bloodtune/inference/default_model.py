@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bloodtune.files import follow_latest
+from bloodtune.files import RUN_MODEL, follow_latest
 
 BEST_MODEL, NEWEST_RUN = "results/latest/models/best", "runs/latest"
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 CARD = "model.json"
-RUN_MODEL = "model"  # of a run directory: the folder of its model
 
 
 def find_model(asked: Path | str | None) -> Path:

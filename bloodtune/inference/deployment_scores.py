@@ -19,6 +19,7 @@ from bloodtune.inference.confidence import (
     with_temperature,
 )
 from bloodtune.inference.out_of_distribution import PASSED, Guard
+from bloodtune.training.models.ensemble import Ensemble
 
 # Training images to which a guard is fitted: many times the features of a residual network.
 _GUARD_IMAGES = 4096
@@ -66,7 +67,12 @@ def judge_deployment(
 
 
 def fit_guard(deployment: Deployment, train: Split, held_out: np.ndarray) -> Guard | None:
-    """Fit a guard as ``Guard.fit`` to the features of at most 4,096 training images; ``held_out`` are features."""
+    """Fit a guard as ``Guard.fit`` to the features of at most 4,096 training images; ``held_out`` are features.
+
+    An ensemble has none: its networks have no features in common, and its K probabilities say too little of an image.
+    """
+    if isinstance(deployment.body, Ensemble):
+        return None
     rows = _draw_by_class(train.labels)
     return Guard.fit(deployment.examine(train.images, rows)[1], train.labels[rows], held_out)
 

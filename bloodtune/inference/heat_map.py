@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from bloodtune.training.models.ensemble import Ensemble
+
 _BATCH_PIXELS = 64 * 28 * 28  # every layer's output of a batch is in memory
 
 # From dark to bright like matplotlib's inferno, whose order survives grey print and every colour blindness.
@@ -44,7 +46,8 @@ def heat_maps(network: nn.Module, images: np.ndarray, classes: np.ndarray) -> np
     A map is the positive part of gradient times value, summed over the channels, of the last features with the height
     and width of the last convolution's output (HiResCAM: Draelos and Carin, 2020), enlarged to the image. A network
     without convolutions, or with an output of 1 x 1 from each, gets the size of the gradient at each pixel. Each map is
-    divided by its maximum; it is zero if nothing speaks for the class. Mode, weights and gradients of the network stay
+    divided by its maximum; it is zero if nothing speaks for the class. The map of an ``Ensemble`` is the mean of its
+    networks' maps, divided by its own maximum. Mode, weights and gradients of the network stay
     as they are.
 
     Args:
@@ -56,6 +59,7 @@ def heat_maps(network: nn.Module, images: np.ndarray, classes: np.ndarray) -> np
         float32 (N, H, W), 0 to 1.
     """
     device = next(network.parameters()).device
+    members = next((list(one.networks) for one in network.modules() if isinstance(one, Ensemble)), [network])
     is_training = network.training
     network.eval()
     maps = [np.zeros((0, *images.shape[1:3]), np.float32)]
@@ -64,7 +68,8 @@ def heat_maps(network: nn.Module, images: np.ndarray, classes: np.ndarray) -> np
         for start in range(0, len(images), batch):
             pixels = torch.from_numpy(np.array(images[start : start + batch])).to(device).permute(0, 3, 1, 2).float()
             chosen = torch.from_numpy(classes[start : start + batch].astype(np.int64)).to(device)
-            maps.append(_explain(network, pixels, chosen).cpu().numpy())
+            mean = torch.stack([_explain(member, pixels, chosen) for member in members]).mean(0)
+            maps.append(_divide_by_maximum(mean).cpu().numpy())
     finally:
         network.train(is_training)
     return np.concatenate(maps)
@@ -86,7 +91,10 @@ def _explain(network: nn.Module, pixels: torch.Tensor, classes: torch.Tensor) ->
         heat = gradients[-1].abs().sum(1, keepdim=True)
     else:
         heat = torch.zeros_like(pixels[:, :1])
-    heat = heat.detach().squeeze(1)
+    return _divide_by_maximum(heat.detach().squeeze(1))
+
+
+def _divide_by_maximum(heat: torch.Tensor) -> torch.Tensor:
     return heat / heat.amax((1, 2), keepdim=True).clamp_min(torch.finfo(heat.dtype).tiny)
 
 

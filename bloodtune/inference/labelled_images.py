@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 from bloodtune.data.folder_listing import list_folder
 from bloodtune.data.npz import open_archive, read_class_names, read_split
 from bloodtune.errors import InputError, plural
-from bloodtune.inference.differential import blood_cell
 from bloodtune.inference.predictor import Image
 
 ONLY_TEST = "only the test split is evaluated"  # a sentence on what was read
@@ -32,16 +30,6 @@ def read_labelled(path: Path, class_names: Sequence[str]) -> tuple[list[tuple[Im
     if path.suffix.lower() == ".npz" and os.path.isfile(path):
         return _from_archive(path, class_names)
     raise InputError(f"{path}: no such folder, table (.csv) or .npz file")
-
-
-def find_class(label: str, class_names: Sequence[str]) -> int | None:
-    """Return the index of the class that a label names, in any case, singular or plural, or None."""
-    plain = {_plain(name): index for index, name in enumerate(class_names)}
-    return plain.get(_plain(label))
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", " ", blood_cell(name) or name).strip().casefold().removesuffix("s")
 
 
 def _from_folder(root: Path) -> tuple[list[tuple[Image, str]], list[str]]:

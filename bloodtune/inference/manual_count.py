@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bloodtune.errors import InputError, one_line
-from bloodtune.inference.differential import APART, PER_100, Row, Tally, blood_cell, differential
+from bloodtune.inference.class_names import find_class, same_cell
+from bloodtune.inference.differential import APART, PER_100, Row, Tally, differential
 
 # Chance alone flags a class in at most one of 20 comparisons of two counts, whatever their number of classes.
 LEVEL = 0.05
@@ -52,7 +53,7 @@ def read_manual_count(file: Path, class_names: Sequence[str]) -> Counter[str]:
     """Read a CSV table with the columns ``class`` and ``count`` (cells) as counts by the model's class names.
 
     A class may have any name of the model's class, such as ``Neut`` or ``ig``; rows of one class are added up, such as
-    band and segmented neutrophils.
+    band and segmented neutrophils. If the model has several classes of one cell, only their own names are allowed.
 
     Raises:
         InputError: the table cannot be read, or has a class that the model does not know, or a count that is no number
@@ -67,16 +68,16 @@ def read_manual_count(file: Path, class_names: Sequence[str]) -> Counter[str]:
     rows = [[cell.strip() for cell in row] for row in lines if any(cell.strip() for cell in row)]
     if not rows or [cell.lower() for cell in rows[0][:2]] != ["class", "count"]:
         raise InputError(f"{file}: the first line must be class,count; below it one line per class, such as monocyte,7")
-    exact = {name.lower(): name for name in class_names}
-    cells = {kind: name for name in reversed(class_names) if (kind := blood_cell(name))}
     found: Counter[str] = Counter()
     for label, count, *_ in ([*row, ""] for row in rows[1:]):
-        name = exact.get(label.lower()) or cells.get(blood_cell(label) or "")
-        if name is None:
+        index = find_class(label, class_names)
+        if index is None:
+            if meant := same_cell(label, class_names):
+                raise InputError(f"{file}: {label!r} may be {' or '.join(meant)}; allowed: these names")
             raise InputError(f"{file}: the model has no class {label!r}; it has {', '.join(class_names)}")
         if not (count.isascii() and count.isdigit() and len(count) < 10):
             raise InputError(f"{file}: count {count!r} of {label}: expected a whole number of cells")
-        found[name] += int(count)
+        found[class_names[index]] += int(count)
     if not found.total():
         raise InputError(f"{file}: no cell was counted")
     return found

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MODEL = "model"
+from bloodtune.files import RUN_MODEL
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class ModelFiles:
 def drop_model_of_another(run: Path, trial: int) -> None:
     """Delete the model if its card names another trial, one that was the best and has failed since."""
     try:
-        found = json.loads((run / MODEL / "model.json").read_text(encoding="utf-8"))["search"]["trial"]
+        found = json.loads((run / RUN_MODEL / "model.json").read_text(encoding="utf-8"))["search"]["trial"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if found != trial:
-        shutil.rmtree(run / MODEL)
+        shutil.rmtree(run / RUN_MODEL)

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bloodtune.files import finish_folder, keep_damaged_copy, replace
-from bloodtune.run.best_model import MODEL
+from bloodtune.files import RUN_MODEL, finish_folder, keep_damaged_copy, replace
 from bloodtune.run.directory import CURVES, PROPOSALS, TRIALS, RunDirectory
 from bloodtune.run.records import (
     CURVE_COLUMNS,
@@ -107,7 +106,7 @@ def repair(run: RunDirectory, examined: RunRecords | None = None) -> RunRecords:
     _write(curves, kept.epochs, to_csv(CURVE_COLUMNS, *itertools.starmap(epoch_row, kept.epochs)))
     _write(proposals, kept.proposals, "".join(f"{proposal.to_line()}\n" for proposal in kept.proposals))
     finished = {record.trial for record in kept.trials}
-    finish_folder(run.path / MODEL)
+    finish_folder(run.path / RUN_MODEL)
     run.keep_checkpoints({trial for trial, _ in kept.epochs if trial not in finished})
     return kept
 

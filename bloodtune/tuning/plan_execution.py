@@ -13,10 +13,10 @@ from ray.tune import Callback
 from bloodtune.command_line import INTERRUPTED, print_lines
 from bloodtune.data.audit import standard_error
 from bloodtune.errors import plural
+from bloodtune.files import RUN_MODEL
 from bloodtune.monitoring.live_view import clock
 from bloodtune.monitoring.trackers import Trackers
 from bloodtune.run import provenance
-from bloodtune.run.best_model import MODEL
 from bloodtune.run.directory import PROFILE, RunDirectory
 from bloodtune.run.records import TrialRecord
 from bloodtune.run.repair import RunRecords, repair
@@ -114,7 +114,7 @@ def _card(plan: Plan, run: RunDirectory, start: dict[str, Any]) -> dict[str, Any
 
 
 def _model_hint(run: RunDirectory, networks: int) -> str:
-    if not (run.path / MODEL).exists():
+    if not (run.path / RUN_MODEL).exists():
         return ""  # runs of older versions have no model
     model = "its model counts" if networks == 1 else f"the first of its {networks} networks counts"
     return f"; {model} cells: {predict_command(run)}"

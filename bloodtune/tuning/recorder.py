@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bloodtune.files import replace_folder
+from bloodtune.files import RUN_MODEL, replace_folder
 from bloodtune.monitoring.tracker import Tracker
-from bloodtune.run.best_model import MODEL, ModelFiles, drop_model_of_another
+from bloodtune.run.best_model import ModelFiles, drop_model_of_another
 from bloodtune.run.directory import STUDY, RunDirectory
 from bloodtune.run.records import EpochRecord, Proposal, TrialRecord
 from bloodtune.run.repair import RunRecords
@@ -39,7 +39,7 @@ class RunRecorder:
     def improved(self, record: TrialRecord, model: ModelFiles | None) -> None:
         """Write the best trial so far, and its model if it has a new one."""
         if model:
-            replace_folder(self._run.path / MODEL, model.contents)
+            replace_folder(self._run.path / RUN_MODEL, model.contents)
         else:
             drop_model_of_another(self._run.path, record.trial)
         self._run.write_best(record)

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 import pretrained
+from bloodtune.data import medmnist
 from bloodtune.data.dataset import load_dataset
-from bloodtune.data.medmnist import OFFICIAL, class_names, medmnist_info
+from bloodtune.data.medmnist import OFFICIAL, UnavailableError, class_names, medmnist_info
 from bloodtune.inference.classifier import WEIGHTS, Classifier
 from bloodtune.inference.default_model import CARD
 from bloodtune.inference.out_of_distribution import GUARD
@@ -92,10 +93,62 @@ def test_the_stored_weights_are_half_precision_and_predict_as_they_were_scored(
 
 def test_a_second_model_replaces_all_files_of_the_first(data: Path, tmp_path: Path, weights: list[Path]) -> None:
     box = tmp_path / "box"
-    box.mkdir()
-    (box / "model.onnx").write_text("of another model")
     make(data, box, weights[:1])
-    assert not (box / "model.onnx").exists()
+    (box / "model.onnx").write_text("of another model")
+    (tmp_path / "link").symlink_to(box)
+    make(data, tmp_path / "link", weights[:1])
+    assert not (box / "model.onnx").exists() and (tmp_path / "link").is_symlink()
+
+
+def test_a_folder_that_is_no_model_is_refused_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("mine")
+    (tmp_path / "full").symlink_to(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path / "photos")
+    monkeypatch.setattr(pretrained, "load_dataset", None)
+    for out in (".", ".."):
+        assert pretrained.main(["--weights", "a.pt", "--out", out]) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1 and f"{out} contains the current folder, and would be replaced as a whole" in err
+    monkeypatch.chdir(tmp_path.parent)
+    for folder in (tmp_path / "photos", tmp_path / "full"):
+        assert pretrained.main(["--weights", "a.pt", "--out", str(folder)]) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1 and f"--out {folder} has files but no model.json; allowed: a new or empty" in err
+    assert (tmp_path / "photos" / "a.jpg").read_text() == "mine"
+
+
+def test_synthetic_images_become_a_model_only_where_both_are_asked_for(
+    standin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unavailable(name: str) -> Path:
+        raise UnavailableError("no network")
+
+    monkeypatch.setattr(medmnist, "fetch", unavailable)
+    monkeypatch.delenv("BLOODTUNE_DATA", raising=False)
+    refused = "the images are synthetic; a model of these needs --data synthetic and --out DIR\n"
+    for flags in ([], ["--out", str(tmp_path / "box")], ["--data", "synthetic"]):
+        assert pretrained.main(["--weights", "none.pt", *flags]) == 2
+        assert capsys.readouterr().err.endswith(refused)
+    assert pretrained.main(["--weights", "none.pt", "--data", "synthetic", "--out", str(tmp_path / "box")]) == 2
+    assert "none.pt cannot be read" in capsys.readouterr().err
+
+
+def test_networks_of_two_configurations_or_flags_of_a_training_are_refused_beside_weights(
+    data: Path, tmp_path: Path, weights: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_weights(tmp_path / "other.pt", data, make_configuration("residual"), 0)
+    command = ["--data", str(data), "--out", str(tmp_path / "box"), "--weights", str(weights[0])]
+    for flags, expected in (
+        ([str(other)], f"--weights: {other} has another configuration than {weights[0]}"),
+        (["--seeds", "5"], "--seeds and --epochs need --recipe"),
+        (["--epochs", "9"], "--seeds and --epochs need --recipe"),
+    ):
+        assert pretrained.main([*command, *flags]) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1 and expected in err
 
 
 def test_the_test_split_is_opened_after_the_choice(

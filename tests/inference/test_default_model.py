@@ -10,6 +10,7 @@ from PIL import Image
 
 from bloodtune import classify, evaluate, predict
 from bloodtune.files import point_latest
+from bloodtune.inference import onnx_export
 from bloodtune.inference.default_model import PRETRAINED, find_model
 from bloodtune.inference.differential import Prediction
 from bloodtune.inference.predictor import Predictor
@@ -61,8 +62,25 @@ def test_the_pages_of_a_count_and_of_an_evaluation_name_the_pretrained_model(
         assert "Model: pretrained residual network, residual" in (tmp_path / page).read_text()
 
 
-def test_an_export_of_the_pretrained_model_needs_a_place(capsys: pytest.CaptureFixture[str]) -> None:
-    assert predict.main(["--export", "onnx"]) == 2
+def test_a_model_that_is_found_is_named_and_one_that_is_asked_for_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photograph(tmp_path / "a.jpg")
+    make_model(tmp_path / "results" / "night" / "models" / "best")
+    point_latest(tmp_path / "results", "night")
+    assert predict.main(["a.jpg"]) == 0
+    assert capsys.readouterr().err.splitlines()[0] == "predict: model results/night/models/best"
+    assert predict.main(["a.jpg", "--model", str(PRETRAINED)]) == 0
+    assert "model" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked", [None, PRETRAINED, "here"])
+def test_an_export_of_the_pretrained_model_needs_a_place(
+    tmp_path: Path, asked: Path | str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(onnx_export, "export_onnx", None)  # so that a failure writes nothing into the package
+    (tmp_path / "here").symlink_to(PRETRAINED)
+    assert predict.main(["--export", "onnx", *([] if asked is None else ["--model", str(asked)])]) == 2
     assert "--export of the pretrained model needs --out DIR" in capsys.readouterr().err
 
 

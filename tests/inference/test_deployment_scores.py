@@ -1,5 +1,7 @@
 """The threshold below which a model is unsure, and what a summary says of its models."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from bloodtune.data.npz import Split
 from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.confidence import keep_threshold, with_temperature
 from bloodtune.inference.deployment_scores import judge_deployment
+from bloodtune.training.models.ensemble import Ensemble
 from model_fixtures import draw_tiles, make_classifier
 
 
@@ -45,6 +48,15 @@ def test_a_model_is_described_as_it_is_used() -> None:
     assert used["used_val"]["kept"] == pytest.approx(0.95, abs=0.01)
     assert used["used_val"]["passed"] == pytest.approx(0.97, abs=0.006)
     assert guard.knows(Deployment(classifier).examine(images)[1]).mean() == used["used_val"]["passed"]
+
+
+def test_an_ensemble_has_no_guard() -> None:
+    classifier, images = make_classifier(), draw_tiles(20)
+    split = Split(images, classifier.predict(images).argmax(1))
+    ensemble = dataclasses.replace(classifier, network=Ensemble([classifier.network, make_classifier().network]))
+    used, guard = judge_deployment(ensemble, split, split, split)
+    assert guard is None
+    assert used["used_val"]["passed"] is used["used_test"]["passed"] is None
 
 
 def test_with_folds_the_threshold_rests_on_the_held_out_predictions() -> None:

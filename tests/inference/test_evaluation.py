@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from bloodtune.inference.class_names import find_class
 from bloodtune.inference.evaluation import Evaluation
-from bloodtune.inference.labelled_images import find_class
 from bloodtune.training.metrics import Interval
 from model_fixtures import BLOOD
 
@@ -89,3 +89,9 @@ def test_nothing_kept_has_no_accuracy() -> None:
 )
 def test_a_class_is_found_by_its_usual_spellings(label: str, index: int | None) -> None:
     assert find_class(label, BLOOD) == index
+
+
+def test_of_several_classes_of_one_cell_each_has_its_own_name_alone() -> None:
+    names = ("BNE", "SNE", "lymphocyte")
+    found = [find_class(label, names) for label in ("BNE", "sne", "neutrophil", "Seg", "ly")]
+    assert found == [0, 1, None, None, 2]

@@ -11,6 +11,7 @@ from torch import nn
 
 import own_networks
 from bloodtune.inference.heat_map import heat_maps, heat_pictures, overlay
+from bloodtune.training.models.ensemble import Ensemble
 from model_fixtures import SIZE, draw_tiles, make_classifier
 
 CORNER, AROUND = (slice(0, 8), slice(20, 28)), (slice(0, 9), slice(19, 28))  # upper right; a pixel more
@@ -76,6 +77,18 @@ def test_the_map_is_bright_where_the_network_looks_and_dark_elsewhere(network: n
         assert one[CORNER].mean() > 0.9
         one[AROUND] = 0  # enlarging a map blurs it by a pixel
         assert one.max() == 0
+
+
+def test_the_map_of_an_ensemble_is_the_mean_of_its_networks_maps() -> None:
+    images, classes = np.full((2, SIZE, SIZE, 3), 200, np.uint8), np.array([1, 1])
+    corner, mirrored = looks_at_corner(passing()), looks_at_corner(passing())
+    weights = mirrored[-1].weight.data.view(2, 3, SIZE, SIZE)  # type: ignore[union-attr, operator]
+    mirrored[-1].weight.data = 100 * weights.flip(3).flatten(1)  # type: ignore[union-attr]
+    for members in ([corner, mirrored], [mirrored, corner]):
+        ensemble = nn.Sequential(Ensemble(members), nn.Identity())
+        for one in heat_maps(ensemble, images, classes):
+            assert one[CORNER].mean() == one[CORNER[0], :8].mean() == 1
+            assert one.sum() == 128, "and the rest is dark"
 
 
 def test_what_speaks_against_the_class_stays_dark() -> None:

@@ -41,6 +41,18 @@ def test_classes_that_are_no_blood_cells_are_matched_by_their_names(tmp_path: Pa
     assert read_manual_count(file, ("malignant", "benign")) == {"benign": 7, "malignant": 3}
 
 
+def test_a_usual_name_is_refused_where_several_classes_are_this_cell(tmp_path: Path) -> None:
+    names = ("BNE", "SNE", "lymphocyte")
+    assert read_manual_count(write(tmp_path, "class,count\nsne,60\nBNE,3\nLymphs,30\n"), names) == {
+        "SNE": 60,
+        "BNE": 3,
+        "lymphocyte": 30,
+    }
+    file = write(tmp_path, "class,count\nSeg,60\nBand,3\n")
+    message = refusal(lambda: read_manual_count(file, names))
+    assert message == f"{file}: 'Seg' may be BNE or SNE; allowed: these names"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
