@@ -46,7 +46,7 @@ def _make(arguments: argparse.Namespace) -> int:
     made_with = f"python analysis/pretrained.py --data {dataset.title}"
     if arguments.weights:
         classifiers = _read_all_weights(arguments.weights, dataset)
-        made_with += f" --weights (of {len(classifiers)})"
+        made_with += f" --weights ({'; '.join(map(_describe_training, arguments.weights))})"
     else:
         classifiers = train(arguments.recipe, arguments.epochs, seeds, dataset)
         made_with += f" --recipe {Path(arguments.recipe).stem} --seeds {seeds}"
@@ -79,6 +79,8 @@ def _read_all_weights(files: Sequence[str], dataset: Dataset) -> list[Classifier
 def read_weights(file: Path, dataset: Dataset) -> Classifier:
     """Return the classifier in a file of ``torch.save``: ``config``, the hyperparameters by name, and ``weights``.
 
+    The file may also say in ``trained`` how it was trained; the card quotes that.
+
     Raises:
         InputError: the file holds no such network, or it does not fit the data.
     """
@@ -91,6 +93,11 @@ def read_weights(file: Path, dataset: Dataset) -> Classifier:
         raise InputError(f"{file} cannot be read: {error.strerror}") from None
     except Exception as error:  # torch raises many kinds
         raise InputError(f"{file} holds no network for this data: {str(error).splitlines()[0]}") from None
+
+
+def _describe_training(file: str) -> str:
+    # The entry ``trained`` of a file of weights, such as "100 epochs, seed 0", or else its name.
+    return str(unpack(Path(file).read_bytes()).get("trained", Path(file).name))
 
 
 def train(name: str, epochs: int | None, seeds: int, dataset: Dataset) -> list[Classifier]:
