@@ -33,6 +33,7 @@ def calibration_figure(title: str, labels: np.ndarray, probabilities: np.ndarray
     )
     note = (
         "Bins have a width of 0.1, points have 95 % intervals (Wilson). The histogram counts the images per bin. "
+        "The probabilities are not calibrated: predict and evaluate apply the model's temperature first. "
         f"Expected calibration error {percent(error)}."
     )
     return finish(figure, caption, note, mark)

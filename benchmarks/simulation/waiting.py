@@ -40,7 +40,7 @@ class SynchronousHalving(Rungs):
 
 
 def halving(asha: Asha, trials: int) -> SynchronousHalving:
-    """Return halving in step: with 64 trials and factor 3, 21 go on at epoch 1, 7 at epoch 3, 2 at epoch 9."""
+    """Return halving in step: with 64 trials and factor 3, 21 go on at epoch 1, 7 at epoch 3, 2 at epoch 7."""
     places = {r: max(1, trials // asha.reduction_factor**k) for k, r in enumerate(asha.rungs, start=1)}
     return SynchronousHalving(places, trials, asha.max_epochs)
 

@@ -68,6 +68,8 @@ def test_the_best_network_on_validation_is_stored_with_the_scores_of_all(
     mean = card["mean"]["accuracy"][0]  # type: ignore[index]
     assert mean == pytest.approx(np.mean([one["accuracy"][0] for one in networks]))
     page = (tmp_path / "box" / "MODEL_CARD.md").read_text()
+    assert "The command that made it opened the test split once, after its choices" in page
+    assert "Test images that are also in another split, turned or mirrored ones included: 0 in training, 0 in" in page
     assert "| 2 (this model) |" in page and "| mean of 2 |" in page
     assert "licence" not in card and not (tmp_path / "box" / LICENSE).exists(), "these images are not BloodMNIST's"
     assert str(data) not in (tmp_path / "box" / CARD).read_text(), "no path of this machine"

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -188,16 +189,33 @@ def test_after_a_failed_recording_no_older_one_is_replayed(cuda: FakeCuda) -> No
     assert cuda.replays == 2, "its generator is not the one of now"
 
 
+# Augmented and averaged, so that draws and rates must differ from replay to replay; the last batch is smaller.
+FEW = {"dihedral": True, "shift": 2, "stain": 0.1, "cutout": 4, "ema": 0.1, "schedule": "cosine"}
+MANY = FEW | {
+    "normalization": "image",
+    "rotation": 30.0,
+    "scale": 0.3,
+    "colour": 0.5,
+    "blur": 0.5,
+    "mixup": 0.4,
+    "cutmix": 0.4,
+}
+
+
+def brightest_channel(images: torch.Tensor) -> torch.Tensor:
+    """Return a teacher's probabilities of the three classes, each told by one channel."""
+    return (images.float().mean((2, 3)) / 10).softmax(1)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("family", ["mlnn", "cnn", "lightweight", "residual", "resnet"])
-def test_on_a_gpu_a_replayed_step_does_what_a_taken_one_does(family: str) -> None:
+@pytest.mark.parametrize("changes", [FEW, MANY], ids=["few", "many"])
+def test_on_a_gpu_a_replayed_step_does_what_a_taken_one_does(family: str, changes: dict[str, Any]) -> None:
     splits = DeviceSplits.load(make_split(200, seed=1), make_split(60, seed=2), "cuda")
-    # Augmented and averaged, so that draws and rates must differ from replay to replay; the last batch is smaller.
-    changes = {"dihedral": True, "shift": 2, "stain": 0.1, "cutout": 4, "ema": 0.1, "schedule": "cosine"}
-    configuration = make_configuration(family, **changes)
-    losses = []
+    configuration, losses = make_configuration(family, **changes), []
+    teacher = brightest_channel if changes is MANY else None
     for watch in (Stopwatch(), Stopwatch(on=True)):
-        training = Training(configuration, splits, max_epochs=9, seed=0, watch=watch)
+        training = Training(configuration, splits, max_epochs=9, seed=0, watch=watch, teacher=teacher)
         losses.append([training.run_epoch().train_loss for _ in range(9)])
     replayed, taken = losses
     # Near the end losses are small, and a GPU adds in another order each time.

@@ -38,5 +38,6 @@ def test_the_error_is_the_mean_gap_over_images() -> None:
 def test_the_figure_states_the_error() -> None:
     drawn = calibration_figure("chosen model", *model(0.95, 20, 10), "x")
     assert drawn.note.endswith("Expected calibration error 45.0 %.")
+    assert "are not calibrated: predict and evaluate apply the model's temperature first" in drawn.note
     assert drawn.caption.startswith("Chosen model: ")
     assert "calibration error 45.0 %" in [text.get_text() for text in drawn_texts(drawn.figure)]
