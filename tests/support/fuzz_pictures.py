@@ -48,9 +48,7 @@ def pictures() -> dict[str, bytes]:
         "deep.tif": _saved(deep, "TIFF"),
         "lab.tif": _saved(_lab(colour), "TIFF"),
         "pages.tif": _saved(colour, "TIFF", save_all=True, append_images=more),
-        "imagej.tif": _saved(
-            deep, "TIFF", save_all=True, append_images=[deep, deep], description=imagej
-        ),
+        "imagej.tif": _saved(deep, "TIFF", save_all=True, append_images=[deep, deep], description=imagej),
         "a.gif": _saved(colour, "GIF", save_all=True, append_images=more),
         "a.webp": _saved(colour, "WEBP", exif=exif),
         "lossless.webp": _saved(colour, "WEBP", lossless=True),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bloodtune.data.dataset import load_dataset
+from bloodtune.data.partition import write_splits
+from bloodtune.data.preparation import SPLITS_FILE
+from bloodtune.run import provenance
 from bloodtune.run.checkpoints import Checkpoint
 from bloodtune.run.directory import BEST, CURVES, PROPOSALS, PROVENANCE, RECIPE, STUDY, TRIALS, RunDirectory
 from bloodtune.run.overview import list_runs, runs_table
-from bloodtune.run import provenance
 from bloodtune.run.records import PRUNED, EpochRecord
 from bloodtune.run.repair import RunRecords, examine, repair
 from bloodtune.space.recipe_file import load_recipe
@@ -18,9 +21,6 @@ from bloodtune.tuning.recorder import RunRecorder
 from bloodtune.tuning.resume import warm_start
 from bloodtune.tuning.sampler import StudySampler
 from bloodtune.tuning.trial_queue import TrialQueue
-from bloodtune.data.dataset import load_dataset
-from bloodtune.data.partition import write_splits
-from bloodtune.data.preparation import SPLITS_FILE
 from folder_fixtures import class_files, write_photographs
 from mutations import Files
 from run_fixtures import make_searcher, report
