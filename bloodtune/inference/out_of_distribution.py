@@ -67,8 +67,8 @@ class Guard:
             guard = cls(found["means"], found["whitening"], float(found["limit"][0]))
         except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
             raise InputError(f"{file} does not describe a guard: {one_line(error)}") from None
-        size = guard.means.shape[-1] if guard.means.size else 0
-        if guard.means.ndim != 2 or guard.whitening.shape != (size, size) or not size:
+        size = guard.means.shape[-1] if guard.means.ndim == 2 and len(guard.means) else 0
+        if not size or guard.whitening.shape != (size, size):
             shapes = f"means {guard.means.shape} and whitening {guard.whitening.shape}"
             raise InputError(f"{file} does not describe a guard: {shapes} do not fit each other")
         return guard
