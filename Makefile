@@ -8,7 +8,7 @@ COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install search summarize test test-realdata test-benchmarks test-faults test-cluster test-tools lint clean
+.PHONY: install search summarize test test-realdata test-benchmarks test-faults test-cluster test-tools fuzz lint clean
 
 install: .venv/installed
 
@@ -36,6 +36,9 @@ test-cluster: .venv/installed-cluster
 test-tools: .venv/installed-tools
 	$(BIN)/python -m pytest -m tools tests/tools $(ARGS)
 	$(BIN)/python -m pytest tests/monitoring/test_trackers.py $(ARGS)
+
+fuzz: .venv/installed-dev
+	PYTHONPATH=.:analysis:tests/support $(BIN)/python tests/fuzz/fuzz.py $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from bloodtune.data.preparation import Preparation
 from bloodtune.errors import InputError
 from bloodtune.files import LATEST, check_writable, point_latest
 from bloodtune.run.directory import PROVENANCE, RECIPE, RUNS, RunDirectory, load_run
-from bloodtune.run.provenance import git_commit
+from bloodtune.run.provenance import git_commit, read_provenance
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.training.models.user_networks import sources_to_send
 from bloodtune.tuning.prediction_speed import prediction_speeds
@@ -228,7 +228,7 @@ def _write(summary: Summary, dataset: Dataset, folder: Path, generator: np.rando
 def _check_control(control: RunDirectory | None, dataset: Dataset) -> None:
     if control is None:
         return
-    known = control.read_json(PROVENANCE).get("data", {})
+    known = read_provenance(control).get("data", {})
     if known.get("md5") != dataset.md5:
         raise InputError(f"--control: run {control.name} used other data; give a run on the data of the search")
     if known.get("folds") != dataset.fold_digest:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bloodtune.data.npz import Split
-from bloodtune.run.directory import PROVENANCE, RunDirectory
+from bloodtune.run.directory import RunDirectory
+from bloodtune.run.provenance import read_provenance
 from bloodtune.run.records import TrialRecord
 from bloodtune.tuning.retrained_models import Contender, Speed, TestedContender
 from contender_labels import PUBLISHED
@@ -39,7 +40,7 @@ class SearchRecords:
         Raises:
             InputError: a file is damaged.
         """
-        return cls(run.name, run.read_json(PROVENANCE), tuple(run.standing()), run.curves())
+        return cls(run.name, read_provenance(run), tuple(run.standing()), run.curves())
 
 
 @dataclass(frozen=True, eq=False)

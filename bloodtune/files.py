@@ -1,14 +1,16 @@
-"""Durable writes of files and folders: replacement, append, write access, copies; `latest`."""
+"""Durable writes of files and folders: replacement, append, write access, copies; `latest`; JSON of strangers."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import itertools
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from bloodtune.errors import InputError
 
@@ -121,6 +123,14 @@ def append(file: Path, text: str) -> None:
         stream.flush()
         with if_supported():
             os.fsync(stream.fileno())
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON holds; raises ValueError, also where Python raises RecursionError."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def keep_damaged_copy(file: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import time
@@ -118,7 +119,7 @@ def _shape(archive: NpzFile, name: str) -> tuple[int, ...]:
 
 
 def _bytes(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape, dtype=np.int64))
+    return math.prod(shape)
 
 
 def _is_whole(file: Path, shape: tuple[int, ...]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import lzma
 import math
 import tokenize
 import zipfile
@@ -26,8 +27,8 @@ SMALLEST = 8  # pixels: the CNN halves three times
 _ARRAYS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
 # All exceptions that np.load raises for damaged files. The second line comes from damaged headers.
 DAMAGE = (
-    *(OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error),
-    *(TypeError, tokenize.TokenError),
+    *(OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(TypeError, SyntaxError, OverflowError, tokenize.TokenError),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,13 @@ class Preparation:
     splits: str | None = None
 
     def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            if not isinstance(value := getattr(self, name), kind):
+                raise InputError(f"{name} = {value!r}: expected {getattr(kind, '__name__', kind)}")
+        if not all(isinstance(name, str) for name in self.without):
+            raise InputError(f"without = {self.without!r}: expected names of classes")
+        if self.seed < 0:
+            raise InputError(f"seed = {self.seed}: allowed are whole numbers from 0")
         if self.size is not None and not MIN_SIZE <= self.size <= MAX_SIZE:
             raise InputError(f"--size {self.size}: allowed are {MIN_SIZE} to {MAX_SIZE} pixels")
         if self.crop is not None and self.crop < MIN_SIZE:
@@ -69,3 +77,6 @@ class Preparation:
     def to_mapping(self) -> dict[str, Any]:
         """Return all fields but ``splits``, whose place changes with the run."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "splits"}
+
+
+_KINDS: dict[str, Any] = typing.get_type_hints(Preparation) | {"without": tuple}

@@ -43,6 +43,11 @@ class Deployment(nn.Module):
         """The network from one view's pixels (N, C, H, W), 0 to 255, to logits (N, K)."""
         return nn.Sequential(self.body, self.head)
 
+    @property
+    def features(self) -> int | None:
+        """The number of features of an image; None if these are the logits."""
+        return self.head.in_features if isinstance(self.head, nn.Linear) else None
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the probabilities of a batch."""
         return self._examine(images)[0]

@@ -16,15 +16,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from bloodtune.data.npz import SMALLEST
 from bloodtune.errors import InputError
+from bloodtune.files import parse_json
 from bloodtune.inference.default_model import CARD
 from bloodtune.space.configuration import Configuration
+from bloodtune.space.families import is_own
 from bloodtune.training.augmentation import prediction_views
 from bloodtune.training.models import build_network
 from bloodtune.training.models.ensemble import Ensemble
 from bloodtune.training.numerics import PRECISIONS, Numerics
 from bloodtune.training.prediction import predict
 
+_LARGEST = 2048  # pixels of a side
 _AT_ONCE = 1024  # images that are in memory; the others may be mapped
 
 WEIGHTS = "model.safetensors"
@@ -115,13 +119,13 @@ class Classifier:
             InputError: ``folder`` holds no model, or the weights do not fit the configuration.
         """
         try:
-            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            card = parse_json((folder / CARD).read_bytes())
             weights = load_file(folder / WEIGHTS)
         except (OSError, ValueError, SafetensorError) as error:
             raise InputError(f"no model in {folder}: {error}") from None
         try:
             classifier = cls.build(card, weights)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise InputError(f"{folder / CARD} does not describe a model: {reason}") from None
         except RuntimeError:
@@ -134,7 +138,7 @@ class Classifier:
         """Build a classifier on the CPU from the entries of ``model.json`` and the weights of its network.
 
         Raises:
-            KeyError, TypeError, ValueError: ``card`` does not describe a model.
+            KeyError, TypeError, ValueError, OverflowError: ``card`` does not describe a model.
             RuntimeError: the weights do not fit the configuration.
         """
         configuration = Configuration.from_mapping(card["configuration"])
@@ -142,14 +146,26 @@ class Classifier:
         precision = card.get("precision", "float32")
         if precision not in PRECISIONS:
             raise ValueError(f"precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
-        members, pixel = card.get("members", 1), torch.ones(channels)
-        if not isinstance(members, int) or members < 1:
-            raise ValueError(f"members {members!r}; allowed: whole numbers from 1")
-        networks = [
-            build_network(configuration, size=size, classes=len(class_names), mean=pixel, deviation=pixel)
-            for _ in range(members)
-        ]
-        network = Ensemble(networks) if members > 1 else networks[0]
+        if not SMALLEST <= size <= _LARGEST or channels not in (1, 3):
+            raise ValueError(f"size {size}, channels {channels}; allowed: {SMALLEST} to {_LARGEST} pixels, 1 or 3")
+        members = card.get("members", 1)
+        if not isinstance(members, int) or not 1 <= members <= max(1, len(weights)):
+            raise ValueError(f"members {members!r}; allowed: whole numbers from 1, each with weights")
+
+        def build() -> nn.Module:
+            pixel, classes = torch.ones(channels), len(class_names)
+            networks = [
+                build_network(configuration, size=size, classes=classes, mean=pixel, deviation=pixel)
+                for _ in range(members)
+            ]
+            return Ensemble(networks) if members > 1 else networks[0]
+
+        if not is_own(configuration.family):
+            with torch.device("meta"):  # without memory, which a damaged card could ask for in any amount
+                planned = build().state_dict()
+            if {name: t.shape for name, t in planned.items()} != {name: t.shape for name, t in weights.items()}:
+                raise RuntimeError("the weights have other names or shapes")
+        network = build()
         network.load_state_dict(weights)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(network, configuration, class_names, size, channels, precision)

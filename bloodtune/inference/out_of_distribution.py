@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from bloodtune.errors import InputError
+from bloodtune.errors import InputError, one_line
 
 GUARD = "guard.safetensors"
 
@@ -65,10 +65,10 @@ class Guard:
         try:
             found = load_file(file)
             guard = cls(found["means"], found["whitening"], float(found["limit"][0]))
-        except (OSError, SafetensorError, KeyError, IndexError) as error:
-            raise InputError(f"{file} does not describe a guard: {error}") from None
-        size = guard.means.shape[-1]
-        if guard.means.ndim != 2 or guard.whitening.shape != (size, size):
+        except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+            raise InputError(f"{file} does not describe a guard: {one_line(error)}") from None
+        size = guard.means.shape[-1] if guard.means.ndim == 2 and len(guard.means) else 0
+        if not size or guard.whitening.shape != (size, size):
             shapes = f"means {guard.means.shape} and whitening {guard.whitening.shape}"
             raise InputError(f"{file} does not describe a guard: {shapes} do not fit each other")
         return guard

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import json
-import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,15 @@ from bloodtune.data.medmnist import is_bloodmnist
 from bloodtune.data.npz import load_images
 from bloodtune.data.parallel_map import map_in_threads
 from bloodtune.data.photographs import Tile, find_photographs, read_pages, tile_picture
+from bloodtune.data.preparation import MIN_SIZE
 from bloodtune.errors import InputError
+from bloodtune.files import parse_json
 from bloodtune.inference.calibrated_network import BATCH, Deployment
 from bloodtune.inference.classifier import Classifier
 from bloodtune.inference.default_model import CARD, find_model
 from bloodtune.inference.differential import Prediction, Unreadable, is_blood
-from bloodtune.inference.out_of_distribution import Guard
+from bloodtune.inference.out_of_distribution import GUARD, Guard
+from bloodtune.space.recipe import is_whole
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -66,17 +68,20 @@ class Predictor:
         """
         folder = find_model(folder)
         classifier = Classifier.load(folder)
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = parse_json((folder / CARD).read_bytes())
         found = card.get("threshold") if threshold is None else threshold
         if not _is_finite(found):
             raise InputError(f"{folder / CARD} has no threshold for unsure predictions; give --threshold P")
         names = classifier.class_names
-        if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
-            raise InputError(f"{folder / CARD}: class_names {list(names)}; allowed: distinct strings")
-        if not isinstance(card.setdefault("data", {}), dict):
-            raise InputError(f"{folder / CARD}: data is {type(card['data']).__name__}; allowed: an object")
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < max(2, len(names)):
+            raise InputError(f"{folder / CARD}: class_names {list(names)}; allowed: distinct strings, two or more")
+        _check_data(card.setdefault("data", {}), folder / CARD)
         deployment = Deployment(classifier, _temperature(card, folder / CARD))
         guard = Guard.load(folder)
+        features = deployment.features or len(names)
+        if guard and guard.means.shape[1] != features:
+            found = f"{guard.means.shape[1]} features, and the network has {features}"
+            raise InputError(f"{folder / GUARD} does not belong to the model: it is for {found}")
         return cls(deployment, names, classifier.size, classifier.channels, float(found), card, guard)
 
     @property
@@ -109,8 +114,8 @@ class Predictor:
     @property
     def crop(self) -> int | None:
         """The crop with which the training images were read, in pixels; None for the rule of ``read_tile``."""
-        crop = (self.card["data"].get("preparation") or {}).get("crop")
-        return crop if isinstance(crop, int) else None
+        crop: int | None = (self.card["data"].get("preparation") or {}).get("crop")
+        return crop
 
     @property
     def bloodmnist(self) -> bool:
@@ -189,6 +194,19 @@ class Predictor:
         return Prediction(tile.label, *labels, probabilities, sure, digest, tile.preview, pixels, **place, known=known)
 
 
+def _check_data(data: Any, file: Path) -> None:
+    # The entries of a card's ``data`` that are used.
+    if not isinstance(data, dict):
+        raise InputError(f"{file}: data is {type(data).__name__}; allowed: an object")
+    preparation = data.get("preparation") or {}
+    crop = preparation.get("crop") if isinstance(preparation, dict) else preparation
+    if crop is not None and not is_whole(crop, MIN_SIZE):
+        raise InputError(f"{file}: data.preparation.crop {crop!r}; allowed: null, or pixels from {MIN_SIZE}")
+    sizes = data.get("split_sizes", {"train": 0})
+    if not isinstance(sizes, dict) or not is_whole(sizes.get("train"), 0):
+        raise InputError(f"{file}: data.split_sizes {sizes!r}; allowed: the images of train, val and test")
+
+
 def _temperature(card: Mapping[str, Any], file: Path) -> float:
     found = card.get("temperature", 1.0)
     if not _is_finite(found) or found <= 0:
@@ -228,7 +246,7 @@ def classify(
 
 
 def _is_finite(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max  # a whole number has no limit
 
 
 def _is_archive(file: Path) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bloodtune.files import RUN_MODEL
+from bloodtune.files import RUN_MODEL, parse_json
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class ModelFiles:
 def drop_model_of_another(run: Path, trial: int) -> None:
     """Delete the model if its card names another trial, one that was the best and has failed since."""
     try:
-        found = json.loads((run / RUN_MODEL / "model.json").read_text(encoding="utf-8"))["search"]["trial"]
+        found = parse_json((run / RUN_MODEL / "model.json").read_bytes())["search"]["trial"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if found != trial:

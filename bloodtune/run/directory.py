@@ -18,7 +18,7 @@ import pandas as pd
 
 from bloodtune.command_line import print_lines
 from bloodtune.errors import InputError
-from bloodtune.files import LATEST, append, follow_latest, point_latest, replace
+from bloodtune.files import LATEST, append, follow_latest, parse_json, point_latest, replace
 from bloodtune.run.checkpoints import CHECKPOINT_SUFFIX, CHECKPOINTS, DIGEST_BYTES, Checkpoint, state_digest
 from bloodtune.run.lock import is_locked, locked
 from bloodtune.run.records import (
@@ -173,7 +173,8 @@ class RunDirectory:
                 file.unlink()
 
     def _checkpoint_files(self, trial: int) -> set[Path]:
-        return set((self.path / CHECKPOINTS).glob(f"{trial}-*{CHECKPOINT_SUFFIX}"))
+        names = re.compile(rf"{trial}-\d{{1,9}}(-\d{{1,12}})?{re.escape(CHECKPOINT_SUFFIX)}", re.ASCII)
+        return {file for file in (self.path / CHECKPOINTS).glob(f"{trial}-*") if names.fullmatch(file.name)}
 
     def write_best(self, record: TrialRecord) -> None:
         """Write a trial and its configuration to ``best.json``."""
@@ -193,9 +194,12 @@ class RunDirectory:
         """
         file = self.path / name
         try:
-            return dict(json.loads(file.read_bytes())) if file.exists() else {}
-        except ValueError as error:
+            found = parse_json(file.read_bytes()) if file.exists() else {}
+        except (OSError, ValueError) as error:
             raise InputError(f"{file} is damaged: {error}") from None
+        if not isinstance(found, dict):
+            raise InputError(f"{file} is damaged: it holds no JSON object")
+        return found
 
     def proposals(self) -> list[Proposal]:
         """Read all proposals in their order."""

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bloodtune.errors import InputError, printable
-from bloodtune.run.directory import PROVENANCE, TRIALS, RunDirectory
+from bloodtune.run.directory import TRIALS, RunDirectory
+from bloodtune.run.provenance import read_provenance
 from bloodtune.run.records import best_record
 
 
@@ -80,7 +81,7 @@ def _read(run: RunDirectory) -> RunOverview:
     try:
         finished = run.trials()
         unfinished = run.unfinished(finished)
-        provenance = run.read_json(PROVENANCE)
+        provenance = read_provenance(run)
         damaged = not provenance
     except InputError:
         finished, unfinished, provenance, damaged = [], [], {}, True

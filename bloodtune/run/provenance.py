@@ -7,7 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -15,11 +15,58 @@ from typing import Any
 
 from bloodtune import __version__
 from bloodtune.data.dataset import Dataset
+from bloodtune.data.preparation import Preparation
+from bloodtune.errors import InputError, one_line
 from bloodtune.run.directory import PROVENANCE, RunDirectory
 from bloodtune.run.records import EpochRecord
 from bloodtune.run.repair import RunRecords
 
+# The kinds of the entries that are read back, in the record itself and in its entry ``data``.
+_NUMBER = (int, float)
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("seed", "budget", "max_epochs", "workers", "discarded_epochs"), (int,)),
+    **dict.fromkeys(("gpus_per_trial", "discarded_seconds", "wall_seconds"), _NUMBER),
+    **{"started": (str,), "precision": (str,), "plain_layers": (list,), "resumed": (list,), "data": (dict,)},
+}
+_DATA_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("source", "md5", "title"), (str,)),
+    **{"synthetic": (bool,), "folds": (str, type(None)), "preparation": (dict,)},
+}
+_MOST = 2**53  # of a number, such as seconds: beyond it none is exact
+
 PACKAGES = ("ray", "torch", "optuna", "medmnist", "numpy", "pandas", "scikit-learn", "matplotlib")
+
+
+def read_provenance(run: RunDirectory, needed: Sequence[str] = ()) -> dict[str, Any]:
+    """Read ``provenance.json`` with its entries ``needed``; return an empty dict if the file does not exist.
+
+    Raises:
+        InputError: the file is damaged, or an entry that is read back is missing or of another kind.
+    """
+    record, file = run.read_json(PROVENANCE), run.path / PROVENANCE
+    if not record:
+        return {}
+    _check(record, _KINDS, [name for name in needed if "." not in name], f"{file}: ")
+    if "data" in record:
+        of_data = [name.removeprefix("data.") for name in needed if "." in name]
+        _check(record["data"], _DATA_KINDS, of_data, f"{file}: data.")
+        try:
+            Preparation.recorded(record["data"], run.path)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{file} is damaged: data.preparation: {one_line(error)}") from None
+    return record
+
+
+def _check(record: dict[str, Any], kinds: Mapping[str, tuple[type, ...]], needed: Sequence[str], where: str) -> None:
+    for name in needed:
+        if name not in record:
+            raise InputError(f"{where}{name} is missing, so the file is damaged")
+    for name in kinds.keys() & record.keys():
+        value = record[name]
+        fits = isinstance(value, kinds[name]) and (bool in kinds[name] or not isinstance(value, bool))
+        if not fits or (isinstance(value, _NUMBER) and not 0 <= value <= _MOST):  # which NaN is not
+            expected = " or ".join(kind.__name__ for kind in kinds[name])
+            raise InputError(f"{where}{name} = {repr(value)[:40]}, so the file is damaged; expected {expected}")
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
@@ -88,9 +135,9 @@ def _processor() -> str:
 
 def begin(run: RunDirectory, start: dict[str, Any], records: RunRecords) -> dict[str, Any]:
     """Add this start to provenance.json and return its content; ``records`` are those of earlier starts."""
-    record = run.read_json(PROVENANCE)
+    record = read_provenance(run)
     _discard(record, records.discarded)  # they count as spent, although they are trained again
-    if record["started"] != start["started"]:
+    if record.get("started") != start["started"]:
         changed = {key: start[key] for key in ("command", "versions", "git_commit", "workers", "devices", "started")}
         record["resumed"] = [*record.get("resumed", []), changed]
         record["budget"] = start["budget"]

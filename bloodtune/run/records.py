@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import itertools
 import json
+import math
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from bloodtune.errors import InputError
+from bloodtune.files import parse_json
 from bloodtune.space.configuration import FIELD_NAMES, Configuration
 
-COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
+STATES = COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
 RUNNING, PAUSED = "RUNNING", "PAUSED"  # in best.json alone, never in trials.csv
 
 CONFIG_PREFIX = "config."
@@ -83,6 +85,8 @@ class TrialRecord:
             for f in dataclasses.fields(Configuration)
             if (cell := row[CONFIG_PREFIX + f.name])
         }
+        if values["state"] not in STATES or (values["state"] == COMPLETE and values["val_macro_f1"] is None):
+            raise ValueError(f"{values['state']!r} with the score {values['val_macro_f1']}")
         return cls(**values, configuration=Configuration.from_mapping(config))
 
 
@@ -115,8 +119,8 @@ class Proposal:
     @classmethod
     def from_line(cls, line: str) -> Proposal:
         """Parse a line of ``proposals.jsonl``."""
-        row = json.loads(line)
-        return cls(int(row["trial"]), str(row["label"]), Configuration.from_mapping(row["config"]))
+        row = parse_json(line)
+        return cls(_count(row["trial"]), str(row["label"]), Configuration.from_mapping(row["config"]))
 
 
 def make_record(
@@ -184,7 +188,7 @@ class RecordFile(Generic[_Record]):
             try:
                 text = line.decode()
                 records.append(parse(_complete_row(text, first, header) if is_older else text))
-            except (ValueError, KeyError, TypeError, csv.Error):
+            except (ValueError, KeyError, TypeError, OverflowError, csv.Error):
                 damaged.append(number)
         return cls(file, records, damaged, has_partial_line=bool(rest), is_older=is_older)
 
@@ -272,7 +276,10 @@ def parse_trial(line: str) -> TrialRecord:
 def parse_epoch(line: str) -> tuple[int, EpochRecord]:
     """Parse a line of ``curves.csv``; return the trial's number and the epoch."""
     trial, epoch, *values = line.split(",")
-    return int(trial), EpochRecord(int(epoch), *map(float, values))
+    record = EpochRecord(_count(epoch), *map(float, values))
+    if not all(map(math.isfinite, (record.val_accuracy, record.val_macro_f1, record.seconds))):  # losses may be inf
+        raise ValueError(f"{line!r}: expected finite scores")
+    return _count(trial), record
 
 
 def _parse(types: tuple[type, ...], cell: str) -> Any:
@@ -280,4 +287,18 @@ def _parse(types: tuple[type, ...], cell: str) -> Any:
         return None
     if types[0] is bool and cell not in ("True", "False"):
         raise ValueError(f"{cell!r}: expected True or False")
-    return cell == "True" if types[0] is bool else types[0](cell)
+    parsers: dict[type, Callable[[str], Any]] = {bool: lambda text: text == "True", int: _count, float: _finite}
+    return parsers.get(types[0], types[0])(cell)
+
+
+def _count(value: Any) -> int:
+    # All whole numbers of the records count something.
+    if not 0 <= (number := int(value)) < 2**63:
+        raise ValueError(f"{number}: expected a whole number from 0, of 64 bits")
+    return number
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text}: expected a finite number")
+    return number

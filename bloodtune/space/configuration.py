@@ -133,6 +133,8 @@ class Configuration:
         Raises:
             InputError: a name is unknown, a required field is missing, or a value is not allowed.
         """
+        if not isinstance(mapping, Mapping):
+            raise InputError(f"the configuration is of type {type(mapping).__name__}; expected names with values")
         for name in mapping:
             if name not in FIELD_NAMES:
                 raise InputError(unknown_name("hyperparameter", name, FIELD_NAMES))

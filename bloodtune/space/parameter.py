@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +90,7 @@ class Parameter:
         if self.step is None or self.low is None:
             return True
         steps = (value - self.low) / self.step
-        return abs(steps - round(steps)) < 1e-8
+        return math.isfinite(steps) and abs(steps - round(steps)) < 1e-8
 
 
 def parameter_values(configuration: Configuration, parameters: Sequence[Parameter]) -> dict[str, Any]:

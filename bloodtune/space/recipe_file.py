@@ -11,7 +11,7 @@ from typing import Any
 
 import tomli_w
 
-from bloodtune.errors import InputError, unknown_name
+from bloodtune.errors import InputError, one_line, unknown_name
 from bloodtune.space.configuration import FIELD_NAMES, Configuration
 from bloodtune.space.parameter import Parameter, combinations, parameter_values
 from bloodtune.space.recipe import SAMPLERS, Asha, Enqueued, Recipe, is_whole
@@ -55,11 +55,23 @@ def _find(path_or_name: str) -> Path:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        _check_whole_numbers(content)
+        return content
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not a valid TOML file: {error}") from None
+    except RecursionError:
+        raise InputError(f"{file}: not a valid TOML file: it is nested too deeply") from None
+    except ValueError as error:  # of a number with thousands of digits too
+        raise InputError(f"{file}: not a valid TOML file: {one_line(error)}") from None
+
+
+def _check_whole_numbers(value: Any) -> None:
+    # Those of TOML have 64 bits; Python reads larger ones, and cannot print the largest.
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number of more than 64 bits")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_whole_numbers(inner)
 
 
 def _read(file: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bloodtune.errors import InputError
+from bloodtune.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,12 @@ class Numerics:
         """Read numerics from a record that holds ``to_mapping``; None if the record is too old to have a precision."""
         if "precision" not in record:
             return None
-        return cls(str(record["precision"]), tuple(record.get("plain_layers", ())))
+        precision, plain = record["precision"], record.get("plain_layers", ())
+        if precision not in PRECISIONS:
+            raise InputError(unknown_name("precision", str(precision), PRECISIONS))
+        if not all(isinstance(family, str) for family in plain):
+            raise InputError(f"plain_layers = {plain!r}: expected names of families")
+        return cls(precision, tuple(plain))
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the entries for provenance.json and model.json."""

@@ -18,7 +18,7 @@ from typing import Any
 import platformdirs
 
 from bloodtune import __version__
-from bloodtune.files import replace
+from bloodtune.files import parse_json, replace
 from bloodtune.space.configuration import Configuration
 from bloodtune.training.numerics import StepTimes
 
@@ -76,7 +76,7 @@ def collect_steps(
 def read_timing(file: Path) -> Timing | None:
     """Return what the file holds, or None if it is missing or damaged."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = parse_json(file.read_bytes())
         timing = Timing(str(found["chip"]), dict(found["seconds"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -18,7 +18,8 @@ from bloodtune.data.preparation import SPLITS_FILE
 from bloodtune.errors import InputError, printable
 from bloodtune.files import check_writable
 from bloodtune.monitoring.trackers import check_trackers
-from bloodtune.run.directory import PROVENANCE, RECIPE, RUNS, RunDirectory, check_name, plain_name
+from bloodtune.run.directory import RECIPE, RUNS, RunDirectory, check_name, plain_name
+from bloodtune.run.provenance import read_provenance
 from bloodtune.run.repair import RunRecords, examine
 from bloodtune.space.configuration import Configuration
 from bloodtune.space.families import is_own
@@ -139,7 +140,7 @@ def _read_request(options: SearchOptions) -> _Request:
     out = Path(options.out)
     storage = None if options.storage is None else _open_storage(options.storage)
     resumed = None if options.resume is None else open_resumed(options, out, storage)
-    before = resumed.read_json(PROVENANCE) if resumed else {}
+    before = read_provenance(resumed) if resumed else {}
     asked = DEFAULT_RECIPE if options.recipe is None else options.recipe
     recipe = load_recipe(str(resumed.path / RECIPE) if resumed else asked, max_epochs=options.max_epochs)
     if options.warm_start is not None:
@@ -233,7 +234,7 @@ def _examine(request: _Request) -> RunRecords | None:
 
 
 def _budget(asked: int | None, before: dict[str, Any], recipe: Recipe) -> int:
-    budget = asked or int(before.get("budget", DEFAULT_BUDGET))
+    budget = asked or before.get("budget", DEFAULT_BUDGET)
     if recipe.sampler == "enqueued" and budget > len(recipe.enqueued):
         if asked:
             print_lines(f"--budget {budget}: this recipe has only {len(recipe.enqueued)} configurations; all are tried")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bloodtune.files import replace
+from bloodtune.files import parse_json, replace
 from bloodtune.inference.classifier import Classifier
 from bloodtune.training.step_times import describe_chip
 from bloodtune.tuning.retrained_models import Speed
@@ -59,7 +59,7 @@ def _measure(classifier: Classifier, images: np.ndarray, processor: str) -> Spee
 def _read(file: Path, processor: str) -> Speed | None:
     # None if the file is missing or damaged, or another processor measured.
     try:
-        speed = Speed(**json.loads(file.read_text(encoding="utf-8")))
+        speed = Speed(**parse_json(file.read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
     return speed if speed.processor == processor else None

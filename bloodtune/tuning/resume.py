@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bloodtune.errors import InputError
 from bloodtune.files import check_writable
 from bloodtune.run.directory import PROVENANCE, RECIPE, RunDirectory
+from bloodtune.run.provenance import read_provenance
 from bloodtune.run.records import best_records
 from bloodtune.space.parameter import parameter_values
 from bloodtune.space.recipe import Enqueued, Recipe, enqueue_first
@@ -38,7 +39,7 @@ def open_resumed(options: SearchOptions, out: Path, storage: Storage | None) -> 
         check_writable(out)
         storage.fetch(options.resume, out)
     run = RunDirectory.open(out / options.resume)
-    before = run.read_json(PROVENANCE)
+    before = read_provenance(run, needed=("seed", "data.source", "data.md5"))
     if not before:
         raise InputError(f"run {run.name} has no {PROVENANCE}, so its data and options are unknown: start a new search")
     for flag in ("recipe", "name", "max_epochs", "warm_start", *DATA_OPTIONS):

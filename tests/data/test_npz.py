@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bloodtune.data.npz import Split, check_shape, count_classes, load_images, open_archive, read_split
+from bloodtune.data.dataset import load_dataset
+from bloodtune.data.npz import SPLITS, Split, check_shape, count_classes, load_images, open_archive, read_split
 from data_fixtures import make_arrays, save
 from error_fixtures import refusal
 
@@ -165,3 +167,29 @@ WAY_OUT = "move images there, or leave the class out"
 )
 def test_the_first_class_that_does_not_fit_is_named(labels: tuple[int, ...], classes: int, message: str) -> None:
     assert refusal(lambda: count_classes(split_of(*labels), classes, "labels")) == message
+
+
+def test_a_member_whose_compression_is_damaged_is_refused(tmp_path: Path) -> None:
+    # LZMA's errors are of a kind of their own.
+    content = io.BytesIO()
+    np.save(content, np.zeros((2, 8, 8, 3), np.uint8))
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("images.npy", content.getvalue())
+    damaged = bytearray((tmp_path / "x.npz").read_bytes())
+    damaged[50:70] = b"\xff" * 20
+    (tmp_path / "x.npz").write_bytes(damaged)
+    assert "images cannot be read" in refusal(lambda: load_images(tmp_path / "x.npz"))
+
+
+@pytest.mark.parametrize("shape", ["(1" + "0" * 30 + ", 8, 8, 3)", "(4611686018427387904, 8, 8, 3)"])
+def test_images_beyond_all_numbers_are_refused(tmp_path: Path, home: Path, shape: str) -> None:
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}".encode().ljust(117) + b"\n"
+    arrays = {f"{split}_labels.npy": np.zeros(2, np.uint8) for split in SPLITS}
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        for name, labels in arrays.items():
+            content = io.BytesIO()
+            np.save(content, labels)
+            archive.writestr(name, content.getvalue())
+        for split in SPLITS:
+            archive.writestr(f"{split}_images.npy", b"\x93NUMPY\x01\x00\x76\x00" + header)
+    assert "GB" in refusal(lambda: load_dataset(str(tmp_path / "x.npz")))

@@ -165,7 +165,7 @@ def test_a_truncated_card_is_refused(folder: Path, content: bytes) -> None:
     [
         ({"configuration": None}, "does not describe a model: "),
         ({"configuration": {"family": "transformer"}}, "does not describe a model: optimizer, learning_rate missing"),
-        ({"configuration": {"depth": 3}}, "does not describe a model: unknown hyperparameter 'depth'"),
+        ({"configuration": {"depths": 3}}, "does not describe a model: unknown hyperparameter 'depths'"),
         ({"size": None}, "does not describe a model: int() argument must be"),
         ({"channels": "three"}, "does not describe a model: invalid literal"),
         ({"class_names": 3}, "does not describe a model: 'int' object is not iterable"),

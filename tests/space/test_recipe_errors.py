@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from bloodtune.errors import InputError
+from bloodtune.space.parameter import Parameter
 from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe
 from error_fixtures import refusal
 from recipe_fixtures import CONTENT, GONE, changed, write
@@ -201,3 +203,22 @@ def test_a_mistake_in_an_enqueued_file_is_told_under_its_own_name(file: Path) ->
 def test_load_enqueued_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
     file = tmp_path / "papers.toml"
     assert refusal(lambda: load_enqueued(file)) == f"{file}: cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("description = " + "[" * 3000, "not a valid TOML file: it is nested too deeply"),
+        ("description = " + "9" * 5000, "not a valid TOML file: Exceeds the limit (4300 digits)"),
+        ("description = 0x" + "F" * 5000, "not a valid TOML file: a whole number of more than 64 bits"),
+    ],
+)
+def test_toml_that_python_cannot_hold_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(line)
+    assert message in refusal(lambda: load_recipe(str(file)))
+
+
+def test_a_step_too_small_for_a_float_is_refused() -> None:
+    with pytest.raises(InputError, match="whole steps must lead from"):
+        Parameter("dropout", "dropout", "test", low=0.0, high=0.5, step=5e-324)
