@@ -6,6 +6,7 @@ Flask, waitress and torch are imported inside functions, so that `--help` and er
 from __future__ import annotations
 
 import argparse
+import base64
 import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,9 @@ from bloodtune import command_line as flags
 from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.data.photographs import suffixes
 from bloodtune.errors import InputError
-from bloodtune.inference.differential import Unreadable, differential, unknown_alarm
+from bloodtune.inference.differential import FieldCount, Result, Unreadable, differential, unknown_alarm
 from bloodtune.inference.templates import render
-from bloodtune.inference.writers import FOR_RESEARCH, as_mapping, with_picture
+from bloodtune.inference.writers import FIELD_PREVIEW, FOR_RESEARCH, as_mapping, with_picture
 from bloodtune.predict import MODEL_HELP, load_predictor
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def create_app(predictor: Predictor) -> Flask:
 def _add_routes(app: Flask, predictor: Predictor) -> None:
     from flask import abort, request
 
+    from bloodtune.inference.field_predictor import FieldPredictor
     from bloodtune.inference.predictor import Image
 
     @app.post("/predict")
@@ -102,14 +104,16 @@ def _add_routes(app: Flask, predictor: Predictor) -> None:
         if text and not (text.isascii() and text.isdecimal() and int(text)):
             abort(400, f"crop = {text!r}: allowed are whole numbers of pixels from 1")
         crop = int(text) if text else None
-        found = predictor.predict(images, crop=crop, preview=_PREVIEW)
-        names = predictor.class_names
-        return [as_mapping(o, names) if isinstance(o, Unreadable) else with_picture(o, names) for o in found]
+        if "find" in request.form:
+            found = FieldPredictor(predictor, None, crop, _PREVIEW, page=FIELD_PREVIEW).predict(images)
+        else:
+            found = predictor.predict(images, crop=crop, preview=_PREVIEW)
+        return [_answer(result, predictor) for result in found]
 
     @app.post("/count")
     def count() -> dict[str, Any]:
         body = request.get_json()
-        fields: dict[str, Any] = {"counts": None, "unknown": None} | (body if isinstance(body, dict) else {})
+        fields: dict[str, Any] = {"counts": None, "unknown": None, "find": False} | (body if isinstance(body, dict) else {})
         counts, unknown = fields["counts"], fields["unknown"]
         if not isinstance(counts, dict) or not all(
             type(n) is int and 0 <= n < 10**9 for n in (*counts.values(), unknown)
@@ -118,8 +122,16 @@ def _add_routes(app: Flask, predictor: Predictor) -> None:
         rows = differential(counts, predictor.class_names)
         return {
             "rows": [[row.label, row.images, *row.cells(), row.unit] for row in rows],
-            "alarm": unknown_alarm(unknown, sum(counts.values())),
+            "alarm": unknown_alarm(unknown, sum(counts.values()), "cell" if fields["find"] else "image"),
         }
+
+
+def _answer(result: Result, predictor: Predictor) -> dict[str, Any]:
+    if isinstance(result, FieldCount):
+        return result.as_mapping() | {"picture": base64.b64encode(result.preview).decode()}
+    if isinstance(result, Unreadable):
+        return as_mapping(result, predictor.class_names)
+    return with_picture(result, predictor.class_names)
 
 
 def _bind(app: Flask, port: int) -> Any:

@@ -1,5 +1,6 @@
 """The local page: what it answers, and whom it refuses."""
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from bloodtune.data.photographs import SUFFIXES
 from bloodtune.inference.differential import Prediction, Tally
 from bloodtune.inference.predictor import Predictor
 from bloodtune.serve import UPLOAD_BYTES, create_app, main
+from field_fixtures import usual_field
 from model_fixtures import BLOOD, draw_tiles, make_model, photograph
 from photograph_fixtures import bomb
 
@@ -54,6 +56,23 @@ def test_another_crop_can_be_asked_for(client: Any, tmp_path: Path) -> None:
     assert one["class"] in BLOOD
     for crop in ("-3", "1e3", "20.5", "0"):
         assert upload(client, (io.BytesIO(content), "a.png"), crop=crop).status_code == 400
+
+
+def test_cells_are_found_in_a_field_of_view(client: Any) -> None:
+    field = io.BytesIO()
+    usual_field().picture().save(field, "PNG")
+    photo = io.BytesIO(b"hello")
+    cell, count, text = upload(client, (io.BytesIO(field.getvalue()), "a.png"), (photo, "b.png"), find="1").get_json()
+    assert cell["class"] in BLOOD and cell["field"] == "a.png" and len(cell["box"]) == 4
+    assert (count["file"], count["cells"], count["cut"]) == ("a.png", 1, 0)
+    assert base64.b64decode(count["picture"]).startswith(b"\xff\xd8")
+    assert text == {"file": "b.png", "error": "not a JPEG, PNG, TIFF, BMP, WebP or GIF picture"}
+
+
+def test_the_alarm_of_fields_speaks_of_cells(client: Any) -> None:
+    body = {"counts": {"neutrophil": 20}, "unknown": 3, "find": True}
+    answer = client.post("/count", json=body, headers=OWN).get_json()
+    assert answer["alarm"] == "3 of 20 cells are unlike the training images: do not trust this count."
 
 
 def test_each_page_is_predicted_and_copies_have_one_digest(client: Any) -> None:
@@ -116,7 +135,7 @@ def test_other_pages_and_other_hosts_are_refused(client: Any) -> None:
 )
 def test_a_post_of_another_page_is_refused(client: Any, headers: dict[str, str], code: int) -> None:
     own = {"Host": "127.0.0.1:8350", **OWN}
-    assert client.post("/count", json={"monocyte": 1}, headers=own | headers).status_code == code
+    assert client.post("/count", json={"counts": {"monocyte": 1}, "unknown": 0}, headers=own | headers).status_code == code
     assert client.options("/predict", headers=own | headers).headers.get("Access-Control-Allow-Origin") is None
 
 
