@@ -189,7 +189,7 @@ def test_a_correction_is_stored_at_once_and_known_afterwards(learner: Any, tmp_p
     assert image["stored"] is None
     answer = correct(learner, image, "monocyte").get_json()
     assert (answer["stored"], answer["state"]) == (1, "idle")
-    assert "learning needs 20 or more" in answer["lacking"]
+    assert "learning needs 20 of those" in answer["lacking"]
     names = [f"{image['digest']}.png", "metadata.csv"]
     assert sorted(file.name for file in (tmp_path / "mine").iterdir()) == names
     assert (tmp_path / "mine" / "metadata.csv").read_text() == f"file_name,label\n{names[0]},monocyte\n"

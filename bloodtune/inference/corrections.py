@@ -103,10 +103,8 @@ def lacking(labels: Mapping[str, str]) -> str:
     learned = enough(labels)
     if len(learned) >= LEAST and len(set(learned.values())) > 1:
         return ""
-    return (
-        f"{plural(len(labels), 'picture')} stored; learning needs {LEAST} or more, of two or more classes with "
-        f"{LEAST_OF_A_CLASS} pictures each"
-    )
+    usable = f", {len(learned):,} of them of classes with {LEAST_OF_A_CLASS} or more" if learned != labels else ""
+    return f"{plural(len(labels), 'picture')} stored{usable}; learning needs {LEAST} of those, in two or more classes"
 
 
 def _read(content: bytes, shape: tuple[int, int]) -> np.ndarray:

@@ -85,6 +85,6 @@ def test_a_stop_ends_the_process_and_nothing_is_accepted(learning: Learning) -> 
 
 def test_too_few_corrections_are_said(model: Path, tmp_path: Path) -> None:
     learning = Learning(Corrections(tmp_path / "mine"), model, Predictor.load(model))
-    with pytest.raises(InputError, match="0 pictures stored; learning needs 20 or more"):
+    with pytest.raises(InputError, match="0 pictures stored; learning needs 20 of those"):
         learning.start()
     assert not (tmp_path / "mine").exists()
