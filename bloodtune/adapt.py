@@ -55,12 +55,18 @@ def _adapt(arguments: argparse.Namespace) -> int:
     classifier, console = Classifier.load(model), Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("settings", total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+            if not console.is_terminal:  # a program that shows the progress reads it, such as serve
+                print_lines(f"adapt: {done} of {total} settings tried")
+
         adapted = adapt(
             classifier,
             folders,
             name=str(predictor.card.get("label") or model.name),
             seed=arguments.seed,
-            advance=lambda done, total: progress.update(task, completed=done, total=total),
+            advance=advance,
         )
     adapted.write(out)
     print_adaptation(adapted)

@@ -6,22 +6,29 @@ Flask, waitress and torch are imported inside functions, so that `--help` and er
 from __future__ import annotations
 
 import argparse
+import base64
+import binascii
 import secrets
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloodtune import command_line as flags
 from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.data.photographs import suffixes
-from bloodtune.errors import InputError
-from bloodtune.inference.differential import Unreadable, differential, unknown_alarm
-from bloodtune.inference.templates import render
-from bloodtune.inference.writers import FOR_RESEARCH, as_mapping, with_picture
+from bloodtune.errors import InputError, one_line
+from bloodtune.inference.corrections import Corrections, file_of, lacking
+from bloodtune.inference.differential import FieldCount, Result, Unreadable, differential, unknown_alarm
+from bloodtune.inference.templates import png_text, render
+from bloodtune.inference.writers import FIELD_PREVIEW, FOR_RESEARCH, as_mapping, with_picture
 from bloodtune.predict import MODEL_HELP, choose_model, load_predictor
 
 if TYPE_CHECKING:
     from flask import Flask
 
+    from bloodtune.adaptation.learning import Learning
     from bloodtune.inference.predictor import Predictor
 
 HOST, PORT = "127.0.0.1", 8350
@@ -40,23 +47,75 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_action("serve", lambda: _serve(arguments))
 
 
+@dataclass
+class _Session:
+    """What the page works with: the model in use, and the classes that a person may choose.
+
+    ``crop`` is that of the first model's training images: an adapted model learned from cut pictures.
+    """
+
+    predictor: Predictor
+    labels: tuple[str, ...]
+    crop: int | None
+    corrections: Corrections | None
+    learning: Learning | None
+
+    def model(self) -> dict[str, Any]:
+        """Return what the page says of the model in use."""
+        predictor = self.predictor
+        unknown = [name for name in self.labels if name not in predictor.class_names]
+        return {"caveat": predictor.caveat, "threshold": predictor.threshold, "labels": self.labels, "unknown": unknown}
+
+    def use(self, predictor: Predictor) -> dict[str, Any]:
+        """Replace the model; return what the page says of it."""
+        self.predictor, self.labels = predictor, tuple(dict.fromkeys((*self.labels, *predictor.class_names)))
+        return self.model()
+
+    def answers(self, results: Iterable[Result]) -> list[dict[str, Any]]:
+        """Return fields, pictures with their class, and files that could not be read, as JSON objects."""
+        stored = self.corrections.labels() if self.corrections else {}
+        return [self._answer(result, stored) for result in results]
+
+    def _answer(self, result: Result, stored: Mapping[str, str]) -> dict[str, Any]:
+        if isinstance(result, FieldCount):
+            return result.as_mapping() | {"picture": base64.b64encode(result.preview).decode()}
+        if isinstance(result, Unreadable):
+            return as_mapping(result, self.predictor.class_names)
+        shown = with_picture(result, self.predictor.class_names)
+        if self.corrections is None or result.tile is None:
+            return shown
+        return shown | {"tile": png_text(result.tile), "stored": stored.get(file_of(result.digest))}
+
+
 def _serve(arguments: argparse.Namespace) -> int:
-    app = create_app(load_predictor(choose_model(arguments.model, "serve"), arguments.threshold, "serve"))
-    server = _bind(app, arguments.port)
+    corrections = None if arguments.corrections is None else Corrections(Path(arguments.corrections))
+    model = choose_model(arguments.model, "serve")
+    predictor, learning = load_predictor(model, arguments.threshold, "serve"), None
+    if corrections:
+        from bloodtune.adaptation.learning import Learning
+
+        learning = Learning(corrections, model, predictor)
+    server = _bind(create_app(predictor, corrections, learning), arguments.port)
     print_lines(f"serve: open http://{HOST}:{arguments.port} on this machine; Ctrl-C stops the server")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that no adaptation outlives the server
     try:
         server.run()
     finally:
+        if learning:
+            learning.stop()
         server.close()
     return 0
 
 
-def create_app(predictor: Predictor) -> Flask:
-    """Return the page as a WSGI application, which stores no photograph."""
+def create_app(predictor: Predictor, corrections: Corrections | None = None, learning: Learning | None = None) -> Flask:
+    """Return the page as a WSGI application, which stores no photograph; with ``corrections``, the corrected ones."""
     from flask import Flask, abort, request
     from werkzeug.exceptions import HTTPException
 
     app = Flask(__name__)
+    given = corrections.labels().values() if corrections else ()
+    labels = tuple(dict.fromkeys((*predictor.class_names, *given)))
+    session = _Session(predictor, labels, predictor.crop, corrections, learning)
     app.config.update(MAX_CONTENT_LENGTH=UPLOAD_BYTES, MAX_FORM_PARTS=UPLOAD_FILES)
 
     @app.before_request
@@ -78,7 +137,8 @@ def create_app(predictor: Predictor) -> Flask:
             f"script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         texts: dict[str, Any] = {"note": FOR_RESEARCH, "suffixes": suffixes()}
-        page = render("serve.html.j2", predictor=predictor, nonce=nonce, upload_bytes=UPLOAD_BYTES, **texts)
+        texts |= {"corrections": corrections, "upload_bytes": UPLOAD_BYTES}
+        page = render("serve.html.j2", predictor=session.predictor, nonce=nonce, model=session.model(), **texts)
         return page, {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
 
     @app.errorhandler(HTTPException)
@@ -86,13 +146,16 @@ def create_app(predictor: Predictor) -> Flask:
         too_large = f"more than {UPLOAD_BYTES // 2**20} MB or {UPLOAD_FILES:,} files at once"
         return {"error": too_large if error.code == 413 else str(error.description)}, error.code or 500
 
-    _add_routes(app, predictor)
+    _add_routes(app, session)
+    if corrections and learning:
+        _add_learning(app, session, corrections, learning)
     return app
 
 
-def _add_routes(app: Flask, predictor: Predictor) -> None:
+def _add_routes(app: Flask, session: _Session) -> None:
     from flask import abort, request
 
+    from bloodtune.inference.field_predictor import FieldPredictor
     from bloodtune.inference.predictor import Image
 
     @app.post("/predict")
@@ -101,25 +164,68 @@ def _add_routes(app: Flask, predictor: Predictor) -> None:
         text = request.form.get("crop", "")
         if text and not (text.isascii() and text.isdecimal() and int(text)):
             abort(400, f"crop = {text!r}: allowed are whole numbers of pixels from 1")
-        crop = int(text) if text else None
-        found = predictor.predict(images, crop=crop, preview=_PREVIEW)
-        names = predictor.class_names
-        return [as_mapping(o, names) if isinstance(o, Unreadable) else with_picture(o, names) for o in found]
+        crop, predictor = int(text) if text else session.crop, session.predictor
+        if "find" in request.form:
+            found = FieldPredictor(predictor, None, crop, _PREVIEW, page=FIELD_PREVIEW).predict(images)
+        else:
+            found = predictor.predict(images, crop=crop, preview=_PREVIEW)
+        return session.answers(found)
 
     @app.post("/count")
     def count() -> dict[str, Any]:
         body = request.get_json()
-        fields: dict[str, Any] = {"counts": None, "unknown": None} | (body if isinstance(body, dict) else {})
+        fields: dict[str, Any] = {"counts": None, "unknown": None, "find": False} | (
+            body if isinstance(body, dict) else {}
+        )
         counts, unknown = fields["counts"], fields["unknown"]
         if not isinstance(counts, dict) or not all(
             type(n) is int and 0 <= n < 10**9 for n in (*counts.values(), unknown)
         ):
             abort(400, "the body must be a JSON object: counts by class name, and unknown; whole numbers below 10**9")
-        rows = differential(counts, predictor.class_names)
+        rows = differential(counts, session.labels)
         return {
             "rows": [[row.label, row.images, *row.cells(), row.unit] for row in rows],
-            "alarm": unknown_alarm(unknown, sum(counts.values())),
+            "alarm": unknown_alarm(unknown, sum(counts.values()), "cell" if fields["find"] else "image"),
         }
+
+
+def _add_learning(app: Flask, session: _Session, corrections: Corrections, learning: Learning) -> None:
+    from flask import abort, request
+
+    @app.errorhandler(InputError)
+    def unusable(error: InputError) -> tuple[dict[str, str], int]:
+        return {"error": str(error)}, 400
+
+    @app.errorhandler(OSError)
+    def failed(error: OSError) -> tuple[dict[str, str], int]:
+        return {"error": one_line(error)}, 500
+
+    @app.post("/correct")
+    def correct() -> dict[str, Any]:
+        body = request.get_json()
+        tile, label = (body.get("tile"), body.get("label")) if isinstance(body, dict) else (None, None)
+        if not isinstance(tile, str) or label not in session.labels:
+            abort(400, "the body must be a JSON object: tile, a PNG file in base64, and label, one of the classes")
+        try:
+            content = base64.b64decode(tile.encode(errors="replace"), validate=True)
+            corrections.add(content, label, (session.predictor.size, session.predictor.size))
+        except binascii.Error:
+            abort(400, "tile is no base64")
+        return learned()
+
+    @app.get("/learning")
+    def learned() -> dict[str, Any]:
+        labels = corrections.labels()
+        return learning.state() | {"stored": len(labels), "lacking": lacking(labels)}
+
+    @app.post("/learning/<action>")
+    def learn(action: str) -> dict[str, Any]:
+        if action == "accept":
+            return session.use(learning.accept())
+        if action not in ("start", "stop"):
+            abort(404)
+        learning.start() if action == "start" else learning.stop()
+        return learned()
 
 
 def _bind(app: Flask, port: int) -> Any:
@@ -137,8 +243,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = flags.OneLineParser(
         prog="python -m bloodtune.serve",
         description="Serve a page that counts cells, on this machine only: drop photographs, see the count and\n"
-        "each class, correct mistakes, download the table. No photograph leaves this machine or\n"
-        "is stored. Research software: not for diagnosis.",
+        "each class, correct mistakes, download the table. No photograph leaves this machine,\n"
+        "and only what is corrected is stored, with --corrections. Research software: not for diagnosis.",
     )
     add = parser.add_argument
     add("--model", metavar="DIR", help=MODEL_HELP)
@@ -147,6 +253,11 @@ def _parser() -> argparse.ArgumentParser:
         type=flags.share,
         metavar="P",
         help="an image is unsure if the probability of its class is below P (default: the model's own threshold)",
+    )
+    add(
+        "--corrections",
+        metavar="DIR",
+        help="keep corrected pictures in DIR, a folder that adapt takes, and offer to learn from them (default: none)",
     )
     add("--port", type=flags.port, default=PORT, metavar="N", help=f"port on this machine (default: {PORT})")
     return parser

@@ -85,6 +85,7 @@ def test_the_screen_has_settings_and_scores_and_the_same_seed_gives_the_same_mod
 ) -> None:
     code, out, err = run(cells, "--out", tmp_path / "again")
     assert code == 0, err
+    assert "adapt: 0 of 5 settings tried" in err and "adapt: 5 of 5 settings tried" in err
     assert "again written" in err and "18 labelled photographs in 3 classes" in err
     assert "Settings" in out and "reinhard" in out and "macro-F1" in out and "not for diagnosis" in out
     assert "Test split: accuracy" in out

@@ -1,5 +1,6 @@
 """The local page: what it answers, and whom it refuses."""
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bloodtune.adaptation.learning import Learning
 from bloodtune.data.photographs import SUFFIXES
+from bloodtune.inference.corrections import Corrections
 from bloodtune.inference.differential import Prediction, Tally
 from bloodtune.inference.predictor import Predictor
 from bloodtune.serve import UPLOAD_BYTES, create_app, main
+from field_fixtures import usual_field
+from learning_fixtures import stand_in, wait_for
 from model_fixtures import BLOOD, draw_tiles, make_model, photograph
 from photograph_fixtures import bomb
 
@@ -54,6 +59,23 @@ def test_another_crop_can_be_asked_for(client: Any, tmp_path: Path) -> None:
     assert one["class"] in BLOOD
     for crop in ("-3", "1e3", "20.5", "0"):
         assert upload(client, (io.BytesIO(content), "a.png"), crop=crop).status_code == 400
+
+
+def test_cells_are_found_in_a_field_of_view(client: Any) -> None:
+    field = io.BytesIO()
+    usual_field().picture().save(field, "PNG")
+    photo = io.BytesIO(b"hello")
+    cell, count, text = upload(client, (io.BytesIO(field.getvalue()), "a.png"), (photo, "b.png"), find="1").get_json()
+    assert cell["class"] in BLOOD and cell["field"] == "a.png" and len(cell["box"]) == 4
+    assert (count["file"], count["cells"], count["cut"]) == ("a.png", 1, 0)
+    assert base64.b64decode(count["picture"]).startswith(b"\xff\xd8")
+    assert text == {"file": "b.png", "error": "not a JPEG, PNG, TIFF, BMP, WebP or GIF picture"}
+
+
+def test_the_alarm_of_fields_speaks_of_cells(client: Any) -> None:
+    body = {"counts": {"neutrophil": 20}, "unknown": 3, "find": True}
+    answer = client.post("/count", json=body, headers=OWN).get_json()
+    assert answer["alarm"] == "3 of 20 cells are unlike the training images: do not trust this count."
 
 
 def test_each_page_is_predicted_and_copies_have_one_digest(client: Any) -> None:
@@ -116,7 +138,9 @@ def test_other_pages_and_other_hosts_are_refused(client: Any) -> None:
 )
 def test_a_post_of_another_page_is_refused(client: Any, headers: dict[str, str], code: int) -> None:
     own = {"Host": "127.0.0.1:8350", **OWN}
-    assert client.post("/count", json={"monocyte": 1}, headers=own | headers).status_code == code
+    assert (
+        client.post("/count", json={"counts": {"monocyte": 1}, "unknown": 0}, headers=own | headers).status_code == code
+    )
     assert client.options("/predict", headers=own | headers).headers.get("Access-Control-Allow-Origin") is None
 
 
@@ -136,3 +160,83 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(SystemExit, match="2"):
         main(["--port", "80"])
     assert "whole numbers from 1024" in capsys.readouterr().err
+
+
+@pytest.fixture
+def learner(tmp_path: Path) -> Any:
+    """Give a page that keeps corrections in ``mine`` and learns from them with a stand-in."""
+    folder = make_model(tmp_path / "old")
+    predictor, corrections = Predictor.load(folder), Corrections(tmp_path / "mine")
+    learning = Learning(corrections, folder, predictor, stand_in(tmp_path, ("monocyte", "neutrophil")))
+    return create_app(predictor, corrections, learning).test_client()
+
+
+def tiles(client: Any, count: int) -> Any:
+    files = []
+    for tile in map(Image.fromarray, draw_tiles(count)):
+        stream = io.BytesIO()
+        tile.save(stream, "PNG")
+        files.append((io.BytesIO(stream.getvalue()), "../../a.png"))
+    return upload(client, *files).get_json()
+
+
+def correct(client: Any, image: dict[str, Any], label: object) -> Any:
+    return client.post("/correct", json={"tile": image["tile"], "label": label}, headers=OWN)
+
+
+def test_a_correction_is_stored_at_once_and_known_afterwards(learner: Any, tmp_path: Path) -> None:
+    (image,) = tiles(learner, 1)
+    assert image["stored"] is None
+    answer = correct(learner, image, "monocyte").get_json()
+    assert (answer["stored"], answer["state"]) == (1, "idle")
+    assert "learning needs 20 of those" in answer["lacking"]
+    names = [f"{image['digest']}.png", "metadata.csv"]
+    assert sorted(file.name for file in (tmp_path / "mine").iterdir()) == names
+    assert (tmp_path / "mine" / "metadata.csv").read_text() == f"file_name,label\n{names[0]},monocyte\n"
+    (again,) = tiles(learner, 1)
+    assert again["stored"] == "monocyte"
+
+
+def test_nonsense_is_no_correction(learner: Any, tmp_path: Path) -> None:
+    (image,) = tiles(learner, 1)
+    for label in ("dragon", "../x", None, 3, ["monocyte"]):
+        assert correct(learner, image, label).status_code == 400
+    for tile in ("ä", "aGVsbG8=", "x", 7, None):
+        answer = correct(learner, {"tile": tile}, "monocyte")
+        assert answer.status_code == 400 and answer.get_json()["error"]
+    assert learner.post("/correct", json=[1], headers=OWN).status_code == 400
+    assert learner.post("/correct", json={}).status_code == 403
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_new_model_is_used_when_it_is_accepted(learner: Any, tmp_path: Path) -> None:
+    too_early = learner.post("/learning/start", headers=OWN)
+    assert too_early.status_code == 400 and "0 pictures stored" in too_early.get_json()["error"]
+    for number, image in enumerate(tiles(learner, 20)):
+        correct(learner, image, ("monocyte", "neutrophil")[number % 2])
+    assert learner.post("/learning/start").status_code == 403
+    assert learner.post("/learning/dance", headers=OWN).status_code == 404
+    assert learner.post("/learning/start", headers=OWN).get_json()["state"] == "running"
+    (tmp_path / "go").touch()
+    wait_for(lambda: learner.get("/learning").get_json()["state"] != "running")
+    assert learner.get("/learning").get_json()["scores"][0]["accuracy"] == "90.0"
+    before = {one["class"] for one in tiles(learner, 20)}
+    model = learner.post("/learning/accept", headers=OWN).get_json()
+    assert "Trained on mine" in model["caveat"] and model["labels"] == list(BLOOD)
+    assert "basophil" in model["unknown"] and "does not know basophil" in learner.get("/").text
+    after = {one["class"] for one in tiles(learner, 20)}
+    assert after <= {"monocyte", "neutrophil"} and not before <= after
+    assert (tmp_path / "old" / "model.json").exists()
+    assert learner.post("/learning/accept", headers=OWN).status_code == 400
+
+
+def test_a_page_without_a_folder_says_that_it_stores_nothing(client: Any) -> None:
+    assert "Corrections are not stored" in client.get("/").text
+    assert "tile" not in tiles(client, 1)[0]
+    assert client.post("/correct", json={}, headers=OWN).status_code == 404
+
+
+def test_a_folder_of_something_else_takes_no_corrections(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photograph(tmp_path / "mine" / "a.jpg")
+    assert main(["--corrections", str(tmp_path / "mine")]) == 2
+    assert capsys.readouterr().err.endswith("allowed: a new or empty folder, or one of corrections\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections import Counter
@@ -189,6 +190,11 @@ def read_pages(
 def make_tile(part: Image.Image, size: int, preview: int) -> Tile:
     """Scale a square part of a picture to a tile, with a preview if ``preview`` is not 0."""
     return Tile("", _tile(part, size), make_preview(part, preview) if preview else b"")
+
+
+def digest_of(tile: np.ndarray) -> str:
+    """Return the hexadecimal digest of a tile's pixels; copies of a picture have the same."""
+    return hashlib.blake2b(tile.tobytes(), digest_size=16).hexdigest()
 
 
 def tile_picture(tile: np.ndarray) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import os
 import sys
@@ -18,7 +17,7 @@ import torch
 from bloodtune.data.medmnist import is_bloodmnist
 from bloodtune.data.npz import load_images
 from bloodtune.data.parallel_map import map_in_threads
-from bloodtune.data.photographs import Tile, find_photographs, read_pages, tile_picture
+from bloodtune.data.photographs import Tile, digest_of, find_photographs, read_pages, tile_picture
 from bloodtune.data.preparation import MIN_SIZE
 from bloodtune.errors import InputError
 from bloodtune.files import parse_json
@@ -188,10 +187,11 @@ class Predictor:
         """Return the prediction of a tile, from what ``examine`` yields for it; ``place`` is a cell's field and box."""
         second, first = np.argsort(probabilities, kind="stable")[-2:]
         sure = known and float(probabilities[first]) >= self.threshold
-        digest = hashlib.blake2b(tile.pixels.tobytes(), digest_size=16).hexdigest()
         labels = (self.class_names[first], self.class_names[second])
         pixels = tile.pixels if tile.preview else None
-        return Prediction(tile.label, *labels, probabilities, sure, digest, tile.preview, pixels, **place, known=known)
+        return Prediction(
+            tile.label, *labels, probabilities, sure, digest_of(tile.pixels), tile.preview, pixels, **place, known=known
+        )
 
 
 def _check_data(data: Any, file: Path) -> None:
