@@ -20,6 +20,7 @@ from bloodtune import command_line as flags
 from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.errors import InputError
 from bloodtune.files import replace
+from bloodtune.inference.class_names import find_class
 from bloodtune.inference.differential import Prediction, Unreadable
 from bloodtune.inference.evaluation import Evaluation
 from bloodtune.inference.writers import CSV_ENCODING, PAGE_IMAGES
@@ -92,7 +93,6 @@ def _judge(
 
 def _read(path: Path, predictor: Predictor) -> tuple[list[Image], list[int], Counter[str], list[str]]:
     """Return the images of known classes, the classes' indices, the others by class name, and notes."""
-    from bloodtune.inference.class_names import find_class
     from bloodtune.inference.labelled_images import read_labelled
 
     labelled, notes = read_labelled(path, predictor.class_names)

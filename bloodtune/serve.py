@@ -107,6 +107,12 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
+_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+
+
 def create_app(predictor: Predictor, corrections: Corrections | None = None, learning: Learning | None = None) -> Flask:
     """Return the page as a WSGI application, which stores no photograph; with ``corrections``, the corrected ones."""
     from flask import Flask, abort, request
@@ -132,13 +138,10 @@ def create_app(predictor: Predictor, corrections: Corrections | None = None, lea
     @app.get("/")
     def page() -> tuple[str, dict[str, str]]:
         nonce = secrets.token_urlsafe(16)
-        policy = (
-            "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; "
-            f"script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
         texts: dict[str, Any] = {"note": FOR_RESEARCH, "suffixes": suffixes()}
         texts |= {"corrections": corrections, "upload_bytes": UPLOAD_BYTES}
         page = render("serve.html.j2", predictor=session.predictor, nonce=nonce, model=session.model(), **texts)
+        policy = f"{_POLICY}; script-src 'nonce-{nonce}'"
         return page, {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
 
     @app.errorhandler(HTTPException)

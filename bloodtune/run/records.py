@@ -186,8 +186,7 @@ class RecordFile(Generic[_Record]):
         records: list[_Record] = []
         for number, line in enumerate(lines, start=2 if header else 1):
             try:
-                text = line.decode()
-                records.append(parse(_complete_row(text, first, header) if is_older else text))
+                records.append(parse(_complete_row(line.decode(), first, header) if is_older else line.decode()))
             except (ValueError, KeyError, TypeError, OverflowError, csv.Error):
                 damaged.append(number)
         return cls(file, records, damaged, has_partial_line=bool(rest), is_older=is_older)
@@ -248,10 +247,7 @@ def rank_records(records: Iterable[TrialRecord], rungs: Sequence[int]) -> list[T
 
 
 def best_records(records: Iterable[TrialRecord], rungs: Sequence[int], count: int) -> list[TrialRecord]:
-    """Return the best ``count`` trials, best first, of those that reached the highest rung of the search.
-
-    A completed trial is above all rungs. Failed trials do not count.
-    """
+    """Return the best ``count`` trials, best first, of those with a score that reached the highest rung."""
     ranked = rank_records(records, rungs)
     return [one for one in ranked if rungs_reached(one, rungs) == rungs_reached(ranked[0], rungs)][:count]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bloodtune.run.best_model import MODEL, drop_model_of_another
+from bloodtune.files import RUN_MODEL
+from bloodtune.run.best_model import drop_model_of_another
 from bloodtune.run.checkpoints import CHECKPOINTS, Checkpoint, state_digest
 from bloodtune.run.directory import CURVES, PROPOSALS, PROVENANCE, TRIALS, RunDirectory
 from bloodtune.run.overview import list_runs
@@ -111,7 +112,7 @@ def test_a_file_that_is_no_checkpoint_is_passed_over(run: RunDirectory, name: st
 
 
 def test_the_card_of_a_model_nested_too_deeply_is_left(run: RunDirectory) -> None:
-    (run.path / MODEL).mkdir()
-    (run.path / MODEL / "model.json").write_bytes(DEEP)
+    (run.path / RUN_MODEL).mkdir()
+    (run.path / RUN_MODEL / "model.json").write_bytes(DEEP)
     drop_model_of_another(run.path, 1)
-    assert (run.path / MODEL / "model.json").exists()
+    assert (run.path / RUN_MODEL / "model.json").exists()
