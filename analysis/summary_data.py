@@ -20,6 +20,9 @@ from display_names import data_mark, data_sentence, is_blood
 from model_choice import Choices
 from scores import Measured
 
+# The entries of provenance.json that tables and report show, without those of a search that has not ended.
+_NEEDED = ("max_epochs", "workers", "data.source", "data.md5", "data.title", "data.synthetic")
+
 
 @dataclass(frozen=True, eq=False)
 class SearchRecords:
@@ -40,7 +43,7 @@ class SearchRecords:
         Raises:
             InputError: a file is damaged.
         """
-        return cls(run.name, read_provenance(run), tuple(run.standing()), run.curves())
+        return cls(run.name, read_provenance(run, _NEEDED), tuple(run.standing()), run.curves())
 
 
 @dataclass(frozen=True, eq=False)

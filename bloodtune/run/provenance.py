@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import platform
 import shlex
 import subprocess
@@ -32,7 +33,7 @@ _DATA_KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("source", "md5", "title"), (str,)),
     **{"synthetic": (bool,), "folds": (str, type(None)), "preparation": (dict,)},
 }
-_MOST = 2**53  # of a number, such as seconds: beyond it none is exact
+_MOST = 2**53  # of a number but the seed: beyond it no float is exact
 
 PACKAGES = ("ray", "torch", "optuna", "medmnist", "numpy", "pandas", "scikit-learn", "matplotlib")
 
@@ -64,7 +65,8 @@ def _check(record: dict[str, Any], kinds: Mapping[str, tuple[type, ...]], needed
     for name in kinds.keys() & record.keys():
         value = record[name]
         fits = isinstance(value, kinds[name]) and (bool in kinds[name] or not isinstance(value, bool))
-        if not fits or (isinstance(value, _NUMBER) and not 0 <= value <= _MOST):  # which NaN is not
+        most = math.inf if name == "seed" else _MOST
+        if not fits or (isinstance(value, _NUMBER) and not 0 <= value <= most):  # which NaN is not
             expected = " or ".join(kind.__name__ for kind in kinds[name])
             raise InputError(f"{where}{name} = {repr(value)[:40]}, so the file is damaged; expected {expected}")
 

@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> RunDirectory:
         searcher.suggest(trial_id)
         searcher.on_trial_complete(trial_id, report([1, 2, 3], 0.5))
     data = describe_data(load_dataset(str(write_data(tmp_path))))
-    searcher.run.write_json("provenance.json", {"data": data})
+    searcher.run.write_json("provenance.json", {"max_epochs": 3, "workers": 1, "data": data})
     return searcher.run
 
 
@@ -61,7 +61,7 @@ def test_a_run_without_a_score_is_refused(tmp_path: Path, capsys: pytest.Capture
     searcher.suggest("a")
     searcher.on_trial_complete("a", None, error=True)
     data = describe_data(load_dataset(str(write_data(tmp_path))))
-    searcher.run.write_json("provenance.json", {"data": data})
+    searcher.run.write_json("provenance.json", {"max_epochs": 3, "workers": 1, "data": data})
     assert "run run has no trial with a score yet" in refusal(capsys, str(searcher.run.path))
 
 
@@ -183,7 +183,7 @@ def test_folds_that_are_drawn_otherwise_than_in_the_search_are_refused(
 ) -> None:
     record = run.read_json("provenance.json")
     data = record["data"] | {"preparation": {"folds": 3}, "folds": "0123"}
-    run.write_json("provenance.json", record | {"data": data})
+    run.write_json("provenance.json", record | {"max_epochs": 3, "workers": 1, "data": data})
     assert "the folds differ from those of the run" in refusal(capsys, str(run.path))
 
 
@@ -199,7 +199,8 @@ def test_an_official_file_of_another_machine_is_found_in_the_home_folder(
     data = run.read_json("provenance.json")["data"]["source"]
     official = medmnist_info()["bloodmnist"]["MD5"]
     known = {"source": "/elsewhere/bloodmnist.npz", "md5": official, "synthetic": False}
-    run.write_json("provenance.json", {"data": known})
+    known |= {"title": "bloodmnist"}
+    run.write_json("provenance.json", {"max_epochs": 3, "workers": 1, "data": known})
     monkeypatch.setattr(summarize, "load_dataset", load)
     summarize._load_data(SearchRecords.read(run), run, None)
     assert asked == ["bloodmnist"], "which load_dataset looks for in ~/.medmnist"

@@ -39,7 +39,8 @@ def run(tmp_path: Path) -> RunDirectory:
     [
         ({"seed": "3"}, "seed = '3', so the file is damaged; expected int"),
         ({"seed": True}, "seed = True, "),
-        ({"seed": 10**400}, "seed = 1000"),
+        ({"seed": -1}, "seed = -1, "),
+        ({"budget": 10**400}, "budget = 1000"),
         ({"budget": 8.5}, "budget = 8.5, "),
         ({"budget": -1}, "budget = -1, "),
         ({"wall_seconds": float("nan")}, "wall_seconds = nan, so the file is damaged; expected int or float"),
