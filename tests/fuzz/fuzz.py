@@ -79,6 +79,7 @@ class Fuzzer:
         while (cause := cause.__cause__ or cause.__context__) is not None and len(chain) < 10:
             chain.append(cause)
         is_full = any(isinstance(one, MemoryError) or "allocate memory" in str(one) for one in chain)
+        is_full = is_full and "memory" not in text  # a refusal that says so is right
         is_one_line = "\n" not in text or self.target.allowed == (Exception,)
         if isinstance(error, self.target.allowed) and is_one_line and not is_full:
             return
