@@ -1,4 +1,4 @@
-"""Durable writes of files and folders: replacement, append, write access, copies; `latest`; JSON of strangers."""
+"""Durable writes of files and folders: replacement, append, write access, copies; `latest`; JSON."""
 
 from __future__ import annotations
 
