@@ -10,11 +10,11 @@ import argparse
 import collections
 import contextlib
 import faulthandler
+import multiprocessing
 import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -79,6 +79,7 @@ class Fuzzer:
         while (cause := cause.__cause__ or cause.__context__) is not None and len(chain) < 10:
             chain.append(cause)
         is_full = any(isinstance(one, MemoryError) or "allocate memory" in str(one) for one in chain)
+        is_full = is_full and "memory" not in text  # a refusal that says so is right
         is_one_line = "\n" not in text or self.target.allowed == (Exception,)
         if isinstance(error, self.target.allowed) and is_one_line and not is_full:
             return
@@ -133,7 +134,10 @@ def run_target(name: str, seconds: float, scratch: Path, seed: int) -> int:
         attempt()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     counts = f"{fuzzer.outcomes['read']:,} read, {fuzzer.outcomes['refused']:,} refused"
-    print(f"{name}: {fuzzer.outcomes.total():,} inputs, {counts}; {len(fuzzer.findings)} findings; {grown:.0f} MB more")
+    print(
+        f"{name}: {fuzzer.outcomes.total():,} inputs, {counts}; {len(fuzzer.findings)} findings; {grown:.0f} MB more",
+        flush=True,
+    )
     return len(fuzzer.findings)
 
 
@@ -145,21 +149,24 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("targets", nargs="*", choices=[[], *TARGETS], metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--seconds", type=float, default=120, help="per target")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    if options.scratch:
-        return int(run_target(options.targets[0], options.seconds, options.scratch, options.seed) > 0)
     failed = 0
     for name in options.targets or TARGETS:
         scratch = Path(tempfile.mkdtemp(prefix=f"bloodtune-fuzz-{name}-"))
-        command = [sys.executable, __file__, name, "--seconds", str(options.seconds), "--seed", str(options.seed)]
-        code = subprocess.run([*command, "--scratch", str(scratch)], check=False).returncode
-        if code:
+        arguments = (name, options.seconds, scratch, options.seed)
+        process = multiprocessing.get_context("fork").Process(target=_in_child, args=arguments)  # imports are done
+        process.start()
+        process.join()
+        if process.exitcode:
             failed = 1
-            print(f"{name}: exit code {code}; inputs kept in {scratch}")
+            print(f"{name}: exit code {process.exitcode}; inputs kept in {scratch}", flush=True)
         else:
             shutil.rmtree(scratch)
     return failed
+
+
+def _in_child(name: str, seconds: float, scratch: Path, seed: int) -> None:
+    sys.exit(run_target(name, seconds, scratch, seed) > 0)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from bloodtune.run import provenance
 from bloodtune.run.checkpoints import Checkpoint
 from bloodtune.run.directory import BEST, CURVES, PROPOSALS, PROVENANCE, RECIPE, STUDY, TRIALS, RunDirectory
 from bloodtune.run.overview import list_runs, runs_table
-from bloodtune.run.records import PRUNED, EpochRecord
+from bloodtune.run.records import EpochRecord
 from bloodtune.run.repair import RunRecords, examine, repair
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.tuning.driver import _examine, _read_request
@@ -116,4 +116,3 @@ def resume(folder: Path) -> None:
     str(plan)
     StudySampler(recipe, plan.seed).ask(0, None)
     provenance.end(run, record, [], 1.0)
-    assert PRUNED
