@@ -39,6 +39,7 @@ def train_jobs(
 ) -> Iterator[Trained]:
     """Train jobs on Ray and yield their outcomes as they come; more jobs may be added to ``waiting`` meanwhile."""
     if not waiting:
+        advance(0, 0)
         return
     workers = try_gpu(workers, dataset, [job.configuration for job in waiting])
     shared = put_split(dataset.train), put_split(dataset.val), dataset.class_names, dataset.folds

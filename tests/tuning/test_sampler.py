@@ -13,7 +13,6 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from bloodtune.errors import InputError
 from bloodtune.run.records import FAILED, PRUNED, EpochRecord, Proposal, make_record
 from bloodtune.space.configuration import LOSSES, OPTIMIZERS, SCHEDULES, Configuration
-from bloodtune.space.families import FAMILIES
 from bloodtune.space.parameter import Parameter
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
@@ -51,7 +50,7 @@ def quiet_study() -> optuna.Study:
 
 def test_random_draws_reach_all_of_the_space(drawn: list[tuple[Configuration, dict[str, Any]]]) -> None:
     configurations = [configuration for configuration, _ in drawn]
-    assert {c.family for c in configurations} == set(FAMILIES)
+    assert {c.family for c in configurations} == {"mlnn", "cnn", "lightweight", "residual"}
     assert {c.loss for c in configurations} == set(LOSSES)
     assert {c.optimizer for c in configurations} == set(OPTIMIZERS)
     assert {c.schedule for c in configurations} == set(SCHEDULES)

@@ -54,9 +54,17 @@ def simulate(queue: TrialQueue, most: int | None = None) -> None:
             queue.finish(live.number)
 
 
+# Hyperparameters that are newer than the digests below, all off in this recipe.
+LATER = {"rotation", "scale", "colour", "blur", "mixup", "cutmix"}
+
+
+def values_of(configuration: Configuration) -> dict[str, Any]:
+    return {name: value for name, value in configuration.to_mapping().items() if name not in LATER}
+
+
 def score(configuration: Configuration, epoch: int) -> float:
     """Return a score that depends on nothing but the configuration and the epoch."""
-    digest = hashlib.sha256(json.dumps(configuration.to_mapping(), sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(values_of(configuration), sort_keys=True).encode()).hexdigest()
     return round(int(digest[:8], 16) / 2**32 * (1 - 0.5 / epoch), 6)
 
 
@@ -69,7 +77,7 @@ def test_a_seed_gives_the_trials_that_it_gave_before() -> None:
     proposals = {}
     while live := queue.next():
         configuration = live.proposal.configuration
-        values = {name: f"{v:.6g}" if isinstance(v, float) else v for name, v in configuration.to_mapping().items()}
+        values = {name: f"{v:.6g}" if isinstance(v, float) else v for name, v in values_of(configuration).items()}
         proposals[live.number] = draw_seed(5, live.number), values
         verdict = CONTINUE
         for epoch in range(len(live.epochs) + 1, RECIPE.asha.max_epochs + 1):
