@@ -25,8 +25,12 @@ def use_error_scale(axes: Axes) -> None:
 
 
 def error_norm(low: float, high: float) -> FuncNorm:
-    """Return the norm that maps scores from ``low`` to ``high`` to [0, 1] by the logarithm of the error."""
-    return FuncNorm((_place, _score), low, high, clip=True)
+    """Return the norm that maps scores from ``low`` to ``high`` to [0, 1] by the logarithm of the error.
+
+    Scores that are too close to tell apart, such as perfect ones, get a range below ``high``.
+    """
+    apart = float(_score(_place(np.asarray(high)) - 0.01))
+    return FuncNorm((_place, _score), min(low, apart), high, clip=True)
 
 
 def error_ticks(low: float, high: float) -> list[float]:

@@ -46,7 +46,7 @@ def parallel_coordinates(search: SearchRecords, importances: Mapping[str, float]
     figure, (axes,) = new_figure(PAGE, 2.9)
     scores = [record.best_val_macro_f1 or 0.0 for record in trials]
     low, high = (float(np.quantile(scores, 0.25)), max(scores)) if scores else (0.0, 1.0)
-    norm = error_norm(low, max(high, low + 1e-6))
+    norm = error_norm(low, high)
     for record, score in zip(trials, scores, strict=True):
         values = record.configuration.to_mapping()
         heights = [column.places.get(_key(values.get(column.name)), _ABSENT) for column in columns]

@@ -1,5 +1,6 @@
 """Every trial as a line through its hyperparameters."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from bloodtune.run.directory import RunDirectory
-from bloodtune.run.records import FAILED
+from bloodtune.run.records import FAILED, scored
 from figure_fixtures import drawn_texts, lines_of
 from figures.parallel_coordinates import MOST_COLUMNS, parallel_coordinates
 from figures.style import to_svg
@@ -67,13 +68,23 @@ def test_without_importances_the_first_hyperparameters_that_vary_are_shown(run: 
 
 def test_the_height_of_a_score_is_the_logarithm_of_its_error(run: RunDirectory) -> None:
     drawn = parallel_coordinates(SearchRecords.read(run), IMPORTANCES, "x")
-    scored = [t for t in run.trials() if t.best_val_macro_f1 is not None and t.state != FAILED]
-    scores = [record.best_val_macro_f1 or 0.0 for record in scored]
+    known = [t for t in run.trials() if t.best_val_macro_f1 is not None and t.state != FAILED]
+    scores = [record.best_val_macro_f1 or 0.0 for record in known]
     low, high = (math.log(1 - score) for score in (np.quantile(scores, 0.25), max(scores)))
-    for record, score in zip(scored, scores, strict=True):
+    for record, score in zip(known, scores, strict=True):
         (line,) = lines_of(drawn, f"trial {record.trial}")
         share = (low - math.log(1 - score)) / (low - high)
         assert line.get_ydata()[-1] == pytest.approx(max(share, 0.0))  # type: ignore[index]
+
+
+@pytest.mark.parametrize("score", [0.0, 0.9, 1.0])
+def test_equal_scores_are_drawn_at_the_top(run: RunDirectory, score: float) -> None:
+    search = SearchRecords.read(run)
+    trials = tuple(dataclasses.replace(trial, best_val_macro_f1=score) for trial in search.trials)
+    drawn = parallel_coordinates(dataclasses.replace(search, trials=trials), IMPORTANCES, "x")
+    drawn_texts(drawn.figure)
+    (line,) = lines_of(drawn, f"trial {scored(trials)[0].trial}")
+    assert line.get_ydata()[-1] == pytest.approx(1)  # type: ignore[index]
 
 
 def test_a_figure_is_the_same_svg_each_time(run: RunDirectory) -> None:
