@@ -112,7 +112,7 @@ def run_draw(arguments: argparse.Namespace, listing: Listing, cells: int, draw: 
 
 def summarize(file: Path) -> dict[str, dict[int, list[tuple[float, float, float]]]]:
     """Return per kind of training and number of cells: mean, half interval and draws of accuracy and of macro-F1."""
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     return {
         kind: {
             cells: [interval([row[kind][at] for row in rows if row["cells"] == cells]) for at in (0, 1)]
@@ -172,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     prepare_process("cpu")
     file = Path(arguments.out)
-    known = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    known = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
     done = {(row["cells"], row["draw"]) for row in known}
     listing = list_folder(Path(arguments.folder))
     rows = tuple(row for row in listing.rows if row.label not in arguments.without)

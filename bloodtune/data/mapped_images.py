@@ -6,6 +6,7 @@ import contextlib
 import math
 import mmap
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class MappedSplit(Split):
         None where the system takes no such advice, and for images smaller than a page.
         """
         size = self.images[0].nbytes
-        if size < mmap.PAGESIZE or not hasattr(mmap, "MADV_RANDOM"):
+        if sys.platform == "win32" or size < mmap.PAGESIZE or not hasattr(mmap, "MADV_RANDOM"):
             return None
         assert isinstance(self.images, np.memmap)
         begun = self.images.offset

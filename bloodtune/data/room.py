@@ -17,7 +17,7 @@ def free_memory() -> int | None:
     The limit of a container counts as a whole, because what it holds may be files that can be dropped.
     """
     try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
         found = [int(lines["MemAvailable"].split()[0]) * 1024]
     except (OSError, KeyError, ValueError):  # not Linux
         return None
@@ -32,7 +32,7 @@ def free_memory() -> int | None:
 def _limits() -> Iterator[Path]:
     # In both versions of control groups, of this process and of its container.
     try:
-        groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+        groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()]
     except OSError:
         return
     for _, kinds, place in groups:
