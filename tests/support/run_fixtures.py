@@ -16,7 +16,7 @@ from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
 from bloodtune.tuning.recorder import RunRecorder
 from bloodtune.tuning.sampler import StudySampler
-from bloodtune.tuning.trial_queue import TrialQueue
+from bloodtune.tuning.trial_queue import Recorder, TrialQueue
 from bloodtune.tuning.tune_searcher import QueueSearcher
 from engine_fixtures import SGD, make_configuration
 
@@ -133,8 +133,8 @@ class DrivenSearcher(QueueSearcher):
         records = repair(run)
         self.run, self.recipe = run, recipe
         self.sampler = StudySampler(recipe, seed)
-        recorder = RunRecorder(run, recipe, records)
-        queue = TrialQueue(recipe, self.sampler, budget=budget, records=records, recorders=[recorder])
+        self.recorders: list[Recorder] = [RunRecorder(run, recipe, records)]
+        queue = TrialQueue(recipe, self.sampler, budget=budget, records=records, recorders=self.recorders)
         super().__init__(queue, run, seed=seed)
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from bloodtune.monitoring.trackers import Trackers
 from bloodtune.run.directory import RunDirectory
+from bloodtune.tuning.recorder import TrackerRecorder
 from run_fixtures import make_searcher, report
 
 pytestmark = pytest.mark.tools
@@ -28,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """Give a run with two finished trials, written as a search writes it."""
     searcher = make_searcher(tmp_path_factory.mktemp("runs"))
     trackers = Trackers(searcher.run, [], print)
-    searcher.tracker = trackers
+    searcher.recorders.append(TrackerRecorder(trackers))
     for trial, score in (("a", 0.5), ("b", 0.75)):
         searcher.suggest(trial)
         searcher.on_trial_complete(trial, report([1, 2, 3], score))
