@@ -25,11 +25,12 @@ from bloodtune.space.recipe_file import BOOK, load_enqueued
 from bloodtune.training.augmentation import draw_batch
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.losses import build_loss
-from bloodtune.training.models import build_network, cpu_layers
+from bloodtune.training.models import cpu_layers
 from bloodtune.training.numerics import PLAIN as PLAIN_LAYERS
 from bloodtune.training.numerics import Numerics, StepTimes, choose_numerics, describe_times
 from bloodtune.training.optimizers import WeightAverage, build_optimizer
 from bloodtune.training.process_setup import prepare_process
+from bloodtune.training.starting_network import build_starting_network
 from bloodtune.training.step_times import describe_chip, measure_steps
 from bloodtune.training.trainer import Training
 from common import make_parser, print_figures
@@ -78,14 +79,7 @@ def configurations() -> dict[str, Configuration]:
 def make_network(configuration: Configuration, splits: DeviceSplits) -> nn.Sequential:
     """Build the network of a configuration on the device of the splits."""
     torch.manual_seed(0)
-    network = build_network(
-        configuration,
-        size=splits.train_images.shape[1],
-        classes=len(splits.class_counts),
-        mean=splits.mean,
-        deviation=splits.deviation,
-    )
-    return network.to(splits.device)
+    return build_starting_network(configuration, splits)
 
 
 def make_step(configuration: Configuration, splits: DeviceSplits, choices: Choices) -> Callable[[], None]:

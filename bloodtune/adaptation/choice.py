@@ -21,7 +21,7 @@ from bloodtune.inference.classifier import Classifier
 from bloodtune.inference.deployment_scores import fit_guard
 from bloodtune.training.cross_validation import FoldedTraining
 from bloodtune.training.device_splits import DeviceSplits
-from bloodtune.training.numerics import FLOAT32, Numerics, supported_precisions
+from bloodtune.training.numerics import Numerics
 from bloodtune.training.trainer import DivergedError
 
 PREDICTIONS = 60  # held-out predictions that decide, at least: fewer photographs are cut into folds more than once
@@ -65,7 +65,7 @@ class Search:
 
     def __init__(self, model: Classifier, folders: Sequence[LabelledFolder], seed: int = 0) -> None:
         self.model, self.folders, self.seed = model, folders, seed
-        self.numerics = Numerics(model.precision) if model.precision in supported_precisions("cpu") else FLOAT32
+        self.numerics = Numerics(model.precision).usable_on("cpu")
         self.choices = choices(model.configuration, len(folders))
 
     @property

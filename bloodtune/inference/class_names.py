@@ -1,4 +1,4 @@
-"""Which class of a model a label means: its name in any form, or a usual name of a blood cell."""
+"""Class of a model by a label: its name in any form, or a usual name of a blood cell."""
 
 from __future__ import annotations
 

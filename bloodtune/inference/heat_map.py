@@ -47,8 +47,7 @@ def heat_maps(network: nn.Module, images: np.ndarray, classes: np.ndarray) -> np
     and width of the last convolution's output (HiResCAM: Draelos and Carin, 2020), enlarged to the image. A network
     without convolutions, or with an output of 1 x 1 from each, gets the size of the gradient at each pixel. Each map is
     divided by its maximum; it is zero if nothing speaks for the class. The map of an ``Ensemble`` is the mean of its
-    networks' maps, divided by its own maximum. Mode, weights and gradients of the network stay
-    as they are.
+    networks' maps, divided by its own maximum. Mode, weights and gradients of the network stay as they are.
 
     Args:
         network: from pixels (N, C, H, W), 0 to 255, to logits (N, K).

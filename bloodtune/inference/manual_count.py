@@ -35,7 +35,7 @@ class ComparedRow:
 
     @property
     def verdict(self) -> str:
-        """What the test says, in words; empty if there is no test."""
+        """The result of the test in words; empty if there is no test."""
         return "" if self.p_value is None else "more than chance" if self.differs else "as chance allows"
 
     @property

@@ -13,9 +13,14 @@ from bloodtune.training.models import build_network
 
 
 def build_starting_network(
-    configuration: Configuration, splits: DeviceSplits, start: Mapping[str, torch.Tensor] | None, kept: int
+    configuration: Configuration,
+    splits: DeviceSplits,
+    start: Mapping[str, torch.Tensor] | None = None,
+    kept: int = 0,
 ) -> nn.Sequential:
-    """Build the network of a configuration for the images of ``splits``; ``Training`` describes ``start`` and ``kept``.
+    """Build the network of a configuration for the images of ``splits``, on their device.
+
+    ``Training`` describes ``start`` and ``kept``.
 
     Raises:
         RuntimeError: the weights ``start`` do not fit the configuration.
@@ -26,7 +31,7 @@ def build_starting_network(
         classes=len(splits.class_counts),
         mean=splits.mean,
         deviation=splits.deviation,
-    )
+    ).to(splits.device)
     if start is not None:
         network.load_state_dict(start)
     for layer in weighted_layers(network)[:kept]:

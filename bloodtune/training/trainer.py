@@ -108,7 +108,7 @@ class Training:
         self.configuration, self._splits = configuration, splits
         self.max_epochs, self.epoch = max_epochs, 0
         self._generator = torch.Generator(splits.device).manual_seed(seed)
-        self._trained = build_starting_network(configuration, splits, start, kept).to(splits.device)
+        self._trained = build_starting_network(configuration, splits, start, kept)
         self._numerics = numerics
         self._is_plain = numerics.is_plain(configuration.family)
         lay_out(self._trained, plain=self._is_plain)

@@ -140,15 +140,9 @@ def activations(configuration: Configuration, splits: DeviceSplits) -> int:
     """Return how many numbers the layers of a configuration's network output for one image."""
     import torch
 
-    from bloodtune.training.models import build_network
+    from bloodtune.training.starting_network import build_starting_network
 
-    network = build_network(
-        configuration,
-        size=splits.train_images.shape[1],
-        classes=len(splits.class_counts),
-        mean=splits.mean,
-        deviation=splits.deviation,
-    ).to(splits.device)
+    network = build_starting_network(configuration, splits)
     total = 0
 
     def count(module: Any, inputs: Any, output: torch.Tensor) -> None:
