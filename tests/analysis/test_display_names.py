@@ -1,4 +1,4 @@
-"""Names of data and families; the sentences on official and rebuilt data are in tables/test_tables.py."""
+"""Names of data and families, and the sentence on official, rebuilt and synthetic data."""
 
 from __future__ import annotations
 
@@ -68,3 +68,24 @@ def test_another_md5_is_of_no_official_file(md5: str) -> None:
 def test_the_classes_of_blood_may_come_as_any_sequence() -> None:
     assert is_blood(list(CLASS_NAMES)) and is_blood(tuple(CLASS_NAMES))
     assert not is_blood(CLASS_NAMES[:-1])
+
+
+def test_data_sentence_tells_official_from_rebuilt() -> None:
+    provenance = fake_provenance()
+    assert data_sentence(provenance) == (
+        "Data: bloodmnist_rebuilt (rebuilt split; MD5 00112233445566778899aabbccddeeff)."
+    )
+    own = {"data": provenance["data"] | {"class_names": ["a", "b"], "title": "my cells"}}
+    assert data_sentence(own).startswith("Data: my cells (user-supplied data; MD5 ")
+    md5 = medmnist.INFO["bloodmnist"]["MD5"]
+    provenance["data"] |= {"title": "bloodmnist", "md5": md5}
+    assert data_sentence(provenance) == f"Data: bloodmnist (official BloodMNIST, 28 px file; MD5 {md5})."
+    provenance["data"] |= {"title": "breastmnist_64", "md5": medmnist.INFO["breastmnist"]["MD5_64"]}
+    assert "official BreastMNIST, 64 px file" in data_sentence(provenance)
+    assert data_sentence(fake_provenance(synthetic=True)).startswith("Data: synthetic stand-in for BloodMNIST (")
+
+
+def test_is_blood_knows_the_classes() -> None:
+    assert is_blood(CLASS_NAMES)
+    assert not is_blood(["malignant", "normal, benign"])
+    assert not is_blood(CLASS_NAMES[::-1])

@@ -145,3 +145,15 @@ def test_the_reason_gives_rule_error_and_scores() -> None:
     assert "3.0 points (binomial, from the validation images of each class)" in reason
     assert reason.endswith("the highest score 90.0 % of b, that of this model 88.0 %")
     assert choices.small.reason(large).endswith("the highest score 90.0 % of this model")
+
+
+def test_choose_takes_the_best_mean_of_each_family() -> None:
+    contenders = [one.contender for one in fake_contenders()[0]]
+    choices = choose(contenders)
+    assert choices.best == choices.found == "search #12"
+    assert choose([one for one in contenders if one.origin != FOUND]).found is None
+    assert list(choices.by_family) == ["mlnn", "cnn", "lightweight", "residual"]
+    assert "residual" not in choices.published_by_family
+    assert choices.labels()[-1] == choices.best
+    with pytest.raises(ValueError, match="no contender to choose from: nothing was retrained"):
+        choose([])

@@ -55,3 +55,7 @@ def drawn_texts(figure: Figure) -> list[Text]:
 
 def lines_of(drawn: CaptionedFigure, gid: str) -> list[Line2D]:
     return [line for line in drawn.figure.findobj(Line2D) if line.get_gid() == gid]
+
+
+def texts_of(drawn: CaptionedFigure, gid: str) -> list[Text]:
+    return [text for text in drawn.figure.findobj(Text) if text.get_gid() == gid]

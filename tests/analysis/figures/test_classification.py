@@ -1,4 +1,4 @@
-"""Details of the figures of the classification; what they draw as a whole is in test_figures.py."""
+"""The figures of the classification: confusion matrices, samples, predictions, and details of training losses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ import pytest
 from matplotlib.axes import Axes
 
 from bloodtune.tuning.retrained_models import Contender, TestedContender
+from contender_fixtures import CNN, LABELS, MARK, MLNN, NAMES, random_images
+from figure_fixtures import texts_of
 from figures.classification import confusion_matrices, first_samples, predictions, training_loss
+from figures.style import short_class_names
+from scores import predicted_matrix
 from summary_fixtures import fake_contenders
 
 CONTENDER = fake_contenders(images=20)[0][0].contender
@@ -162,3 +166,78 @@ def test_a_right_prediction_has_no_cross() -> None:
     labels = np.array([0, 1])
     drawn = predictions("CNN", draw_images(2), labels, labels, ["a", "b"], "")
     assert not [text for axes in drawn.figure.axes for text in axes.texts]
+
+
+# Of the contenders of a whole summary
+
+
+@pytest.mark.parametrize("tested", [MLNN, MLNN[:1]], ids=["four", "one"])
+def test_confusion_matrices_show_the_counts_of_the_median_seed(tested: list[TestedContender]) -> None:
+    drawn = confusion_matrices("MLNN", tested, LABELS, NAMES, MARK)
+
+    for axes, one in zip(drawn.figure.axes, tested, strict=False):
+        matrix = predicted_matrix(LABELS, one.median_probabilities)
+        counts = {text.get_position(): int(text.get_text()) for text in axes.texts}
+        assert counts == {(column, row): count for (row, column), count in np.ndenumerate(matrix)}
+        shares = np.asarray(axes.images[0].get_array())
+        np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()][:4] == [
+        "basophil",
+        "eosinophil",
+        "erythroblast",
+        "immature\ngranulocyte",
+    ]
+
+
+def test_confusion_matrices_survive_a_class_without_test_images() -> None:
+    labels = np.where(LABELS == 7, 0, LABELS)
+
+    drawn = confusion_matrices("CNN", CNN[:1], labels, NAMES, MARK)
+
+    assert np.isfinite(np.asarray(drawn.figure.axes[0].images[0].get_array())).all()
+
+
+def test_first_samples_draws_the_first_ten_with_their_labels() -> None:
+    images, labels = random_images(20, 28, 28, 3), np.arange(20)[:, None] % 8
+
+    drawn = first_samples(images, labels, NAMES, MARK)
+
+    panels = drawn.figure.axes
+    assert len(panels) == 10
+    np.testing.assert_array_equal(panels[9].images[0].get_array(), images[9])
+    assert panels[3].get_title() == "immature\ngranulocyte"
+    assert panels[9].get_title() == "eosinophil"
+
+
+def test_images_sorted_by_class_are_drawn_evenly_spaced() -> None:
+    images, labels = random_images(40, 28, 28, 3), np.arange(40) // 5
+    drawn = first_samples(images, labels, NAMES, MARK, count=8, spread=True)
+    assert [axes.get_title() for axes in drawn.figure.axes[:8]] == list(short_class_names(NAMES, 12))
+    assert drawn.caption == "8 evenly spaced training images with their labels."
+    grid = predictions("CNN", images, labels, np.zeros(40, int), NAMES, MARK, count=8, spread=True)
+    assert (
+        grid.caption.startswith("CNN: 8 evenly spaced of 40 test images") and "; 1 of these are right" in grid.caption
+    )
+
+
+def test_first_samples_draws_grey_images_as_grey() -> None:
+    for shape in ((28, 28), (28, 28, 1)):
+        drawn = first_samples(random_images(3, *shape), np.array([0, 1, 1]), ["malignant", "normal, benign"], MARK)
+        (image,) = drawn.figure.axes[0].images
+        assert (image.get_cmap().name, image.get_clim()) == ("gray", (0, 255))
+        assert drawn.caption.startswith("The first 3 training images")
+
+
+def test_predictions_mark_what_is_wrong_not_by_colour_alone() -> None:
+    labels = np.arange(30) % 8
+    predicted = labels.copy()
+    predicted[[2, 5, 29]] = 7
+
+    drawn = predictions("CNN", random_images(30, 28, 28, 3), labels[:, None], predicted, NAMES, MARK)
+
+    panels = drawn.figure.axes
+    assert len(panels) == 24
+    assert len(texts_of(drawn, "wrong")) == 2
+    assert panels[2].get_xlabel() == "P  platelet\nA  erythroblast"
+    assert panels[2].spines["top"].get_linewidth() > 3 * panels[3].spines["top"].get_linewidth()
+    assert "22 of these are right, 90.0 % of all" in drawn.caption

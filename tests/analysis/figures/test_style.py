@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from PIL import Image
 
 from bloodtune.space.configuration import LOSSES, OPTIMIZERS
+from contender_fixtures import CNN, LABELS, MARK, NAMES
 from engine_fixtures import SGD, make_configuration
+from figures.classification import confusion_matrices
 from figures.style import (
     LOSS_NAMES,
     OPTIMIZER_NAMES,
@@ -208,3 +213,43 @@ def test_no_group_of_an_svg_element_has_an_id() -> None:
     svg = ET.fromstring(to_svg(small_figure("drawn")))
     groups = list(svg.iter(f"{SVG}g"))
     assert groups and not [group.get("id") for group in groups if group.get("id")]
+
+
+def test_save_figure_writes_the_same_pdf_and_png_each_time(tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        matrices = confusion_matrices("CNN", CNN[:1], LABELS, NAMES, MARK)
+        pdf, png = save_figure(matrices, tmp_path / folder, "cnn_matrix")
+        assert (pdf.name, png.name) == ("cnn_matrix.pdf", "cnn_matrix.png")
+
+    assert b"CreationDate" not in pdf.read_bytes()
+    for name in (pdf.name, png.name):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    with Image.open(png) as image:
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert image.width == pytest.approx(300 * 3.5, abs=1)
+        assert image.info["Description"] == matrices.description
+
+
+def test_modules_import_without_torch_ray_or_pyplot() -> None:
+    code = (
+        "import sys, figures.classification, figures.scores, figures.search; "
+        "print([m for m in ('torch', 'ray', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+
+    analysis = Path(__file__).parents[3] / "analysis"
+    done = subprocess.run([sys.executable, "-c", code], cwd=analysis, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_short_class_names_fit_two_lines_and_stay_different() -> None:
+    names = ["immature granulocyte", "a", "colorectal adenocarcinoma epithelium"]
+
+    assert short_class_names(names) == ["immature\ngranulocyte", "a", "colorectal\nadenocarcinom…"]
+    assert short_class_names(["left adenocarcinoma", "left adenocarcinomas"], 9) == [
+        "0: left\nadenocar…",
+        "1: left\nadenocar…",
+    ]
+    assert short_class_names(names[2:], width=12, lines=1) == ["colorectal…"]
+    assert long_class_names(["a", "b c"]) == ""
+    assert long_class_names(["abcdefgh"], width=4) == " Shortened: abc… = abcdefgh."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,3 +92,13 @@ def test_a_table_shows_its_frame_as_it_is_with_the_mark_of_the_data() -> None:
         (panel,) = table.panels
         pd.testing.assert_frame_equal(panel.frame, table.frame)
         assert (panel.title, table.mark) == ("", "my cells, rebuilt split")
+
+
+def test_configuration_tables_mark_what_is_ours(tables: dict[str, Table]) -> None:
+    frame = tables["table1_mlnn_configurations"].frame.set_index("Param")
+    assert frame.loc["Learning Rate"].tolist() == ["0.01", "0.001", "0.01", "0.001"]
+    assert frame.loc["Batch Size*"].tolist() == ["128"] * 4
+    assert re.fullmatch(r"10 \(kept: \d+\)", frame.loc["Epochs Trained*", "Config-1"])
+    lightweight = tables["table2b_lightweight_configuration"]
+    assert lightweight.frame.set_index("Param").loc["Learning Rate*"].item() == "0.01"
+    assert "16, 16, 64, 64, 64" in lightweight.note
