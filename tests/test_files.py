@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 
-from bloodtune.files import (
-    append,
-    check_writable,
-    follow_latest,
-    keep_damaged_copy,
-    latest_name,
-    point_latest,
-    replace,
-)
+from bloodtune.errors import InputError
+from bloodtune.files import append, check_writable, follow_latest, keep_damaged_copy, latest_name, point_latest, replace
 from error_fixtures import refusal
 
 
@@ -208,3 +201,31 @@ def test_a_latest_that_cannot_be_replaced_is_named_and_nothing_fails(tmp_path: P
 def test_what_else_latest_holds_leads_nowhere_else(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "latest").write_bytes(content)
     assert latest_name(tmp_path) in (None, "etc")
+
+
+def test_point_latest_leaves_nothing_but_the_link(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        point_latest(tmp_path, name)
+    assert [path.name for path in tmp_path.iterdir()] == ["latest"]
+    assert os.readlink(tmp_path / "latest") == "two"
+
+
+def test_check_writable_takes_what_can_be_made_and_leaves_no_trace(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_writable_refuses_a_place_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/a cannot be written: .*file is not a writable folder$"):
+        check_writable(tmp_path / "file" / "a")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_check_writable_refuses_a_folder_that_is_read_only(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(InputError, match=r"/a cannot be written: .* is not a writable folder$"):
+            check_writable(tmp_path / ("x" * 300) / "a")
+    finally:
+        tmp_path.chmod(0o700)

@@ -79,7 +79,7 @@ class TrialQueue:
     """The ``budget`` trials of a search, from their proposal to their outcome.
 
     A search without Ray is a loop over ``next``, ``report``, ``decide`` and ``pause`` or ``finish``
-    (tests/tuning/test_trial_queue.py has one). Trials that an earlier start left running come first, under their
+    (tests/support/queue_fixtures.py has one). Trials that an earlier start left running come first, under their
     numbers and with the epochs up to their checkpoint. Those that it left at a rung are paused.
     """
 

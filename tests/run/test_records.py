@@ -18,6 +18,7 @@ from bloodtune.run.records import (
     EpochRecord,
     Proposal,
     RecordFile,
+    best_record,
     best_records,
     best_so_far,
     epoch_row,
@@ -29,6 +30,7 @@ from bloodtune.run.records import (
 from engine_fixtures import SGD, make_configuration
 from error_fixtures import refusal
 from run_fixtures import make_record
+from summary_fixtures import fake_run
 
 
 def read(file: Path, content: bytes | None, header: str = "number,square") -> RecordFile[tuple[int, int]]:
@@ -236,3 +238,35 @@ def test_best_records_prefer_a_completed_trial_to_a_better_one_at_a_rung() -> No
 def test_best_records_keep_the_order_of_equal_ones() -> None:
     records = [make_record(trial, best_val_macro_f1=0.5) for trial in (4, 2, 3)]
     assert [record.trial for record in best_records(records, (), 2)] == [4, 2]
+
+
+def test_best_record_is_the_first_one_of_equals() -> None:
+    scores = [None, 0.5, 0.7, 0.7, 0.6]
+    records = [make_record(number, best_val_macro_f1=score) for number, score in enumerate(scores)]
+    best = best_record(records)
+    assert best is not None and best.trial == 2
+
+
+def test_best_record_is_none_where_nothing_was_scored() -> None:
+    assert best_record([]) is None
+    assert best_record([make_record(best_val_macro_f1=None)]) is None
+    assert best_record([make_record(state=FAILED, best_val_macro_f1=0.9)]) is None
+
+
+def test_best_record_may_have_a_score_of_zero_but_not_have_failed() -> None:
+    record = make_record(state=PRUNED, best_val_macro_f1=0.0)
+    assert best_record([make_record(state=FAILED, best_val_macro_f1=0.9), record]) is record
+    assert best_record([make_record(best_val_macro_f1=None), record]) is record
+
+
+def test_best_records_are_the_best_of_those_that_got_furthest(tmp_path: Path) -> None:
+    trials = fake_run(tmp_path / "run").trials()
+    finished = sorted((t for t in trials if t.state == COMPLETE), key=lambda t: t.best_val_macro_f1 or 0, reverse=True)
+    assert 1 < len(finished) < len(trials)
+    assert best_records(trials, (3, 9), len(trials)) == finished
+    assert best_records(trials, (3, 9), 1) == finished[:1]
+    stopped = [trial for trial in trials if trial.state == PRUNED]
+    assert {trial.epochs for trial in stopped} == {3, 9}
+    best = best_records(stopped, (3, 9), len(trials))
+    assert {trial.epochs for trial in best} == {9}, "a lucky value at an early rung beats nothing at a later one"
+    assert best_records([trial for trial in trials if trial.state == FAILED], (3, 9), 5) == []

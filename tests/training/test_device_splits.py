@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ import torch
 from bloodtune.data.npz import Split
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.trainer import Training
-from engine_fixtures import make_configuration, make_splits
+from engine_fixtures import make_configuration, make_split, make_splits
+from training_fixtures import records_of
 
 
 def split_of(pixels: list[list[int]], labels: list[int]) -> Split:
@@ -66,3 +68,33 @@ def test_a_training_starts_to_read_each_batch_before_it_takes_it() -> None:
 
 def test_splits_in_memory_are_not_read() -> None:
     assert DeviceSplits.load(TRAIN, VAL).read is None
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_splits_carry_the_statistics_of_the_training_pixels(channels: int) -> None:
+    train_split = make_split(1100, channels=channels, size=6)
+    val_split = make_split(9, channels=channels, size=6, seed=5)
+    splits = DeviceSplits.load(train_split, val_split)
+    pixels = train_split.images.astype(np.float64)
+    np.testing.assert_allclose(splits.mean, pixels.mean((0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(splits.deviation, pixels.std((0, 1, 2)), rtol=1e-5)
+    assert splits.mean.dtype == splits.deviation.dtype == torch.float32
+    assert splits.class_counts.tolist() == np.bincount(train_split.labels).tolist()
+    np.testing.assert_array_equal(splits.val_images, val_split.images)
+    np.testing.assert_array_equal(splits.val_labels, val_split.labels)
+
+
+def test_splits_on_the_cpu_share_their_arrays_also_read_only_ones() -> None:
+    split = make_split(12)
+    split.images.flags.writeable = split.labels.flags.writeable = False
+    splits = DeviceSplits.load(split, split)
+    assert splits.train_images.data_ptr() == split.images.__array_interface__["data"][0]
+    assert splits.device == torch.device("cpu")
+
+
+def test_a_channel_without_contrast_does_no_harm() -> None:
+    split = make_split(60)
+    split.images[..., 1] = 255
+    flat = DeviceSplits.load(split, split)
+    assert flat.deviation[1] > 0
+    assert math.isfinite(records_of(make_configuration("cnn"), flat, 1)[0].val_loss)

@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from bloodtune.training.augmentation import prediction_views
+from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.prediction import VALIDATION_BATCH, predict
 from engine_fixtures import make_configuration
+from training_fixtures import train
 
 
 class FirstPixel(nn.Module):
@@ -91,3 +94,35 @@ def test_logits_of_half_precision_become_probabilities_of_full_precision() -> No
     found = predict(FirstPixel(torch.bfloat16), make_images(3))
     assert found.dtype == torch.float32
     assert found.sum().item() == pytest.approx(1, abs=1e-6)
+
+
+def test_predict_gives_probabilities_in_the_order_of_the_images(splits: DeviceSplits) -> None:
+    training, _ = train(make_configuration("mlnn"), splits)
+    images = splits.train_images.repeat(2, 1, 1, 1)
+    assert len(images) > VALIDATION_BATCH
+    probabilities = predict(training.network, images)
+    assert probabilities.shape == (384, 3)
+    assert probabilities.dtype == torch.float32
+    assert not probabilities.requires_grad
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(384))
+    torch.testing.assert_close(probabilities[:192], probabilities[192:], rtol=0.05, atol=0.01)
+    assert (probabilities.argmax(1)[:192] == splits.train_labels).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+def test_predict_averages_probabilities_over_the_views_of_a_configuration(splits: DeviceSplits, shift: int) -> None:
+    configuration = make_configuration("mlnn", dihedral=True, shift=shift)
+    training, _ = train(configuration, splits)
+    views = prediction_views(splits.val_images.permute(0, 3, 1, 2), configuration)
+    singles = [predict(training.network, view.permute(0, 2, 3, 1).contiguous()) for view in views]
+    averaged = predict(training.network, splits.val_images, configuration)
+    torch.testing.assert_close(averaged, torch.stack(singles).mean(0), rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(averaged, singles[0], rtol=1e-3, atol=1e-4)
+
+
+def test_the_mean_over_the_dihedral_group_is_the_same_for_a_turned_picture(splits: DeviceSplits) -> None:
+    configuration = make_configuration("mlnn", dihedral=True)
+    training, _ = train(configuration, splits)
+    averaged = predict(training.network, splits.val_images, configuration)
+    turned = splits.val_images.rot90(1, (1, 2)).contiguous()
+    torch.testing.assert_close(averaged, predict(training.network, turned, configuration), rtol=1e-3, atol=1e-4)

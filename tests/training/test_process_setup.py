@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
+
+import pytest
 
 TRAIN = """
 import sys, torch
@@ -40,3 +43,21 @@ def test_what_compiles_later_finds_the_compiler() -> None:
         "print(type(torch._dynamo).__name__, type(sys.modules['torch._dynamo']).__name__)"
     )
     assert run(code).split() == ["_Deferred", "2.0", "module", "module"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_one_core_has_one_thread_keeps_the_memory_it_frees_and_no_denormal_numbers() -> None:
+    code = (
+        "import resource, torch\n"
+        "from bloodtune.training.process_setup import prepare_process\n"
+        "prepare_process('cpu')\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    [torch.zeros(2**22) for _ in range(8)]\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "faults(); faults(); print(torch.get_num_threads(), faults(), float(torch.tensor(1e-30) * 1e-10))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    threads, faults, product = map(float, done.stdout.split())
+    assert (threads, product) == (1, 0)
+    assert faults < 4 * 4096  # eight tensors of 4096 pages each

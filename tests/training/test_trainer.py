@@ -1,11 +1,7 @@
-"""One configuration on one device: records, seeds, divergence, averages, and sets of other shapes."""
+"""The training of one configuration: seeds, batches, validation, schedules, divergence and batch norm."""
 
-import dataclasses
 import itertools
 import math
-import platform
-import subprocess
-import sys
 import weakref
 from typing import Any
 
@@ -16,124 +12,14 @@ from sklearn import metrics as reference
 from torch import nn
 from torch.nn import functional
 
-from bloodtune.run.records import EpochRecord
-from bloodtune.space.configuration import LOSSES, SCHEDULES, Configuration
 from bloodtune.space.families import FAMILIES
 from bloodtune.training import trainer as module
-from bloodtune.training.augmentation import prediction_views
 from bloodtune.training.device_splits import DeviceSplits
-from bloodtune.training.prediction import VALIDATION_BATCH, predict
+from bloodtune.training.prediction import predict
 from bloodtune.training.starting_network import weighted_layers
 from bloodtune.training.trainer import DivergedError, Training
-from engine_fixtures import SGD, make_configuration, make_split, make_splits
-
-NEEDS: dict[str, dict[str, Any]] = {"focal": {"focal_gamma": 2.0}, "label_smoothing": {"label_smoothing": 0.1}}
-EVERYTHING = {
-    "dropout": 0.2,
-    "schedule": "one_cycle",
-    "dihedral": True,
-    "shift": 1,
-    "stain": 0.05,
-    "cutout": 2,
-    "rotation": 30.0,
-    "scale": 0.2,
-    "colour": 0.1,
-    "blur": 0.1,
-    "mixup": 0.2,
-    "cutmix": 0.2,
-    "ema": 0.2,
-}
-
-
-@pytest.fixture(scope="module")
-def splits() -> DeviceSplits:
-    return make_splits()
-
-
-def train(
-    configuration: Configuration, splits: DeviceSplits, epochs: int = 2, *, seed: int = 0, max_epochs: int | None = None
-) -> tuple[Training, list[EpochRecord]]:
-    training = Training(configuration, splits, max_epochs=max_epochs or epochs, seed=seed)
-    return training, [dataclasses.replace(training.run_epoch(), seconds=0.0) for _ in range(epochs)]
-
-
-def records_of(
-    configuration: Configuration, splits: DeviceSplits, epochs: int = 2, **options: Any
-) -> list[EpochRecord]:
-    return train(configuration, splits, epochs, **options)[1]
-
-
-# The splits on their device
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_splits_carry_the_statistics_of_the_training_pixels(channels: int) -> None:
-    train_split = make_split(1100, channels=channels, size=6)
-    val_split = make_split(9, channels=channels, size=6, seed=5)
-    splits = DeviceSplits.load(train_split, val_split)
-    pixels = train_split.images.astype(np.float64)
-    np.testing.assert_allclose(splits.mean, pixels.mean((0, 1, 2)), rtol=1e-6)
-    np.testing.assert_allclose(splits.deviation, pixels.std((0, 1, 2)), rtol=1e-5)
-    assert splits.mean.dtype == splits.deviation.dtype == torch.float32
-    assert splits.class_counts.tolist() == np.bincount(train_split.labels).tolist()
-    np.testing.assert_array_equal(splits.val_images, val_split.images)
-    np.testing.assert_array_equal(splits.val_labels, val_split.labels)
-
-
-def test_splits_on_the_cpu_share_their_arrays_also_read_only_ones() -> None:
-    split = make_split(12)
-    split.images.flags.writeable = split.labels.flags.writeable = False
-    splits = DeviceSplits.load(split, split)
-    assert splits.train_images.data_ptr() == split.images.__array_interface__["data"][0]
-    assert splits.device == torch.device("cpu")
-
-
-def test_a_channel_without_contrast_does_no_harm() -> None:
-    split = make_split(60)
-    split.images[..., 1] = 255
-    flat = DeviceSplits.load(split, split)
-    assert flat.deviation[1] > 0
-    assert math.isfinite(records_of(make_configuration("cnn"), flat, 1)[0].val_loss)
-
-
-# Learning
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_learns(family: str, splits: DeviceSplits) -> None:
-    _, records = train(make_configuration(family, schedule="one_cycle"), splits, 6)
-    assert [record.epoch for record in records] == [1, 2, 3, 4, 5, 6]
-    assert records[-1].train_loss < 0.6 * records[0].train_loss
-    assert records[-1].val_accuracy > 0.9
-    assert records[-1].val_macro_f1 > 0.9
-
-
-@pytest.mark.parametrize("optimizer", [SGD | {"nesterov": True}, {"optimizer": "adamw", "weight_decay": 0.1}])
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_every_optimizer_and_schedule_learns(optimizer: dict[str, Any], schedule: str, splits: DeviceSplits) -> None:
-    _, records = train(make_configuration("residual", **optimizer, schedule=schedule), splits, 4)
-    assert records[-1].val_accuracy > 0.9
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_learns(loss: str, splits: DeviceSplits) -> None:
-    _, records = train(make_configuration("mlnn", loss=loss, **NEEDS.get(loss, {})), splits, 4)
-    assert records[-1].val_accuracy > 0.9
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("channels", "classes"), [(1, 4), (3, 2)])
-def test_grey_images_and_other_numbers_of_classes_are_learned(family: str, channels: int, classes: int) -> None:
-    splits = make_splits(channels=channels, classes=classes)
-    training, records = train(make_configuration(family, schedule="one_cycle", learning_rate=0.005), splits, 4)
-    assert records[-1].val_accuracy > 0.8
-    assert predict(training.network, splits.val_images).shape == (60, classes)
-
-
-def test_a_configuration_with_everything_on_learns(splits: DeviceSplits) -> None:
-    _, records = train(make_configuration("residual", **EVERYTHING), splits, 5)
-    assert records[-1].val_accuracy > 0.9
-
+from engine_fixtures import SGD, make_configuration, make_splits
+from training_fixtures import EVERYTHING, records_of, train
 
 # Seeds
 
@@ -305,41 +191,6 @@ def test_a_network_that_gives_nan_in_validation_alone_has_diverged(
         training.run_epoch()
 
 
-# Prediction
-
-
-def test_predict_gives_probabilities_in_the_order_of_the_images(splits: DeviceSplits) -> None:
-    training, _ = train(make_configuration("mlnn"), splits)
-    images = splits.train_images.repeat(2, 1, 1, 1)
-    assert len(images) > VALIDATION_BATCH
-    probabilities = predict(training.network, images)
-    assert probabilities.shape == (384, 3)
-    assert probabilities.dtype == torch.float32
-    assert not probabilities.requires_grad
-    torch.testing.assert_close(probabilities.sum(1), torch.ones(384))
-    torch.testing.assert_close(probabilities[:192], probabilities[192:], rtol=0.05, atol=0.01)
-    assert (probabilities.argmax(1)[:192] == splits.train_labels).float().mean() > 0.9
-
-
-@pytest.mark.parametrize("shift", [0, 2])
-def test_predict_averages_probabilities_over_the_views_of_a_configuration(splits: DeviceSplits, shift: int) -> None:
-    configuration = make_configuration("mlnn", dihedral=True, shift=shift)
-    training, _ = train(configuration, splits)
-    views = prediction_views(splits.val_images.permute(0, 3, 1, 2), configuration)
-    singles = [predict(training.network, view.permute(0, 2, 3, 1).contiguous()) for view in views]
-    averaged = predict(training.network, splits.val_images, configuration)
-    torch.testing.assert_close(averaged, torch.stack(singles).mean(0), rtol=1e-3, atol=1e-4)
-    assert not torch.allclose(averaged, singles[0], rtol=1e-3, atol=1e-4)
-
-
-def test_the_mean_over_the_dihedral_group_is_the_same_for_a_turned_picture(splits: DeviceSplits) -> None:
-    configuration = make_configuration("mlnn", dihedral=True)
-    training, _ = train(configuration, splits)
-    averaged = predict(training.network, splits.val_images, configuration)
-    turned = splits.val_images.rot90(1, (1, 2)).contiguous()
-    torch.testing.assert_close(averaged, predict(training.network, turned, configuration), rtol=1e-3, atol=1e-4)
-
-
 # Batch norm's statistics
 
 
@@ -364,27 +215,6 @@ def test_statistics_are_left_to_an_average_of_weights_and_to_those_who_do_not_as
     monkeypatch.setattr(module, "update_bn", lambda *_: pytest.fail("taken anew"))
     Training(make_configuration("lightweight", ema=0.1), splits, max_epochs=1, seed=0, recompute_norms=True).run_epoch()
     train(make_configuration("lightweight"), splits, 1)
-
-
-# The process
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
-def test_one_core_has_one_thread_keeps_the_memory_it_frees_and_no_denormal_numbers() -> None:
-    code = (
-        "import resource, torch\n"
-        "from bloodtune.training.process_setup import prepare_process\n"
-        "prepare_process('cpu')\n"
-        "def faults():\n"
-        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "    [torch.zeros(2**22) for _ in range(8)]\n"
-        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
-        "faults(); faults(); print(torch.get_num_threads(), faults(), float(torch.tensor(1e-30) * 1e-10))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    threads, faults, product = map(float, done.stdout.split())
-    assert (threads, product) == (1, 0)
-    assert faults < 4 * 4096  # eight tensors of 4096 pages each
 
 
 def test_a_training_starts_from_given_weights_and_keeps_its_first_layers() -> None:

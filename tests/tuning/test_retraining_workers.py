@@ -1,4 +1,4 @@
-"""One retraining with played epochs: when it ends, and which weights it keeps; without Ray."""
+"""One retraining with played epochs: the weights it keeps, folds, divergence and failing GPUs; without Ray."""
 
 from __future__ import annotations
 
@@ -14,121 +14,17 @@ from torch import nn
 from bloodtune.data.folds import held_out_split, join_splits
 from bloodtune.data.npz import Split
 from bloodtune.inference.calibrated_network import Deployment
-from bloodtune.run.records import EpochRecord
 from bloodtune.training.cross_validation import FoldedTraining
 from bloodtune.training.device_splits import DeviceSplits
-from bloodtune.training.models import build_network
 from bloodtune.training.numerics import Numerics
 from bloodtune.training.trainer import DivergedError, Training
 from bloodtune.tuning import retraining_workers
-from bloodtune.tuning.retraining_cache import Trained, TrainingJob
-from bloodtune.tuning.retraining_workers import PATIENCE, Scorer, Trainer, Workers
+from bloodtune.tuning.retraining_cache import TrainingJob
+from bloodtune.tuning.retraining_workers import Scorer, Trainer, Workers
 from engine_fixtures import make_configuration, make_split
+from retraining_fixtures import FALLING, NAMES, PlayedTraining, epoch_of_weights, train
 
-NAMES = ("small", "middle", "large")
 FIVE = Split(np.arange(5, dtype=np.uint8), np.zeros(5, np.int64))
-FALLING = ("one_cycle", "cosine")
-
-
-class PlayedTraining:
-    """Stands in for ``Training``: each epoch has the next validation macro-F1, and None diverges.
-
-    The bias of the classifier becomes the number of the epoch, so that weights can be told apart.
-    """
-
-    scores: tuple[float | None, ...] = ()
-    note = ""
-    asked: dict[str, Any]
-
-    def __init__(self, configuration: Any, splits: DeviceSplits, **options: Any) -> None:
-        type(self).asked = options
-        torch.manual_seed(0)
-        size, classes = splits.train_images.shape[1], len(splits.class_counts)
-        self.network = build_network(
-            configuration, size=size, classes=classes, mean=splits.mean, deviation=splits.deviation
-        )
-        self.networks = [self.network]
-        self.parameters, self._epoch = 1234, 0
-
-    def run_epoch(self) -> EpochRecord:
-        score = self.scores[self._epoch]
-        self._epoch += 1
-        if score is None:
-            raise DivergedError(f"training loss is nan in epoch {self._epoch}")
-        nn.init.constant_(self.network[1][-1].bias, self._epoch)  # type: ignore[index]
-        return EpochRecord(self._epoch, 1.0, 1.0, score, score, 0.5)
-
-
-@pytest.fixture
-def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
-    """Return a trainer in this process, whose settings stay as they are."""
-    monkeypatch.setattr(retraining_workers, "prepare_process", lambda device: None)
-    monkeypatch.setattr(retraining_workers, "Training", PlayedTraining)
-    return Trainer(Workers(1, 0.0, Numerics("bfloat16")), make_split(12), make_split(6), NAMES)
-
-
-def train(
-    trainer: Trainer, *scores: float | None, schedule: str = "constant", epochs: int = 100, seed: int = 7
-) -> Trained:
-    """Train with these scores, one an epoch; an epoch beyond them is an IndexError."""
-    PlayedTraining.scores = scores
-    configuration = make_configuration("mlnn", schedule=schedule)
-    return trainer.train(TrainingJob(configuration, epochs, seed, Path("nowhere")))
-
-
-def epoch_of_weights(trained: Trained) -> float:
-    """Return the number of the epoch whose weights were kept."""
-    assert trained.classifier is not None
-    (bias,) = set(trained.classifier.network[1][-1].bias.tolist())  # type: ignore[index]
-    return float(bias)
-
-
-# Patience
-
-
-def test_patience_is_ten_epochs() -> None:
-    assert PATIENCE == 10
-
-
-def test_a_constant_rate_ends_ten_epochs_after_the_best_one(trainer: Trainer) -> None:
-    trained = train(trainer, 0.1, 0.2, 0.9, *[0.8] * 97)
-    assert [epoch.epoch for epoch in trained.epochs] == list(range(1, 14))
-    assert (trained.result["epochs"], trained.result["best_epoch"]) == (13, 3)
-
-
-def test_a_constant_rate_that_never_improves_ends_after_its_eleventh_epoch(trainer: Trainer) -> None:
-    assert len(train(trainer, *[0.0] * 100).epochs) == 11
-
-
-def test_an_equal_score_is_no_better_one(trainer: Trainer) -> None:
-    trained = train(trainer, *[0.5] * 100)
-    assert (len(trained.epochs), trained.result["best_epoch"], epoch_of_weights(trained)) == (11, 1, 1)
-
-
-@pytest.mark.parametrize(("better_at", "epochs"), [(11, 21), (12, 11)])
-def test_a_better_score_counts_up_to_the_tenth_epoch_after_the_best(
-    trainer: Trainer, better_at: int, epochs: int
-) -> None:
-    scores = [0.5] * 100
-    scores[better_at - 1] = 0.6
-    assert len(train(trainer, *scores).epochs) == epochs
-
-
-def test_each_better_score_starts_the_wait_anew(trainer: Trainer) -> None:
-    rising = [score / 100 for score in range(1, 41)]
-    assert len(train(trainer, *rising, *[0.0] * 60).epochs) == 50
-
-
-@pytest.mark.parametrize("schedule", FALLING)
-def test_a_falling_rate_runs_to_its_end(trainer: Trainer, schedule: str) -> None:
-    trained = train(trainer, 0.9, *[0.1] * 39, schedule=schedule, epochs=40)
-    assert (len(trained.epochs), trained.result["best_epoch"]) == (40, 1)
-
-
-@pytest.mark.parametrize("schedule", ["constant", *FALLING])
-def test_no_training_is_longer_than_asked_for(trainer: Trainer, schedule: str) -> None:
-    trained = train(trainer, 0.1, 0.2, 0.3, 0.4, schedule=schedule, epochs=4)
-    assert (trained.result["epochs"], trained.result["best_epoch"]) == (4, 4)
 
 
 # What is kept

@@ -16,7 +16,7 @@ from bloodtune.space.configuration import LOSSES, OPTIMIZERS, SCHEDULES, Configu
 from bloodtune.space.parameter import Parameter
 from bloodtune.space.recipe import Recipe
 from bloodtune.space.recipe_file import load_recipe
-from bloodtune.tuning.sampler import RecipeSpace, StudySampler, distribution, predict_scores
+from bloodtune.tuning.sampler import RecipeSpace, StudySampler, distribution, draw_seed, predict_scores
 from engine_fixtures import make_configuration
 
 DRAWS = 400
@@ -247,3 +247,9 @@ def test_the_family_is_drawn_as_often_as_it_is_among_the_good_trials(
             sampler.replay(make_record(Proposal(number, "", examples[family]), epochs, PRUNED), epochs)
         found[sampler.ask(len(families)).family] += 1
     assert found["residual"] > 2 * found["lightweight"]
+
+
+def test_draw_seed_differs_by_trial_and_by_seed() -> None:
+    drawn = {draw_seed(seed, number) for seed in range(20) for number in range(50)}
+    assert len(drawn) == 1000
+    assert draw_seed(3, 4) == draw_seed(3, 4)
