@@ -74,21 +74,9 @@ def test_nothing_is_open_to_the_world_and_every_host_is_alike() -> None:
 
 
 def test_ray_up_launches_the_head_and_the_autoscaler_a_spot_worker(credentials: str) -> None:
-    # The head by the command itself, which then waits for an ssh that nobody answers; workers as its autoscaler would.
+    # The head by the command itself; workers as its autoscaler would.
     ec2 = boto3.client("ec2")
-    up = subprocess.Popen(
-        [str(Path(sys.executable).with_name("ray")), "up", "-y", "--no-config-cache", "cluster.yaml"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        head = wait_for_instance(ec2, up, "head")
-    finally:
-        up.kill()
-        up.communicate()
+    head = launch_head(ec2)
     assert head["InstanceType"] == "m7i-flex.large"
     assert "InstanceLifecycle" not in head, "the head is not taken away"
 
@@ -115,6 +103,23 @@ def test_ray_up_launches_the_head_and_the_autoscaler_a_spot_worker(credentials: 
     world = [rule for rule in rules if rule["IpRanges"]]
     assert [(rule["FromPort"], rule["ToPort"]) for rule in world] == [(22, 22)], "ssh alone"
     assert all(rule["UserIdGroupPairs"] for rule in rules if rule not in world), "the rest among its own hosts"
+
+
+def launch_head(ec2: Any) -> dict[str, Any]:
+    """Run `ray up` until the head is there; after that the command waits for an ssh that nobody answers."""
+    up = subprocess.Popen(
+        [str(Path(sys.executable).with_name("ray")), "up", "-y", "--no-config-cache", "cluster.yaml"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        return wait_for_instance(ec2, up, "head")
+    finally:
+        up.kill()
+        up.communicate()
 
 
 def instances(ec2: Any) -> list[dict[str, Any]]:

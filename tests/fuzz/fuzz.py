@@ -132,13 +132,17 @@ def run_target(name: str, seconds: float, scratch: Path, seed: int) -> int:
                 fuzzer.attempt(mutate(fuzzer.examples[number], changes))
 
         attempt()
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    _print_outcomes(name, fuzzer, before)
+    return len(fuzzer.findings)
+
+
+def _print_outcomes(name: str, fuzzer: Fuzzer, memory_before: int) -> None:
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_before) / 1024
     counts = f"{fuzzer.outcomes['read']:,} read, {fuzzer.outcomes['refused']:,} refused"
     print(
         f"{name}: {fuzzer.outcomes.total():,} inputs, {counts}; {len(fuzzer.findings)} findings; {grown:.0f} MB more",
         flush=True,
     )
-    return len(fuzzer.findings)
 
 
 def main(argv: list[str] | None = None) -> int:

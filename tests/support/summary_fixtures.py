@@ -165,13 +165,17 @@ def fake_run(path: Path, trials: int = 20, seed: int = 0, synthetic: bool = Fals
                 configuration=configuration,
             )
         )
+    _write_json_files(run, synthetic)
+    return run
+
+
+def _write_json_files(run: RunDirectory, synthetic: bool) -> None:
     records = run.trials()
     if records:
         top = max(records, key=lambda record: record.best_val_macro_f1 or 0.0)
         run.write_json(BEST, {"trial": top.trial, "best_val_macro_f1": top.best_val_macro_f1})
-    spent = {"budget": trials, "epochs_spent": sum(record.epochs for record in records)}
+    spent = {"budget": len(records), "epochs_spent": sum(record.epochs for record in records)}
     run.write_json(PROVENANCE, fake_provenance(synthetic) | spent)
-    return run
 
 
 def _configuration(fields: dict[str, Any], **more: Any) -> Configuration:
