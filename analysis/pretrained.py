@@ -39,7 +39,7 @@ def _make(arguments: argparse.Namespace) -> int:
     if arguments.weights and (arguments.seeds or arguments.epochs):
         raise InputError("--seeds and --epochs need --recipe: networks of --weights are trained already")
     folder, seeds = Path(arguments.out or PRETRAINED), arguments.seeds or SEEDS
-    _check_folder(folder)
+    check_replaceable(folder, CARD)
     dataset = load_dataset(arguments.data)
     if dataset.synthetic and not (arguments.data == SYNTHETIC and arguments.out):
         raise InputError(f"the images are synthetic; a model of these needs --data {SYNTHETIC} and --out DIR")
@@ -59,13 +59,6 @@ def _make(arguments: argparse.Namespace) -> int:
     size = sum(file.stat().st_size for file in folder.iterdir())
     print_lines(f"pretrained: {folder} written, {size / 1e6:.2f} MB")
     return 0
-
-
-def _check_folder(folder: Path) -> None:
-    """Check that ``folder`` can be replaced, and that no files are lost but those of another model."""
-    check_replaceable(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / CARD).exists():
-        raise InputError(f"--out {folder} has files but no {CARD}; allowed: a new or empty folder, or that of a model")
 
 
 def _read_all_weights(files: Sequence[str], dataset: Dataset) -> list[Classifier]:
@@ -133,7 +126,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data", metavar="PATH", help="data set, as in the search")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--recipe", metavar="NAME", help="train the first [[configuration]] of this recipe")
+    which.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="train the first [[configuration]] of this recipe: a TOML file or a recipe's name",
+    )
     weights = "networks that are trained already, each a file with config and weights"
     which.add_argument("--weights", nargs="+", metavar="FILE", help=weights)
     add("--seeds", type=flags.positive, metavar="N", help=f"trainings (default: {SEEDS})")

@@ -6,7 +6,6 @@ torch and the modules that use it are imported inside functions, so that `--help
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,8 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _adapt(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     check_replaceable(out)
-    if os.path.exists(out) and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out} exists; allowed: a new or empty folder, because the old model stays as it is")
     model = choose_model(arguments.model, "adapt")
     predictor = load_predictor(model, 0.0, "adapt")
     folders = _read(arguments, predictor)

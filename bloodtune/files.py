@@ -33,17 +33,30 @@ def check_writable(place: Path) -> None:
         raise InputError(f"{place} cannot be written: {folder} is not a writable folder")
 
 
-def check_replaceable(folder: Path) -> None:
+def check_new_or_ours(folder: Path, mark: str = "") -> None:
+    """Check that ``folder`` holds no files of others: it is new or empty, or it has the file ``mark`` that we write.
+
+    Raises:
+        InputError: it has files of others.
+    """
+    if os.path.isdir(folder) and any(folder.iterdir()) and not (mark and (folder / mark).is_file()):
+        found, ours = (f" but no {mark}", f", or one with {mark}") if mark else ("", "")
+        raise InputError(f"{folder} has files{found}; allowed: a new or empty folder{ours}")
+
+
+def check_replaceable(folder: Path, mark: str = "") -> None:
     """Check that ``replace_folder`` can write ``folder``, and a new folder beside it. Nothing is written.
 
     Raises:
-        InputError: one of them cannot be written, or ``folder`` contains the current folder.
+        InputError: one of them cannot be written, ``folder`` contains the current folder, or it has files of others
+            (``check_new_or_ours``).
     """
     place = folder.resolve()
     if Path.cwd().is_relative_to(place):
         raise InputError(f"{folder} contains the current folder, and would be replaced as a whole")
     check_writable(folder)
     check_writable(place.parent)
+    check_new_or_ours(folder, mark)
 
 
 def check_output_file(file: Path) -> Path:

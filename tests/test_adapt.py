@@ -105,7 +105,7 @@ def test_a_crop_is_chosen_if_several_are_given(run: Run, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("nowhere", "nowhere: no such file or folder"), ("adapted", "exists; allowed: a new or empty folder")],
+    [("nowhere", "nowhere: no such file or folder"), ("adapted", "has files; allowed: a new or empty folder")],
 )
 def test_unusable_input_is_one_line_and_nothing_is_written(
     run: Run, cells: Path, tmp_path: Path, name: str, message: str

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bloodtune import files
-from bloodtune.files import check_replaceable, finish_folder, replace_folder
+from bloodtune.files import check_new_or_ours, check_replaceable, finish_folder, replace_folder
 from error_fixtures import refusal
 
 
@@ -40,6 +40,32 @@ def test_the_folder_beside_which_the_new_one_is_written_is_checked_too(
     monkeypatch.setattr(os, "access", lambda place, _: Path(place) != tmp_path / "disk")
     message = refusal(lambda: check_replaceable(tmp_path / "disk" / "model"))
     assert message == f"{tmp_path / 'disk'} cannot be written: {tmp_path / 'disk'} is not a writable folder"
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ("", " has files; allowed: a new or empty folder"),
+        ("card", " has files but no card; allowed: a new or empty folder, or one with card"),
+    ],
+)
+def test_a_folder_with_files_of_others_is_refused_in_the_same_words_everywhere(
+    tmp_path: Path, mark: str, message: str
+) -> None:
+    check_new_or_ours(tmp_path / "model", mark)
+    (tmp_path / "model").mkdir()
+    check_replaceable(tmp_path / "model", mark)
+    (tmp_path / "model" / "photo.jpg").touch()
+    for check in (check_new_or_ours, check_replaceable):
+        assert refusal(lambda check=check: check(tmp_path / "model", mark)) == f"{tmp_path / 'model'}{message}"
+    (tmp_path / "model" / "card").mkdir()
+    assert refusal(lambda: check_new_or_ours(tmp_path / "model", mark)) == f"{tmp_path / 'model'}{message}"
+
+
+def test_a_folder_with_the_file_that_we_write_may_be_replaced(tmp_path: Path) -> None:
+    replace_folder(tmp_path / "model", {"card": b"1", "a": b"1"})
+    check_replaceable(tmp_path / "model", "card")
+    assert "allowed: a new or empty folder" in refusal(lambda: check_replaceable(tmp_path / "model"))
 
 
 def test_a_crash_while_the_new_folder_is_written_leaves_the_old_one(

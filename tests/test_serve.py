@@ -239,4 +239,4 @@ def test_a_page_without_a_folder_says_that_it_stores_nothing(client: Any) -> Non
 def test_a_folder_of_something_else_takes_no_corrections(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photograph(tmp_path / "mine" / "a.jpg")
     assert main(["--corrections", str(tmp_path / "mine")]) == 2
-    assert capsys.readouterr().err.endswith("allowed: a new or empty folder, or one of corrections\n")
+    assert capsys.readouterr().err.endswith("allowed: a new or empty folder, or one with metadata.csv\n")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bloodtune.data.photographs import digest_of
 from bloodtune.errors import InputError, plural
-from bloodtune.files import check_writable, replace
+from bloodtune.files import check_new_or_ours, check_writable, replace
 from bloodtune.inference.field_pictures import as_png
 
 TABLE = "metadata.csv"
@@ -39,8 +39,7 @@ class Corrections:
     def __init__(self, folder: Path) -> None:
         check_writable(folder)
         self.folder, self._lock = folder, threading.Lock()
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / TABLE).is_file():
-            raise InputError(f"{folder} has no {TABLE}; allowed: a new or empty folder, or one of corrections")
+        check_new_or_ours(folder, TABLE)
         self.labels()
 
     def labels(self) -> dict[str, str]:

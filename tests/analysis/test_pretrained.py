@@ -118,7 +118,7 @@ def test_a_folder_that_is_no_model_is_refused_before_anything_is_read(
     for folder in (tmp_path / "photos", tmp_path / "full"):
         assert pretrained.main(["--weights", "a.pt", "--out", str(folder)]) == 2
         err = capsys.readouterr().err
-        assert err.count("\n") == 1 and f"--out {folder} has files but no model.json; allowed: a new or empty" in err
+        assert err.count("\n") == 1 and f"{folder} has files but no model.json; allowed: a new or empty" in err
     assert (tmp_path / "photos" / "a.jpg").read_text() == "mine"
 
 

@@ -80,7 +80,7 @@ def test_what_is_no_input_of_the_network_is_refused(tmp_path: Path, content: byt
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("photo.jpg", "x", "has no metadata.csv; allowed: a new or empty folder"),
+        ("photo.jpg", "x", "has files but no metadata.csv; allowed: a new or empty folder"),
         ("metadata.csv", "file,class\na.jpg,b\n", "is no table of corrections"),
         ("metadata.csv", "file_name,label,patient\na.jpg,b,c\n", "is no table of corrections"),
         ("metadata.csv", "file_name,label\na.jpg\n", "is no table of corrections"),
