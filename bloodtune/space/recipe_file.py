@@ -21,6 +21,11 @@ _INSTALLED = Path(__file__).resolve().parents[1] / "recipes"
 BOOK = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "search"
 
 
+def recipe_names() -> list[str]:
+    """Return the names of the shipped recipes: the files of ``search/`` but papers.toml, which they enqueue."""
+    return sorted({file.stem for file in BOOK.glob("*.toml")} - {"papers"})
+
+
 def load_recipe(path_or_name: str, *, max_epochs: int | None = None) -> Recipe:
     """Read a recipe.
 
@@ -49,8 +54,9 @@ def _find(path_or_name: str) -> Path:
     for candidate in (Path(path_or_name), BOOK / path_or_name.removeprefix("search/"), BOOK / f"{path_or_name}.toml"):
         if os.path.isfile(candidate):  # Path.is_file raises if a name is too long
             return candidate
-    names = sorted({file.stem for file in BOOK.glob("*.toml")} - {"papers"})  # papers.toml is enqueued by recipes
-    raise InputError(f"no recipe {path_or_name!r}: give a path, or one of {', '.join(names) or '(none found)'}")
+    raise InputError(
+        f"no recipe {path_or_name!r}: give a path, or one of {', '.join(recipe_names()) or '(none found)'}"
+    )
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bloodtune.data.preparation import SIZE
 from bloodtune.errors import InputError
 from bloodtune.monitoring.trackers import TRACKERS
 from bloodtune.run.directory import RUNS
+from bloodtune.space.recipe_file import recipe_names
 from bloodtune.training.numerics import AUTO, PRECISIONS
 
 DEFAULT_BUDGET = 64
@@ -84,7 +85,7 @@ class SearchOptions:
         None,
         WHAT,
         TEXT,
-        f"a TOML file, or default, published, record, mlnn, cnn, random or smoke (default: {DEFAULT_RECIPE})",
+        f"a TOML file, or one of {', '.join(recipe_names())} (default: {DEFAULT_RECIPE})",
     )
     budget: int | None = _option(None, WHAT, COUNT, f"configurations to try (default: {DEFAULT_BUDGET})")
     data: str | None = _option(

@@ -1,14 +1,17 @@
 """The recipes that are shipped: which there are, that they are whole, and that they hold what the papers say."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bloodtune.space import recipe_file
 from bloodtune.space.parameter import parameter_values
 from bloodtune.space.recipe import Asha
-from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe
+from bloodtune.space.recipe_file import BOOK, load_enqueued, load_recipe, recipe_names
+from error_fixtures import refusal
 
 BENCHMARKS = BOOK.parent / "benchmarks"
 SHIPPED = sorted(str(file) for file in (*BOOK.glob("*.toml"), *BENCHMARKS.glob("*.toml")) if file.stem != "papers")
@@ -49,8 +52,21 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 
 def test_the_recipes_of_the_issue_are_all_there() -> None:
-    names = {"default", "random", "mlnn", "cnn", "published", "record", "smoke"}
-    assert {Path(path).stem for path in SHIPPED if Path(path).parent == BOOK} == names
+    assert recipe_names() == ["cnn", "default", "mlnn", "published", "random", "record", "smoke"]
+
+
+def test_recipes_are_named_by_the_files_of_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b.toml", "a.toml", "papers.toml", "README.md"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(recipe_file, "BOOK", tmp_path)
+    assert recipe_names() == ["a", "b"]
+    assert refusal(lambda: load_recipe("c")) == "no recipe 'c': give a path, or one of a, b"
+
+
+def test_the_readme_of_the_recipes_names_each_and_no_other() -> None:
+    rows = (BOOK / "README.md").read_text(encoding="utf-8").partition("## Fields")[0]
+    cells = [line.split("|")[1] for line in rows.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`(\w+)`", "".join(cells))) == sorted([*recipe_names(), "papers"])
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: Path(path).stem)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
+from bloodtune.space.recipe_file import recipe_names
 from bloodtune.tuning.flags import read_options, search_parser
-from bloodtune.tuning.options import FILES, SWITCH, WHAT, WHERE, SearchOptions
+from bloodtune.tuning.options import DEFAULT_RECIPE, FILES, SWITCH, WHAT, WHERE, SearchOptions
 
 FIELDS = dataclasses.fields(SearchOptions)
 
@@ -36,6 +38,14 @@ def test_each_flag_stands_in_the_group_of_its_option() -> None:
         flag = f"--{field.name.replace('_', '-')}"
         found = [title for title, text in texts.items() if re.search(rf"^  {flag}\b(?!-)", text, re.MULTILINE)]
         assert found == [field.metadata["group"]], flag
+
+
+def test_the_help_names_the_recipes_that_are_there_and_the_default_is_one() -> None:
+    (field,) = [field for field in FIELDS if field.name == "recipe"]
+    names = f"a TOML file, or one of {', '.join(recipe_names())} (default: {DEFAULT_RECIPE})"
+    assert field.metadata["help"] == names
+    assert names in " ".join(group_texts()[WHAT].split())
+    assert Path(DEFAULT_RECIPE).stem in recipe_names()
 
 
 def test_listing_and_dry_run_are_flags_without_an_option() -> None:
