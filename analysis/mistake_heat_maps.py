@@ -1,4 +1,4 @@
-"""What the chosen model looked at in the test images that it misclassifies: the heat map of each image."""
+"""Heat maps of the test images that the chosen model misclassifies: the pixels that decided for the wrong class."""
 
 from __future__ import annotations
 

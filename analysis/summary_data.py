@@ -96,7 +96,7 @@ class Summary:
 
     @property
     def is_blood(self) -> bool:
-        """Whether the classes are BloodMNIST's, so that our scores can be compared with published scores."""
+        """True if the classes are BloodMNIST's. Only then are our scores compared with published ones."""
         return is_blood(self.class_names)
 
     @property

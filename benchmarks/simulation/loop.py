@@ -33,7 +33,7 @@ class Report:
 
 @dataclass
 class Search:
-    """What happened in a search: reports in order of time, the curve of each trial, and the time of each proposal.
+    """Record of a simulated search: reports in order of time, the curve of each trial, and when each proposal came.
 
     ``proposed`` has, per trial number, the number of reports before its proposal.
     """

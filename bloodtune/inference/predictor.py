@@ -91,23 +91,23 @@ class Predictor:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the model was trained on synthetic images; its predictions of real cells then mean nothing."""
+        """True if the model was trained on synthetic images. Its predictions of real cells are then useless."""
         return bool(self.card["data"].get("synthetic"))
 
     @property
     def untested(self) -> bool:
-        """Whether the model comes from a search: it was neither retrained nor tested."""
+        """True if the model comes straight from a search, and was neither retrained nor tested."""
         return "search" in self.card
 
     @property
     def caveat(self) -> str:
-        """What every count says of the model: its training images, and that other cells need an evaluation first."""
+        """The warning under every count: it names the training images, and tells users of other cells to evaluate."""
         title = self.card["data"].get("title") or "images that its card does not name"
         return f"Trained on {title}: for another stain, camera or magnification, run evaluate before you trust a count."
 
     @property
     def blood(self) -> bool:
-        """Whether the model's classes are cells of a differential count."""
+        """True if the model's classes are the cells of a differential count."""
         return is_blood(self.class_names)
 
     @property
@@ -118,7 +118,7 @@ class Predictor:
 
     @property
     def bloodmnist(self) -> bool:
-        """Whether the model was trained on BloodMNIST's images, as its classes and the sizes of its splits say."""
+        """True if classes and sizes of the splits are BloodMNIST's, so the model was trained on its images."""
         return is_bloodmnist(self.class_names, self.card["data"].get("split_sizes"))
 
     def predict(

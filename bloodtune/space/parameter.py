@@ -72,7 +72,7 @@ class Parameter:
 
     @property
     def is_integer(self) -> bool:
-        """Whether the field takes whole numbers only."""
+        """True if the field takes whole numbers only."""
         return self.field in INTEGER_FIELDS
 
     def applies(self, values: Mapping[str, Any]) -> bool:

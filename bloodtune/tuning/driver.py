@@ -100,7 +100,7 @@ class _Request:
 
     @property
     def is_local(self) -> bool:
-        """Whether Ray is started on this machine."""
+        """True if the search starts Ray on this machine."""
         return self.address == LOCAL
 
 

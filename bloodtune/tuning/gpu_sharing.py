@@ -1,4 +1,4 @@
-"""How many trials share a GPU, measured by training 1, 2, 4 ... of them side by side."""
+"""Number of trials per GPU, measured by training 1, 2, 4 ... of them side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where trials train and how many at a time: GPUs or CPUs, precision and workers, by measurement."""
+"""Placement of trials by measurement: GPUs or CPUs, precision, and the number of workers."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def applied(patches: Sequence[Patch]) -> Iterator[None]:
 
 
 def is_plain() -> bool:
-    """Whether all patches are to be skipped."""
+    """Return True if the user asks to skip all patches that are not for security."""
     return os.environ.get(PLAIN_RAY, "") not in ("", "0")
 
 

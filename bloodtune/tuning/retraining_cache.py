@@ -78,7 +78,7 @@ class TrainingJob:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the training is whole on disk."""
+        """True if the complete training is on disk."""
         return (self.folder / RESULT).exists()
 
     @property

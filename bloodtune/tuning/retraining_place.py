@@ -1,4 +1,4 @@
-"""Where a summary trains: as the search did, several trainings on a GPU, or on CPUs if no GPU can train."""
+"""Place of a summary's trainings: as in the search, several per GPU, or on CPUs if no GPU can train."""
 
 from __future__ import annotations
 

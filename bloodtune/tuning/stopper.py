@@ -52,7 +52,7 @@ class Interrupt(Stopper):  # type: ignore[misc]
 
     @property
     def by_signal(self) -> bool:
-        """Whether a signal ended the search, and not the clock."""
+        """True if a signal ended the search, False if the time budget did."""
         return self.reason in _SIGNALS.values()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:

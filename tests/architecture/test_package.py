@@ -1,4 +1,4 @@
-"""What the package gives to who uses it from Python."""
+"""The package: lazy imports, commands without warnings, and runs loaded by name."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What breaks a search on one machine: after each fault it has all of its trials, each once, and can be summarised.
+"""Faults of a search on one machine: after each it has all of its trials, each once, and can be summarized.
 
 `make test-faults` runs these and writes the table in docs/reliability.md. What is hit, and when, is drawn from seeds.
 """

@@ -1,4 +1,4 @@
-"""What the command line of the search says to input good and bad."""
+"""The command line of the search: its answers to good and bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the MLflow tracker asks of MLflow, on a stand-in for its server."""
+"""The requests of the MLflow tracker, sent to a stand-in for the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows a search beside its run directory, and that none of it can harm the search."""
+"""All trackers of a search: which ones are started, and that none of them can harm the search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tracker asks of Weights & Biases, on a stand-in for its package, and where it looks for a key."""
+"""The calls of the W&B tracker to a stand-in for the package, and the places where it looks for a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: software, machine, data and time."""
+"""The provenance of a result: software, machine, data and time."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What is whole after an interruption or damage, and that nothing else is left."""
+"""Repair of records after an interruption or damage: complete trials stay, and nothing else."""
 
 from __future__ import annotations
 

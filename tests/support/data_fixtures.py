@@ -1,4 +1,4 @@
-"""What the tests of the data share: small files, and the one line that a refusal is."""
+"""Small data files, and the one line of a refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the engine share: a tiny data set that can be learned, and a configuration of each family."""
+"""A tiny data set that can be learned, and a configuration of each family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests that break a search share: one that lasts, what must hold afterwards, and docs/reliability.md."""
+"""A search that lasts long enough to be broken, the checks afterwards, and the table in docs/reliability.md."""
 
 from __future__ import annotations
 

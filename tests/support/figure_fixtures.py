@@ -1,4 +1,4 @@
-"""What a figure of the summary really draws, for the tests of figures."""
+"""The texts and lines that a figure really draws, and the points of a crowded frontier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the search share: a tiny data file, a tiny recipe, and a searcher driven without Ray."""
+"""A tiny data file, a tiny recipe, and a searcher driven without Ray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is recorded and what is replayed, with a GPU that is played by lists."""
+"""Recording and replay of training steps, with lists in place of a GPU."""
 
 from __future__ import annotations
 

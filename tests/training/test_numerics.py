@@ -1,4 +1,4 @@
-"""Which precision and which layers a search trains with, by what its hosts measured."""
+"""The choice of precision and layers from the measurements of all hosts."""
 
 from __future__ import annotations
 

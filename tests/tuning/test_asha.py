@@ -1,4 +1,4 @@
-"""Which trials pause, go on and end at a rung, and the reason for each that ends."""
+"""ASHA at a rung: trials that pause, go on or end, and the reason of each end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search is asked for, put together from its options and the run that it resumes; without Ray."""
+"""The request of a search, made from its options and from the run that it resumes; without Ray."""
 
 from __future__ import annotations
 

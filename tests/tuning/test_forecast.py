@@ -1,4 +1,4 @@
-"""What a search still needs, by hand: one second per epoch unless a test says otherwise."""
+"""The forecast of a search's remaining time, computed by hand: one second per epoch unless a test says otherwise."""
 
 from __future__ import annotations
 

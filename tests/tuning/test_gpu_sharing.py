@@ -1,4 +1,4 @@
-"""How many trials are to share a GPU, by what was measured."""
+"""The number of trials per GPU that follows from measurements."""
 
 from __future__ import annotations
 

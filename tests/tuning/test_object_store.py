@@ -1,4 +1,4 @@
-"""What is sent to workers: the name of a file on one machine, the images to other hosts. The hosts are played."""
+"""The images for workers: on one machine the name of a file, for other hosts the images. Hosts are stand-ins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where trials train, with a GPU that is played: one that cannot train leaves them to the CPUs, in one line."""
+"""The placement of trials, with a stand-in for the GPU: if it cannot train, the CPUs do, and one line says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search asked for comes to on the machine that is there."""
+"""The plan of a search: trials, workers and devices for the given options and machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which CPUs share a core, and how many workers that comes to."""
+"""CPUs that share a core, and the number of workers that follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees while a search runs."""
+"""The progress of a search, on the screen and in plain lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Ray a search uses."""
+"""The choice between a Ray of this machine and a running cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is retrained, in which order, and what is kept of it; the trainings themselves are played."""
+"""The retrainings of a summary: their choice, their order and their files, with stand-ins for the trainings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a summary trains, with a GPU that is played."""
+"""The place of a summary's trainings, with a stand-in for the GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ends a search early."""
+"""The early end of a search: signals, the time budget, and failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker imports before it is asked: one thread, and no harm where torch is broken."""
+"""The imports of a worker before its first trial: one thread, and no harm where torch is broken."""
 
 from __future__ import annotations
 

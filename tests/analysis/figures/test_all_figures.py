@@ -1,4 +1,4 @@
-"""What the models are called where they stand side by side."""
+"""The names of the models in the figure that compares them."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Whether a model's probabilities can be believed."""
+"""The figure of calibration: predicted probabilities against the share that is right."""
 
 import numpy as np
 import pytest
