@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -237,3 +238,26 @@ def test_importing_a_module_leaves_heavy_packages_alone(module: str, absent: set
     code = f"import sys, {module}; print(*sorted({absent!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
     assert found.stdout.split() == []
+
+
+def steps(title: str) -> list[str]:
+    """Return the modules and packages of a path in docs/design.md, in its order."""
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    found: list[str] = []
+    for cell in re.findall(r"^\| (`bloodtune/.*?) \|", section, re.MULTILINE):
+        names = re.findall(r"`([\w/.]+)`", cell.partition(" (")[0])
+        paths = [name if "/" in name else f"{names[0].rpartition('/')[0]}/{name}" for name in names]
+        found += [path.rstrip("/").removesuffix(".py").replace("/", ".") for path in paths]
+    return found
+
+
+@pytest.mark.parametrize("title", ["The path of a configuration", "The path of a photograph"])
+def test_a_path_in_the_design_has_no_step_back(title: str) -> None:
+    order = steps(title)
+    assert len(order) > 10
+    for place, step in enumerate(order):
+        modules = [name for name in OWN if is_below(name, (step,))]
+        assert modules, f"there is no {step}"
+        back = {other for name in modules for other in own_imports(name) if is_below(other, tuple(order[:place]))}
+        assert back == set(), step
