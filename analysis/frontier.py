@@ -45,7 +45,7 @@ def pareto(first: Sequence[float], second: Sequence[float]) -> list[bool]:
 
 
 def speed_note(points: Sequence[Point]) -> str:
-    """Return a sentence on what the images per second are."""
+    """Return a sentence on the measurement of the images per second."""
     return (
         "Images/s: the prediction that is scored, with its views of each image (turned, mirrored, shifted) and the "
         f"precision of the training, on one core of {points[0].speed.processor}; the median of "

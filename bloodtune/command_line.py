@@ -122,7 +122,7 @@ def collector_paused() -> Iterator[None]:
 
 
 def print_lines(*lines: str) -> None:
-    """Print lines to stderr, without what a terminal would obey; empty ones are left out."""
+    """Print lines to stderr with control characters escaped. Empty lines are left out."""
     for line in lines:
         if line:
             print(printable(line), file=sys.stderr, flush=True)

@@ -40,7 +40,7 @@ def spreadsheet_cell(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return text with escapes for what ends a table cell or starts emphasis, code, a formula, a tag or a link."""
+    """Escape the characters that end a table cell or start emphasis, code, a formula, a tag or a link in Markdown."""
     return re.sub(r"([\\|*<`$~]|(?<!\w)_|_(?!\w)|&(?=#|\w+;)|(?<=\])[(\[:])", r"\\\1", printable(text))
 
 

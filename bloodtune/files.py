@@ -139,7 +139,7 @@ def append(file: Path, text: str) -> None:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return what JSON holds; raises ValueError, also where Python raises RecursionError."""
+    """Return the value of a JSON text. Raises ValueError, also where Python raises RecursionError."""
     try:
         return json.loads(text)
     except RecursionError:

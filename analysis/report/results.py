@@ -137,7 +137,7 @@ def models_section(material: Material) -> list[Block]:
 
 
 def _folds(material: Material) -> str:
-    """Return sentences on what validation means with folds; an empty string without folds."""
+    """Return sentences that explain validation with folds; an empty string without folds."""
     folds = material.summary.search.provenance["data"].get("preparation", {}).get("folds")
     if not folds:
         return ""

@@ -60,7 +60,7 @@ class Table:
         self.truths = np.sort([curve.truth for curve in curves])
 
     def curve(self, configuration: Configuration, seed: int) -> Curve:
-        """Return the curve of a configuration; those of the pool have one training seed each, whatever ``seed`` is."""
+        """Return the curve of a configuration. Those of the pool have one training seed each and ignore ``seed``."""
         known = self._curves.get(configuration)
         if known is not None:
             return known

@@ -55,7 +55,7 @@ class Algorithm:
         return outcomes(search, table, trials=trials, workers=workers, seed=_own_seed(table, seed))
 
     def search(self, table: Table, *, budget: int, workers: int, seed: int) -> tuple[Search, TrialQueue]:
-        """Simulate one search of ``budget`` trials; return what happened, and its queue."""
+        """Simulate one search of ``budget`` trials; return its record and its queue."""
         table, own_seed = _adapted(table, self), _own_seed(table, seed)
         queue = TrialQueue(table.recipe, self.sampler(table, own_seed), budget=budget)
         return simulate(table, queue, self.rule(table.recipe, queue), workers=workers, seed=own_seed), queue

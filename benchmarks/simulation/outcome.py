@@ -1,4 +1,4 @@
-"""Outcome of a simulated search: what a user would get at several moments, and what it would have cost."""
+"""Outcome of a simulated search: the model that a user would get at several moments, and its cost."""
 
 from __future__ import annotations
 

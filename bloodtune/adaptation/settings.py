@@ -1,4 +1,4 @@
-"""Settings of an adaptation: what is searched, and the configuration that they make of a model's own."""
+"""Settings of an adaptation: those that are searched, and the configuration that they make of a model's own."""
 
 from __future__ import annotations
 

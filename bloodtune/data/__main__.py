@@ -1,4 +1,4 @@
-"""The command `data`: what a data set holds, as a table, a contact sheet and an .npz file."""
+"""The command `data`: the contents of a data set as a table, a contact sheet and an .npz file."""
 
 from __future__ import annotations
 

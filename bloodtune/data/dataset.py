@@ -88,7 +88,7 @@ class Dataset:
         return sum(split.images.nbytes for split in copied)
 
     def findings(self) -> list[str]:
-        """Return lines on what was found, on the audit, and on a small validation split."""
+        """Return lines on the files found, on the audit, and on a small validation split."""
         note = self.small_split_note()
         return [*self.notes, f"audit: {'; '.join(self.audit.sentences())}", *([note] if note else [])]
 

@@ -39,7 +39,7 @@ def join_splits(train: Split, val: Split) -> Split:
 
 
 def cut_splits(train: Split, val: Split, folds: np.ndarray | None) -> list[tuple[Split, Split]]:
-    """Return what each network trains on and what is held out from it; without folds the two splits themselves.
+    """Return training and held-out images of each network; without folds the two splits themselves.
 
     ``folds`` are the numbers of ``fold_images``.
     """

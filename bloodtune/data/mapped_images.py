@@ -41,7 +41,7 @@ class MappedSplit(Split):
         return cls(np.load(file, mmap_mode="r")[: len(labels)], labels, file)
 
     def __reduce__(self) -> tuple[Callable[..., MappedSplit], tuple[Path, np.ndarray]]:
-        """Return what a pickle holds."""
+        """Pickle the name of the file and the labels, without the images."""
         return MappedSplit.open, (self.file, self.labels)
 
     def first(self, count: int) -> MappedSplit:

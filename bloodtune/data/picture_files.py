@@ -195,7 +195,7 @@ def _upright(picture: Image.Image | np.ndarray, file: Any) -> Image.Image:
 
 
 def _numbers(tags: Any, mode: str = "") -> str:
-    """Return what the values of a TIFF file are: "values of 32 bits, floating-point numbers"."""
+    """Return the kind of values in a TIFF file: "values of 32 bits, floating-point numbers"."""
     bits, kind = np.atleast_1d(tags.get(_BITS, 32))[0], np.atleast_1d(tags.get(_KIND, 1))[0]
     signs = {2: ", signed", 3: ", floating-point numbers"}
     return f"values of {bits} bits{signs.get(3 if mode == 'F' else kind, '')}"

@@ -98,7 +98,7 @@ def enough(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def lacking(labels: Mapping[str, str]) -> str:
-    """Return what the corrections lack to be learned from, in one sentence, or an empty string."""
+    """Return the reason why the corrections are too few to learn from, or an empty string."""
     learned = enough(labels)
     if len(learned) >= LEAST and len(set(learned.values())) > 1:
         return ""

@@ -133,7 +133,7 @@ WRITERS: dict[str, Callable[[Predictor, Evaluation, Pairs, Sequence[str]], str]]
 
 
 def _with_heat(predictor: Predictor, mistakes: Sequence[tuple[str, Prediction]]) -> list[dict[str, Any]]:
-    """Return for each true class and prediction with a tile: its picture, and what the network looked at."""
+    """Return picture and heat map of each prediction that has a tile, with its true class."""
     if not mistakes:
         return []
     names = predictor.class_names

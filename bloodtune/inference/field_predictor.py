@@ -83,7 +83,7 @@ class FieldPredictor:
         return found
 
     def _tile(self, picture: Image.Image, box: Box, side: int, background: tuple[int, ...]) -> Tile:
-        """Cut the square around the middle of a box; what is beyond the border gets the colour of the background."""
+        """Cut the square around the middle of a box. Pixels beyond the border get the colour of the background."""
         left, top = (box[0] + box[2] - side) // 2, (box[1] + box[3] - side) // 2
         square = Image.new("RGB", (side, side), background)
         inside = (max(0, left), max(0, top), min(picture.width, left + side), min(picture.height, top + side))

@@ -41,7 +41,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def heat_maps(network: nn.Module, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return what a network looked at for a given class of each image.
+    """Return heat maps: the pixels that speak for a given class of each image.
 
     A map is the positive part of gradient times value, summed over the channels, of the last features with the height
     and width of the last convolution's output (HiResCAM: Draelos and Carin, 2020), enlarged to the image. A network

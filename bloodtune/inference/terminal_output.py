@@ -143,7 +143,7 @@ def _share(row: Row) -> str:
 
 
 def screen_text(text: str, style: str = "") -> Text:
-    """Return text for the terminal, without what the terminal would obey."""
+    """Return text for the terminal, with control characters escaped."""
     return Text(printable(text), style)
 
 

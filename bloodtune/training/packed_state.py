@@ -16,5 +16,5 @@ def pack(state: Any) -> bytes:
 
 
 def unpack(state: bytes) -> Any:
-    """Return what ``pack`` packed, on the CPU; no code in it is executed."""
+    """Return the content that ``pack`` packed, on the CPU. No code in it is executed."""
     return torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)

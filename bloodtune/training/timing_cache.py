@@ -74,7 +74,7 @@ def collect_steps(
 
 
 def read_timing(file: Path) -> Timing | None:
-    """Return what the file holds, or None if it is missing or damaged."""
+    """Return the content of the file, or None if it is missing or damaged."""
     try:
         found = parse_json(file.read_bytes())
         timing = Timing(str(found["chip"]), dict(found["seconds"]))

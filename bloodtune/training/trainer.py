@@ -162,7 +162,7 @@ class Training:
         self.load_state(unpack(state))
 
     def state(self) -> dict[str, Any]:
-        """Return what ``save`` packs."""
+        """Return the state that ``save`` packs."""
         return {
             "epoch": self.epoch,
             "parts": [part.state_dict() for part in self._parts],
@@ -170,7 +170,7 @@ class Training:
         }
 
     def load_state(self, saved: dict[str, Any]) -> None:
-        """Continue from what ``state`` returned; as ``restore``."""
+        """Continue from a result of ``state``, as ``restore`` does."""
         for part, known in zip(self._parts, saved["parts"], strict=True):
             part.load_state_dict(known)
         for source, known in zip(self._random, saved["random"], strict=True):

@@ -41,7 +41,7 @@ class _Stage:
 
 
 def forecast(recipe: Recipe, budget: int, trials: Sequence[TrialRecord], workers: int) -> Forecast:
-    """Return what a search of ``budget`` trials still needs, from all trials that have started.
+    """Return the epochs and seconds left in a search of ``budget`` trials, given all that have started.
 
     A trial between two rungs runs; a trial at a rung waits or has ended. An epoch of a trial to come takes as long as
     those of the last trials in the same stage and in the stage before. Before there are any, it takes the mean over the

@@ -116,7 +116,7 @@ class Progress(Callback):  # type: ignore[misc]
         )
 
     def _forecast(self, trials: Sequence[TrialRecord], elapsed: float) -> Forecast:
-        """Return what is left; between two reports of epochs the seconds count down."""
+        """Return the epochs and seconds left. Between two reports of epochs the seconds count down."""
         reported = len(trials), sum(trial.epochs for trial in trials)
         if reported != self._reported:
             self._reported, self._reported_at = reported, elapsed

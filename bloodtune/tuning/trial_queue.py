@@ -147,7 +147,7 @@ class TrialQueue:
             self._sampler.report(number, epoch.epoch, epoch.val_macro_f1)
 
     def decide(self, number: int, epoch: int, value: float) -> str:
-        """Return what the rule decides about a trial after ``epoch``; ``pause`` or ``finish`` must follow."""
+        """Return the decision of the rule on a trial after ``epoch``; ``pause`` or ``finish`` must follow."""
         verdict, reason = self.rule.decide(number, epoch, value)
         live = self.live[number]
         live.stopped, live.is_pausing = reason, verdict == PAUSE
