@@ -31,9 +31,10 @@ class WaitingHalving:
         self._factor = factor
         self._trials = trials
         self._is_capped = is_capped
-        # Per rung, in their order: the trials that went on or may go on as (-value, number), best first; the values of
-        # all that reached it; those that went on.
+        # Per rung, in their order: the trials that went on or may go on as (-value, number), best first; all that
+        # reached it, likewise, and their values; those that went on.
         self._reached: dict[int, list[tuple[float, int]]] = {rung: [] for rung in rungs}
+        self._ranked: dict[int, list[tuple[float, int]]] = {rung: [] for rung in rungs}
         self._values: dict[int, dict[int, float]] = {rung: {} for rung in rungs}
         self._left: dict[int, set[int]] = {rung: set() for rung in rungs}
         self._failed: set[int] = set()
@@ -55,7 +56,7 @@ class WaitingHalving:
         for rung, values in self._values.items():
             if number in values:
                 self._end(rung, number)
-                del values[number]
+                _remove(self._ranked[rung], (-values.pop(number), number))
                 self._left[rung].discard(number)
 
     def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
@@ -119,13 +120,11 @@ class WaitingHalving:
         place = -self._values[rung].setdefault(number, value), number
         if is_new:
             bisect.insort(self._reached[rung], place)
+            bisect.insort(self._ranked[rung], place)
         return place
 
     def _end(self, rung: int, number: int) -> None:
-        reached, place = self._reached[rung], (-self._values[rung][number], number)
-        index = bisect.bisect_left(reached, place)
-        if reached[index : index + 1] == [place]:
-            del reached[index]
+        _remove(self._reached[rung], (-self._values[rung][number], number))
 
     def _next(self, is_last: bool = False) -> tuple[int, int] | None:
         for rung in reversed(self.rungs):
@@ -153,8 +152,15 @@ class WaitingHalving:
 
     def _reason(self, rung: int, number: int, places: int) -> str:
         values = self._values[rung]
-        rank = sorted(values, key=lambda other: (-values[other], other)).index(number) + 1
+        rank = bisect.bisect_left(self._ranked[rung], (-values[number], number)) + 1
         first = f"epoch {rung}: {values[number]:.4f} is number {rank} of {len(values)}"
         if rank > places:
             return f"{first}, at most {places} go on"
         return f"{first}, but no place of {places} was left"
+
+
+def _remove(places: list[tuple[float, int]], place: tuple[float, int]) -> None:
+    # Remove one of the sorted places, if it is there.
+    index = bisect.bisect_left(places, place)
+    if places[index : index + 1] == [place]:
+        del places[index]

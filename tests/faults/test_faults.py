@@ -84,30 +84,6 @@ def test_driver_ended_at_random_moments(
     search.check(ends)
 
 
-def test_driver_killed_with_paused_trials(search: Search, row: GetRow) -> None:
-    kills, draw = row("driver killed with -9 while trials are paused, then --resume"), random.Random(7)
-    search.budget = 80
-    kept: set[tuple[int, int, float]] = set()
-    for _ in range(10):
-        search.begin()
-        search.wait_for(lambda: len(search.checkpoints()) >= 3)
-        time.sleep(draw.uniform(0.0, 15.0))
-        search.kill()
-        search.end()
-        kills.times += 1
-        # Epochs up to a checkpoint, with their seconds: no other epoch takes as long to the last digit.
-        reached = search.checkpoints() | {number: record.epochs for number, record in search.records().items()}
-        known = search.run.curves()[["trial", "epoch", "seconds"]].itertuples(index=False, name=None)
-        kept |= {epoch for epoch in known if epoch[1] <= reached.get(epoch[0], 0)}
-    began = time.monotonic()
-    search.finish()
-    kills.seconds.append(time.monotonic() - began)
-    search.check(kills)
-    found = search.run.curves()[["trial", "epoch", "seconds"]].itertuples(index=False, name=None)
-    assert 30 < len(kept) <= len(kept & set(found)), "an epoch before a checkpoint was trained again"
-    assert search.run.read_json("best.json")["state"] != "PAUSED"
-
-
 def test_raylet_killed(search: Search, row: GetRow) -> None:
     kills = row("raylet killed with -9, then --resume")
     for _ in range(2):
