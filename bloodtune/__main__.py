@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -35,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     sys.argv = [sys.argv[0], *rest]  # recorded in provenance.json as the arguments of the search
     # As with `python -m`, user-defined networks are found in the current folder. It comes last to hide no package.
-    sys.path.append(os.getcwd())
+    with contextlib.suppress(OSError):  # it was deleted, which the subcommand says
+        sys.path.append(os.getcwd())
     module, _ = COMMANDS[name]
     if name == "summarize":
         sys.path.insert(0, str(analysis_folder()))  # its modules import one another as top-level modules

@@ -8,14 +8,22 @@ import contextlib
 import gc
 import io
 import math
+import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import NoReturn
 
 from bloodtune.errors import InputError, one_line, printable
+from bloodtune.files import home_folder
 
-INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
+INTERRUPTED = 130  # exit code of a program that Ctrl-C or another signal ended
+# Signals that end a command as Ctrl-C does. Slurm can send SIGUSR1 before a time limit; a terminal that is closed sends
+# SIGHUP. Windows has the first one alone.
+ENDING = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
 
 # What the tables and the live screen show on a terminal that lacks their characters, one character each.
 _PLAIN = str.maketrans("▁▂▃▄▅▆▇█│·–×±µ…", "12345678|.-x+u.")
@@ -122,10 +130,38 @@ def collector_paused() -> Iterator[None]:
 
 
 def print_lines(*lines: str) -> None:
-    """Print lines to stderr with control characters escaped. Empty lines are left out."""
-    for line in lines:
-        if line:
-            print(printable(line), file=sys.stderr, flush=True)
+    """Print lines to stderr with control characters escaped. Empty lines are left out.
+
+    Nothing happens if stderr takes no more text, because its terminal or the next program of a pipe has ended.
+    """
+    with contextlib.suppress(OSError):
+        for line in lines:
+            if line:
+                print(printable(line), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM, SIGUSR1 and SIGHUP end this process as Ctrl-C does, so that it leaves nothing behind.
+
+    A signal that is handled or ignored already, as under ``nohup``, stays so. Only a process's main thread can do this.
+    """
+    owner = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked process, which its parent ends
+            os._exit(128 + number)
+        raise KeyboardInterrupt(f"by {signal.Signals(number).name}")
+
+    is_main = threading.current_thread() is threading.main_thread()
+    taken = [number for number in ENDING if is_main and signal.getsignal(number) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def run_action(program: str, action: Callable[[], int], kept: str = "") -> int:
@@ -135,20 +171,30 @@ def run_action(program: str, action: Callable[[], int], kept: str = "") -> int:
 
     Returns:
         The action's own code; 2 for unusable input; 1 for an error of the system, such as a full disk; 130 after
-        Ctrl-C.
+        Ctrl-C or a signal that ends a command.
     """
     after = f"; {kept}" if kept else ""
     try:
-        return action()
+        with ended_by_signals():
+            _check_folders()
+            return action()
     except InputError as error:
         print_lines(f"{program}: {error}")
         return 2
     except OSError as error:
         print_lines(f"{program}: {one_line(error)}{after}")
         return 1
-    except KeyboardInterrupt:
-        print_lines(f"{program}: stopped{after}")
+    except KeyboardInterrupt as error:
+        print_lines(f"{program}: {' '.join(['stopped', *map(str, error.args)])}{after}")
         return INTERRUPTED
+
+
+def _check_folders() -> None:
+    home_folder()
+    try:
+        os.getcwd()
+    except OSError as error:  # its message names no folder
+        raise InputError(f"the current folder cannot be used ({error.strerror}); change to another one") from None
 
 
 def leave(code: int) -> NoReturn:

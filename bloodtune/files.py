@@ -1,4 +1,4 @@
-"""Durable writes of files and folders, write access, copies; `latest`; JSON of strangers."""
+"""Durable writes of files and folders, write access, copies, the home folder; `latest`; JSON of strangers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ _COMPLETE = "complete"  # marks a new folder that is completely written
 
 # Errors of an operation that a file system lacks, such as a sync on some FUSE mounts. 524 is Linux's ENOTSUPP.
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, 524})
+
+
+def home_folder() -> Path:
+    """Return the user's home folder.
+
+    Raises:
+        InputError: there is none, as for a user of a container that has no name and no ``HOME``.
+    """
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise InputError("this user has no home folder; set HOME to a folder") from None
 
 
 def check_writable(place: Path) -> None:

@@ -1,4 +1,7 @@
-"""A home folder and a stand-in for the tests that look for data or for a cluster, and two invented searches."""
+"""A home folder and a stand-in for the tests that look for data or for a cluster, and two invented searches.
+
+Before tests that break the machine start, one line says what it lacks for them.
+"""
 
 from pathlib import Path
 
@@ -6,7 +9,16 @@ import pytest
 
 from bloodtune.run.directory import RunDirectory
 from data_fixtures import make_arrays, save
+from machine_needs import missing
 from summary_fixtures import fake_run
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to start if the machine lacks what a module of the selected tests names in ``NEEDS``."""
+    modules = {item.getparent(pytest.Module) for item in session.items}
+    line = missing(need for module in modules if module for need in getattr(module.obj, "NEEDS", ()))
+    if line and not session.config.option.collectonly:
+        raise pytest.UsageError(line)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bloodtune.errors import InputError, unknown_name
+from bloodtune.files import home_folder
 
 OFFICIAL = "bloodmnist"
 SIZES = (28, 64, 128, 224)
@@ -34,7 +35,7 @@ def medmnist_info() -> dict[str, dict[str, Any]]:
     assert spec is not None, "medmnist is a dependency of bloodtune"
     assert spec.origin is not None
     # info.py creates ~/.medmnist or warns that it cannot. We remove the new folder and hide the warning.
-    root = Path.home() / ".medmnist"
+    root = home_folder() / ".medmnist"
     existed = os.path.exists(root)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -127,7 +128,7 @@ def fetch(name: str) -> Path:
         InputError: a file exists there but is not the published one. It is not changed.
         UnavailableError: no file exists there and the download failed.
     """
-    path = Path.home() / ".medmnist" / f"{name}.npz"
+    path = home_folder() / ".medmnist" / f"{name}.npz"
     base, _, size = name.partition("_")
     entry = medmnist_info()[base]
     md5 = entry[f"MD5_{size}" if size else "MD5"]

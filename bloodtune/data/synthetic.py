@@ -21,6 +21,7 @@ import numpy.typing as npt
 from numpy.random import Generator
 
 from bloodtune.errors import InputError
+from bloodtune.files import home_folder
 
 SIZE = 28
 SEED = 2021
@@ -118,7 +119,7 @@ def load_standin(cache: Path | None = None) -> Path:
     Raises:
         InputError: the folder cannot be written.
     """
-    folder = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bloodtune"
+    folder = cache or Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "bloodtune"
     file = folder / FILE_NAME
     if _is_intact(file):
         return file

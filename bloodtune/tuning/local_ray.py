@@ -6,17 +6,19 @@ import contextlib
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bloodtune.errors import InputError, describe
+from bloodtune.errors import InputError, describe, one_line
 from bloodtune.tuning.ray_patches import LOOPBACK, START, applied, daemon_settings, environment, token_reread
 
 # Ray's sockets have 64 characters below its folder, and a path of a socket has at most 107 (104 on macOS).
 _PREFIX, _LONGEST = "ray-", 27
 _LOGS = 64 * 2**20  # bytes of room for Ray's logs
+_ANSWER_SECONDS = 5.0
 
 # None removes a variable. Other users cannot read a token in the environment, but often Ray's file ~/.ray/auth_token.
 # Of the next three, left by Slurm or for a cluster, Ray would refuse to start or count GPUs that do not exist.
@@ -38,22 +40,21 @@ def local_ray(options: Mapping[str, Any]) -> Iterator[Any]:
     Raises:
         InputError: Ray cannot be started; the message says what to do where that is known.
     """
+    _check_loopback()
     settings = _ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
     if "CUDA_VISIBLE_DEVICES" not in os.environ and "ROCR_VISIBLE_DEVICES" in os.environ:
         settings["HIP_VISIBLE_DEVICES"] = os.environ["ROCR_VISIBLE_DEVICES"]  # the name that Ray takes for AMD's GPUs
     with _folder(options["object_store_memory"]) as folder, environment(settings), token_reread():
         import ray
 
-        try:
-            with applied((LOOPBACK, *START)), daemon_settings():
-                context = ray.init(**options, _temp_dir=str(folder))
-        except Exception as error:  # Ray raises many types
-            ray.shutdown()
-            raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
-        try:
+        with contextlib.ExitStack() as held:
+            held.callback(ray.shutdown)
+            try:
+                with applied((LOOPBACK, *START)), daemon_settings():
+                    context = ray.init(**options, _temp_dir=str(folder))
+            except Exception as error:  # Ray raises many types
+                raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
             yield context
-        finally:
-            ray.shutdown()
 
 
 @contextlib.contextmanager
@@ -74,6 +75,16 @@ def _folder(store_bytes: int) -> Iterator[Path]:
         yield Path(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_loopback() -> None:
+    # Ray's processes would ask each other for minutes.
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), _ANSWER_SECONDS).close()
+    except OSError as error:
+        told = f"this machine does not reach itself at 127.0.0.1 ({one_line(error)}), which Ray needs"
+        raise InputError(f"{told}; as root: ip link set lo up") from None
 
 
 def _free(place: str) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +13,7 @@ from ray.tune import Callback
 from rich.console import Console
 from rich.live import Live
 
+from bloodtune.command_line import print_lines
 from bloodtune.data.parallel_map import usable_cpus
 from bloodtune.monitoring.live_view import Running, View
 from bloodtune.run.records import COMPLETE, FAILED, PRUNED, RUNNING, TrialRecord, best_so_far
@@ -60,7 +61,8 @@ class Progress(Callback):  # type: ignore[misc]
 
     def __exit__(self, *_: object) -> None:
         if self._live:
-            self._live.stop()
+            with contextlib.suppress(OSError):  # the terminal is gone
+                self._live.stop()
         else:
             self._print_line()
 
@@ -124,7 +126,7 @@ class Progress(Callback):  # type: ignore[misc]
         return Forecast(self._last.epochs, max(0.0, self._last.seconds - (elapsed - self._reported_at)))
 
     def _print_line(self) -> None:
-        print(self.view().line(), file=sys.stderr, flush=True)
+        print_lines(self.view().line())
 
     def _screen(self) -> Any:
         return self.view().screen(self._console.width)

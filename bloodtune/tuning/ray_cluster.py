@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bloodtune.command_line import print_lines
 from bloodtune.errors import InputError, one_line
+from bloodtune.files import home_folder
 from bloodtune.tuning.local_ray import local_ray
 
 LOCAL = "local"
@@ -27,8 +28,8 @@ _CONNECTING = threading.Lock()  # a process has one connection to Ray
 # Seconds between two checks that the raylet, Ray's process on each host, still lives.
 RAYLET_SECONDS = 2.0
 
-# `ray up` writes this file on the head of its cluster.
-_CLUSTER_HEAD = Path("~/ray_bootstrap_config.yaml")
+# `ray up` writes this file into the home folder on the head of its cluster.
+_CLUSTER_HEAD = "ray_bootstrap_config.yaml"
 
 # Ray reads these at import or start. Tune's own loggers, checkpoints and signal handlers would repeat the work of the
 # run directory and of our modules, and its notices about them do not concern the user. Under `uv run` Ray would start
@@ -52,9 +53,12 @@ def resolve_address(asked: str | None) -> str:
 
     "auto" is for the head of a `ray up` cluster. Ray's own default would join whatever cluster was started last on this
     machine; "local" never does.
+
+    Raises:
+        InputError: no address is given, and the user has no home folder.
     """
     given = asked or os.environ.get("RAY_ADDRESS")
-    return given or ("auto" if _CLUSTER_HEAD.expanduser().exists() else LOCAL)
+    return given or ("auto" if (home_folder() / _CLUSTER_HEAD).exists() else LOCAL)
 
 
 @contextlib.contextmanager
@@ -91,13 +95,27 @@ def connect(
         if ray.is_initialized():  # the caller's own, which goes on
             yield ray.cluster_resources()
             return
-        if address == LOCAL:
-            context = held.enter_context(local_ray(options | _size(workers, image_bytes)))
-        else:
-            modules = {"runtime_env": {"py_modules": list(sources)}} if sources else {}
-            context = held.enter_context(_joined(options | modules))
+        with _sigterm_as_before():
+            if address == LOCAL:
+                context = held.enter_context(local_ray(options | _size(workers, image_bytes)))
+            else:
+                modules = {"runtime_env": {"py_modules": list(sources)}} if sources else {}
+                context = held.enter_context(_joined(options | modules))
         held.enter_context(_ending_without(context.address_info["raylet_socket_name"]))
         yield ray.cluster_resources()
+
+
+@contextlib.contextmanager
+def _sigterm_as_before() -> Iterator[None]:
+    # Ray has SIGTERM exit without a word, with code 15 or 1. A handler of this process is put back.
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt("by SIGTERM") from None
+    finally:
+        if before != signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _size(workers: int | None, image_bytes: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The stopper of a search: Ctrl-C, SIGTERM, SIGUSR1, the end of the time budget, or a failure."""
+"""The stopper of a search: Ctrl-C, another signal, the end of the time budget, or a failure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 
 from ray.tune.stopper import Stopper
 
-# Reasons by signal. Slurm can send SIGUSR1 before a time limit; Windows lacks it.
-_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
-if hasattr(signal, "SIGUSR1"):
-    _SIGNALS[signal.SIGUSR1] = "SIGUSR1"
+from bloodtune.command_line import ENDING
+
+# Reasons by signal.
+_SIGNALS = {signal.SIGINT: "Ctrl-C"} | {number: number.name for number in ENDING}
 
 
 class Interrupt(Stopper):  # type: ignore[misc]
@@ -32,8 +32,12 @@ class Interrupt(Stopper):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle the signals for as long as the context lasts; only a process's main thread can."""
-        handled = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        """Handle the signals for as long as the context lasts; only a process's main thread can.
+
+        What is ignored, as SIGHUP under ``nohup``, stays so.
+        """
+        is_main = threading.current_thread() is threading.main_thread()
+        handled = [number for number in _SIGNALS if is_main and signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, self._take) for number in handled}
         try:
             yield

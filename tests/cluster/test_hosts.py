@@ -17,8 +17,10 @@ import pytest
 from bloodtune.run.directory import RunDirectory
 from cluster_fixtures import HEAD, SPARE, WORKER, Cluster, ClusterSearch
 from fault_fixtures import GetRow, write_inputs
+from machine_needs import HOSTS
 
 pytestmark = pytest.mark.cluster
+NEEDS = HOSTS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"
 

@@ -18,9 +18,11 @@ from bloodtune.run.records import COMPLETE, FAILED
 from bloodtune.tuning.trial_queue import RETRIES
 from command_fixtures import SUMMARIZE, run_command
 from fault_fixtures import QUICKEST, GetRow, Search, fill_disk, small_disk, write_inputs
+from machine_needs import MOUNTS
 from run_fixtures import write_data, write_recipe
 
 pytestmark = pytest.mark.faults
+NEEDS = MOUNTS
 
 
 def write_large_recipe(folder: Path) -> None:

@@ -16,8 +16,10 @@ import pytest
 
 from bloodtune.run.directory import RunDirectory
 from command_fixtures import ROOT, SUMMARIZE, fill
+from machine_needs import NAMESPACES
 
 pytestmark = pytest.mark.faults
+NEEDS = NAMESPACES
 
 SEARCH = """
 from bloodtune import run_search

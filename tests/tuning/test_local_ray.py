@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,3 +159,16 @@ def test_a_start_of_ray_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(InputError, match=r"^Ray cannot be started on this machine: [^\n]+$"), local_ray(OPTIONS):
         pytest.fail("started")
+
+
+def test_a_machine_that_does_not_reach_itself_is_one_line(
+    seen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", unreachable)
+    with pytest.raises(InputError) as caught, local_ray(OPTIONS):
+        pytest.fail("started")
+    told = "this machine does not reach itself at 127.0.0.1 ([Errno 101] Network is unreachable), which Ray needs"
+    assert (str(caught.value), seen) == (f"{told}; as root: ip link set lo up", {})

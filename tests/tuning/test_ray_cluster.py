@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,3 +88,45 @@ def test_a_ray_that_the_caller_has_started_is_used_and_goes_on(monkeypatch: pyte
             pytest.fail("two searches at a time")
     with connect(LOCAL, workers=1, image_bytes=1):
         pass
+
+
+@pytest.fixture
+def ended_by_sigterm() -> Iterator[None]:
+    """Handle SIGTERM as a command does."""
+
+    def end(number: int, frame: object) -> None:
+        raise KeyboardInterrupt("by SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, end)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("ended_by_sigterm")
+@pytest.mark.parametrize("address", [LOCAL, "auto"])
+def test_sigterm_is_handled_as_before_ray_which_would_exit(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def init(**_: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        raise ConnectionError("no")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InputError), connect(address, workers=1, image_bytes=1):
+        pytest.fail("connected")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.usefixtures("ended_by_sigterm")
+@pytest.mark.parametrize("address", [LOCAL, "auto"])
+def test_sigterm_while_ray_starts_ends_a_command_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    def init(**_: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        signal.raise_signal(signal.SIGTERM)
+
+    closed = []
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: closed.append(True))
+    with pytest.raises(KeyboardInterrupt, match="by SIGTERM"), connect(address, workers=1, image_bytes=1):
+        pytest.fail("connected")
+    assert closed or address == "auto"

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from bloodtune.command_line import ENDING
 from bloodtune.tuning.stopper import Interrupt
 
 
@@ -18,7 +19,7 @@ def test_stop_all_is_false_until_the_time_budget_is_used_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "reason"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGUSR1, "SIGUSR1")]
+    ("number", "reason"), [(signal.SIGINT, "Ctrl-C")] + [(number, number.name) for number in ENDING]
 )
 def test_a_signal_asks_to_stop_and_is_handled_as_before_afterwards(number: signal.Signals, reason: str) -> None:
     before = signal.getsignal(number)
@@ -28,6 +29,16 @@ def test_a_signal_asks_to_stop_and_is_handled_as_before_afterwards(number: signa
         assert interrupt.stop_all()
     assert (interrupt.reason, interrupt.by_signal) == (reason, True)
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before, interrupt = signal.signal(signal.SIGHUP, signal.SIG_IGN), Interrupt()
+    try:
+        with interrupt.listening():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert interrupt.reason == ""
 
 
 def test_a_second_ctrl_c_ends_the_process() -> None:
