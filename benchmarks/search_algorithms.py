@@ -89,7 +89,7 @@ def _parser() -> OneLineParser:
     parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
     parser.add_argument("--results", type=Path, help="file of outcomes: those in it are not simulated again")
     parser.add_argument("--figure", type=Path, help="save a figure to this file")
-    parser.add_argument("--scale", action="store_true", help="only the gain by many workers, and suggestion times")
+    parser.add_argument("--scale", action="store_true", help="only many workers, suggestion times and memory")
     parser.add_argument("--quick", action="store_true", help="short version: 4 searches of 27 trials, 2 tasks each")
     return parser
 

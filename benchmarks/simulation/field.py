@@ -21,7 +21,7 @@ from simulation.rules import RayAsha, ToTheEnd
 from simulation.samplers import OptunaSearchSampler, RandomSampler
 from simulation.waiting import Hyperband, Pasha, SynchronousHalving, Waiting, halving
 
-REFERENCE, DEFAULT, NEW = "optuna-mended", "default", "tpe-2-6"  # NEW: better than the default on tables of others
+REFERENCE, DEFAULT = "optuna-mended", "default"
 
 FACTOR = 3  # of the papers on halving and ASHA
 TWO_SIX = (2, 6), 5  # of 64 trials 12 go on after epoch 2, and 2 after epoch 6
@@ -56,7 +56,7 @@ class Algorithm:
 
     def search(self, table: Table, *, budget: int, workers: int, seed: int) -> tuple[Search, TrialQueue]:
         """Simulate one search of ``budget`` trials; return its record and its queue."""
-        table, own_seed = _adapted(table, self), _own_seed(table, seed)
+        table, own_seed = adapted(table, self), _own_seed(table, seed)
         queue = TrialQueue(table.recipe, self.sampler(table, own_seed), budget=budget)
         return simulate(table, queue, self.rule(table.recipe, queue), workers=workers, seed=own_seed), queue
 
@@ -66,7 +66,8 @@ def _own_seed(table: Table, seed: int) -> int:
 
 
 @functools.lru_cache(maxsize=128)
-def _adapted(table: Table, algorithm: Algorithm) -> Table:
+def adapted(table: Table, algorithm: Algorithm) -> Table:
+    """Return the table with the algorithm's rungs and enqueued configurations in its recipe."""
     recipe, other = table.recipe, copy.copy(table)
     if algorithm.given:
         rungs, factor = algorithm.given
@@ -142,5 +143,5 @@ ALGORITHMS = {
     "random-2-6": Algorithm(
         "random + capped waiting halving, rungs 2, 6, factor 5", _random, _capped, extension=FAR, given=TWO_SIX
     ),
-    NEW: Algorithm("TPE + capped waiting halving, rungs 2, 6, factor 5", _tpe, _capped, given=TWO_SIX),
+    "tpe-2-6": Algorithm("TPE + capped waiting halving, rungs 2, 6, factor 5", _tpe, _capped, given=TWO_SIX),
 }

@@ -12,15 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from simulation.comparison import LEVELS, Outcomes, cost_ratio, mean_curve
-from simulation.field import NEW, REFERENCE
+from simulation.field import DEFAULT, REFERENCE
 from simulation.outcome import EPOCHS
 
 # The algorithms that are shown, with the colours of their lines.
-COLOURS = {"random-asha": "#9a9a9a", REFERENCE: "#d1495b", NEW: "#2a9d4e"}
+COLOURS = {"random-asha": "#9a9a9a", REFERENCE: "#d1495b", DEFAULT: "#2a9d4e"}
 LABELS = {
     "random-asha": "random + ASHA",
     REFERENCE: "OptunaSearch + ASHA, mended",
-    NEW: "TPE, paused at epochs 2 and 6",
+    DEFAULT: "the default",
 }
 NAMES = {"taskset": "TaskSet", "imagenet": "ImageNet", "lcbench": "LCBench"}
 TICKS = (100, 200, 400, 800)
@@ -49,7 +49,7 @@ def _panel(axes: Axes, collection: str, outcomes: Outcomes) -> None:
         costs, (low, middle, high) = regret_by_epochs(outcomes[name])
         axes.plot(costs, middle, color=colour, label=LABELS[name], linewidth=2)
         axes.fill_between(costs, low, high, color=colour, alpha=0.18, linewidth=0)
-    if NEW in outcomes:
+    if DEFAULT in outcomes:
         _mark_ratio(axes, outcomes)
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
@@ -64,8 +64,8 @@ def _panel(axes: Axes, collection: str, outcomes: Outcomes) -> None:
 
 
 def _mark_ratio(axes: Axes, outcomes: Outcomes) -> None:
-    # A line from the epochs of the reference after its last trial to those that the new default needs as well.
-    low, ratio, high = cost_ratio(outcomes[REFERENCE], outcomes[NEW], EPOCHS)
+    # A line from the epochs of the reference after its last trial to those that the default needs as well.
+    low, ratio, high = cost_ratio(outcomes[REFERENCE], outcomes[DEFAULT], EPOCHS)
     ends = [found[:, -1, EPOCHS].mean() for found in outcomes[REFERENCE].values()]
     cost = float(np.mean(ends))
     quality = float(np.median(mean_curve(outcomes[REFERENCE], np.array([cost]), EPOCHS)))

@@ -32,3 +32,4 @@ def test_scale_gives_the_share_of_linear_speed_up_and_suggestion_times(
     assert shares["8/1"] == 1
     assert 0.01 < shares["8/100"] < 0.08  # eight trials keep eight workers busy at most
     assert figures["suggestion_seconds"].keys() == {"12"}
+    assert 0 < figures["queue_megabytes"]["12"] < 5
