@@ -84,7 +84,7 @@ class SearchOptions:
         None,
         WHAT,
         TEXT,
-        f"a TOML file, or default, published, record, mlnn, cnn, random or smoke (default: {DEFAULT_RECIPE})",
+        f"a TOML file, or default, published, record, imagenet, mlnn, cnn, random or smoke (default: {DEFAULT_RECIPE})",
     )
     budget: int | None = _option(None, WHAT, COUNT, f"configurations to try (default: {DEFAULT_BUDGET})")
     data: str | None = _option(

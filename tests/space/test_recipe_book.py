@@ -49,7 +49,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 
 def test_the_recipes_of_the_issue_are_all_there() -> None:
-    names = {"default", "random", "mlnn", "cnn", "published", "record", "smoke"}
+    names = {"default", "random", "mlnn", "cnn", "published", "record", "imagenet", "smoke"}
     assert {Path(path).stem for path in SHIPPED if Path(path).parent == BOOK} == names
 
 
