@@ -14,6 +14,7 @@ class _Names(dict[str, str]):
         return family
 
 
+_LITE = "bloodtune.training.models.efficientnet_lite:lite0"
 FAMILY_NAMES = _Names(
     {
         "mlnn": "MLNN",
@@ -21,6 +22,8 @@ FAMILY_NAMES = _Names(
         "lightweight": "lightweight CNN",
         "residual": "residual network",
         "resnet": "ResNet",
+        f"{_LITE}_64": "EfficientNet-Lite0 with ImageNet weights, 64 pixels",
+        f"{_LITE}_96": "EfficientNet-Lite0 with ImageNet weights, 96 pixels",
     }
 )
 

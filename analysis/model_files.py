@@ -15,7 +15,7 @@ from bloodtune.inference.default_model import CARD
 from bloodtune.inference.deployment_scores import judge_deployment
 from bloodtune.inference.out_of_distribution import GUARD
 from bloodtune.run.provenance import describe_data_for_card, git_commit
-from bloodtune.tuning.retraining_cache import HELD_OUT
+from bloodtune.tuning.retraining_cache import DISTANCES, HELD_OUT
 from summary_data import Summary
 
 
@@ -34,8 +34,8 @@ def write_models(folder: Path, summary: Summary, dataset: Dataset) -> None:
         card |= {"label": label, "run": summary.search.name, "git_commit": git_commit(), "data": data}
         if summary.choices.small and label == summary.choices.best:
             card["choice"] = summary.choices.small.reason(contender)
-        held_out = None if dataset.folds is None else np.load(source / HELD_OUT)
-        scores, guard = judge_deployment(Classifier.load(source), dataset.train, val, summary.test, held_out)
+        held_out = [] if dataset.folds is None else [np.load(source / name) for name in (HELD_OUT, DISTANCES)]
+        scores, guard = judge_deployment(Classifier.load(source), dataset.train, val, summary.test, *held_out)
         card |= scores
         card["test"] = {name: list(interval) for name, interval in summary.measured[label].intervals.items()}
         files = {WEIGHTS: (source / WEIGHTS).read_bytes(), CARD: (json.dumps(card, indent=2) + "\n").encode()}

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 SYNTHETIC_MODEL = "this model was trained on SYNTHETIC data: its predictions of real cells mean nothing"
 UNTESTED_MODEL = "this model comes straight from a search: it was neither retrained nor tested; summarize does both"
+UNGUARDED_MODEL = (
+    "this model has no guard against images unlike its training images; summarize and adapt make models that have one"
+)
 PRETRAINED_MODEL = (
     "no model of a summary or search is here, so the pretrained model is used; --model DIR selects another"
 )
@@ -66,7 +69,7 @@ def choose_model(asked: str | None, program: str) -> Path:
 
 
 def load_predictor(folder: Path, threshold: float | None = None, program: str = "predict") -> Predictor:
-    """Load a model; say on stderr if it was trained on synthetic data or was never tested.
+    """Load a model; say on stderr if it was trained on synthetic data, was never tested or has no guard.
 
     Raises:
         InputError: ``folder`` holds no model, or the model cannot be used.
@@ -84,6 +87,8 @@ def load_predictor(folder: Path, threshold: float | None = None, program: str = 
         print_lines(f"{program}: {SYNTHETIC_MODEL}")
     if predictor.untested:
         print_lines(f"{program}: {UNTESTED_MODEL}")
+    if predictor.guard is None:
+        print_lines(f"{program}: {UNGUARDED_MODEL}")
     return predictor
 
 

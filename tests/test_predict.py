@@ -116,6 +116,11 @@ def test_a_model_of_synthetic_data_says_so(run: Run, smears: Path, tmp_path: Pat
     assert "SYNTHETIC" in err
 
 
+def test_a_model_without_a_guard_says_so_once(run: Run, smears: Path, tmp_path: Path) -> None:
+    code, _, err = run(smears, model=make_model(tmp_path / "old", guarded=False))
+    assert code == 0 and err.count("this model has no guard") == 1
+
+
 def test_bad_input_is_one_line_and_exit_code_2(run: Run, smears: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()

@@ -18,7 +18,7 @@ from bloodtune.data.npz import Split
 from bloodtune.errors import InputError
 from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import Classifier
-from bloodtune.inference.deployment_scores import fit_guard
+from bloodtune.inference.deployment_scores import held_out_distances
 from bloodtune.training.cross_validation import FoldedTraining
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import Numerics
@@ -104,15 +104,10 @@ class Search:
     def distances(self, settings: Settings) -> np.ndarray:
         """Return the distances (N,) of held-out photographs from guards of the networks that did not see them.
 
-        They belong to the first repetition of the folds, fold by fold. Empty if a network has no guard.
+        They belong to the first repetition of the folds, fold by fold (``held_out_distances``).
         """
         parts = next(parts for epoch, parts in self._train_folds(settings, self.seed) if epoch == settings.epochs)
-        found = []
-        for network, train, held_out in parts:
-            features = network.examine(held_out.images)[1]
-            guard = fit_guard(network, train, features)
-            found.append(guard.distances(features) if guard else np.zeros(0))
-        return np.concatenate(found)
+        return held_out_distances(parts)
 
     def _try(self, settings: Settings) -> list[Trial]:
         # The trial with the better number of epochs; none if a loss is not finite.

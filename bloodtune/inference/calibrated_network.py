@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from bloodtune.inference.classifier import Classifier
 from bloodtune.training.augmentation import dihedral_views
 from bloodtune.training.models.cpu_layers import lay_out
+from bloodtune.training.models.ensemble import Ensemble
 
 _MOST_FEATURES = 2048  # a guard stores a matrix of features by features
 
@@ -26,7 +27,8 @@ class Deployment(nn.Module):
     machines give the same result. Batch norms are folded into the convolutions before them.
 
     A summary averages over 24 views if the network was trained with shifts. Here the gain is too small for three times
-    the work. ``temperature`` calibrates the probabilities (``confidence.fit_temperature``).
+    the work. ``temperature`` calibrates the probabilities (``confidence.fit_temperature``). ``features`` is the number
+    of features of an image (``examine``).
     """
 
     def __init__(self, classifier: Classifier, temperature: float = 1.0) -> None:
@@ -36,17 +38,20 @@ class Deployment(nn.Module):
         _fold_norms(network)
         lay_out(network, plain=True)  # Bloodtune's own pooling blocks other threads and cannot be exported to ONNX
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.body, self.head = _without_head(network)
+        members = list(network.networks) if isinstance(network, Ensemble) else [network]
+        parts = [_without_head(member) for member in members]
+        widths = [head.in_features if isinstance(head, nn.Linear) else len(classifier.class_names) for _, head in parts]
+        if sum(widths) > _MOST_FEATURES:
+            parts = [(member, nn.Identity()) for member in members]
+            widths = [len(classifier.class_names)] * len(members)
+        self.features = sum(widths)
+        self.bodies, self.heads = map(nn.ModuleList, zip(*parts, strict=True))
 
     @property
     def logits(self) -> nn.Module:
         """The network from one view's pixels (N, C, H, W), 0 to 255, to logits (N, K)."""
-        return nn.Sequential(self.body, self.head)
-
-    @property
-    def features(self) -> int | None:
-        """The number of features of an image; None if these are the logits."""
-        return self.head.in_features if isinstance(self.head, nn.Linear) else None
+        networks = [nn.Sequential(body, head) for body, head in zip(self.bodies, self.heads, strict=True)]
+        return Ensemble(networks) if len(networks) > 1 else networks[0]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the probabilities of a batch."""
@@ -59,9 +64,9 @@ class Deployment(nn.Module):
     def examine(self, images: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the probabilities of all images, or of those with the numbers ``rows``, and features, float32 (N, D).
 
-        The features are the inputs of the network's last linear layer, the mean over the views. Of a network of the
-        user's own that is no plain sequence with such a layer at its end, or has too many inputs there, they are the
-        logits.
+        The features are the inputs of the network's last linear layer, the mean over the views; those of an ensemble's
+        networks, one after another. If there are too many, or a network of the user's own is no plain sequence with
+        such a layer at its end, they are the logits.
         """
         with torch.inference_mode():
             taken = np.arange(len(images)) if rows is None else rows
@@ -71,18 +76,20 @@ class Deployment(nn.Module):
             return torch.cat(probabilities).numpy(), torch.cat(features).float().numpy()
 
     def _examine(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        features = torch.stack([self.body(view) for view in dihedral_views(images.permute(0, 3, 1, 2))])
-        mean = self.head(features).softmax(2).mean(0)
+        views = dihedral_views(images.permute(0, 3, 1, 2))
+        features = [torch.stack([body(view) for view in views]) for body in self.bodies]
+        found = [head(seen).softmax(2).mean(0) for head, seen in zip(self.heads, features, strict=True)]
+        mean = torch.stack(found).mean(0)
         if self.temperature != 1:
             mean = (mean.clamp_min(1e-12).log() / self.temperature).softmax(1)
-        return mean, features.mean(0)
+        return mean, torch.cat([seen.mean(0) for seen in features], 1)
 
 
 def _without_head(network: nn.Module) -> tuple[nn.Module, nn.Module]:
     # The network up to its last linear layer, and that layer. A subclass of Sequential may compute something else.
     if type(network) is nn.Sequential and type(last := network[-1]) is nn.Sequential:
         layers: list[nn.Module] = list(last)
-        if layers and isinstance(layers[-1], nn.Linear) and layers[-1].in_features <= _MOST_FEATURES:
+        if layers and isinstance(layers[-1], nn.Linear):
             return nn.Sequential(*list(network)[:-1], *layers[:-1]), layers[-1]
     return network, nn.Identity()
 

@@ -77,9 +77,8 @@ class Predictor:
         _check_data(card.setdefault("data", {}), folder / CARD)
         deployment = Deployment(classifier, _temperature(card, folder / CARD))
         guard = Guard.load(folder)
-        features = deployment.features or len(names)
-        if guard and guard.means.shape[1] != features:
-            found = f"{guard.means.shape[1]} features, and the network has {features}"
+        if guard and guard.means.shape[1] != deployment.features:
+            found = f"{guard.means.shape[1]} features, and the network has {deployment.features}"
             raise InputError(f"{folder / GUARD} does not belong to the model: it is for {found}")
         return cls(deployment, names, classifier.size, classifier.channels, float(found), card, guard)
 

@@ -22,7 +22,7 @@ from bloodtune.tuning.retraining_cache import (
     TrainingJob,
     find_jobs,
     keep,
-    keep_probabilities,
+    keep_array,
     read_contender,
 )
 from bloodtune.tuning.retraining_place import try_gpu
@@ -152,7 +152,7 @@ def score_test_split(
         return scorer.score.remote(model, Classifier.load(model))
 
     for model, probabilities in run_jobs(Scorer, shared, submit, waiting, workers, advance):
-        keep_probabilities(model / PROBABILITIES, probabilities)
+        keep_array(model / PROBABILITIES, probabilities)
     return [
         TestedContender(contender, np.stack([np.load(r.model / PROBABILITIES) for r in contender.retrainings]))
         for contender in contenders

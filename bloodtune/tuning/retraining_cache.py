@@ -30,6 +30,7 @@ from bloodtune.tuning.retrained_models import Contender, Retraining
 
 RESULT, CURVE = "result.json", "curve.csv"
 PROBABILITIES, HELD_OUT = "test_probabilities.npy", "held_out_probabilities.npy"
+DISTANCES = "held_out_distances.npy"
 
 # Beside its configuration, this code decides a training: a change to it invalidates the cache.
 _TRAINING_CODE = (
@@ -93,7 +94,8 @@ class Trained:
 
     ``classifier`` is None, and ``result`` has the key ``failure``, if the first epoch diverged.
     ``held_out`` are, with folds, the probabilities (N, K) of the held-out images, fold by fold, as ``Deployment``
-    predicts them. ``note`` is a sentence for the user, or an empty string.
+    predicts them, and ``distances`` (M,) those that set the guard's limit. ``note`` is a sentence for the user, or an
+    empty string.
     """
 
     job: TrainingJob
@@ -101,6 +103,7 @@ class Trained:
     epochs: list[EpochRecord]
     classifier: Classifier | None
     held_out: np.ndarray | None = None
+    distances: np.ndarray | None = None
     note: str = ""
 
 
@@ -135,17 +138,18 @@ def keep(trained: Trained) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if trained.classifier is not None:
         trained.classifier.save(folder, seed=trained.job.seed, **trained.result)
-    if trained.held_out is not None:
-        keep_probabilities(folder / HELD_OUT, trained.held_out)
+    for name, array in ((HELD_OUT, trained.held_out), (DISTANCES, trained.distances)):
+        if array is not None:
+            keep_array(folder / name, array)
     if trained.epochs:
         pd.DataFrame(asdict(epoch) for epoch in trained.epochs).to_csv(folder / CURVE, index=False)
     replace(folder / RESULT, json.dumps(trained.result, indent=2).encode())
 
 
-def keep_probabilities(file: Path, probabilities: np.ndarray) -> None:
-    """Write probabilities (N, K)."""
+def keep_array(file: Path, array: np.ndarray) -> None:
+    """Write an array."""
     content = io.BytesIO()
-    np.save(content, probabilities)
+    np.save(content, array)
     replace(file, content.getvalue())
 
 

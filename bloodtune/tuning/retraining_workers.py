@@ -18,6 +18,7 @@ from bloodtune.data.npz import Split
 from bloodtune.errors import describe
 from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import Classifier
+from bloodtune.inference.deployment_scores import held_out_distances
 from bloodtune.run.records import EpochRecord
 from bloodtune.training import metrics
 from bloodtune.training.cross_validation import FoldedTraining
@@ -158,14 +159,14 @@ class Trainer:
         for network, known in zip(training.networks, weights, strict=True):
             network.load_state_dict(known)
         classifiers = [self._classifier(network, job) for network in training.networks]
-        pairs = list(zip(classifiers, self._held_out, strict=True))
+        pairs = zip(classifiers, self._held_out, strict=True)
         # Scored as the model will be used: over several views if it was trained with them.
         predicted = np.concatenate([one.predict(held_out.images).argmax(axis=1) for one, held_out in pairs])
         labels = np.concatenate([held_out.labels for held_out in self._held_out])
         matrix = metrics.confusion_matrix(labels, predicted, len(self._class_names))
-        kept, probabilities = classifiers[0], None
+        kept, probabilities, distances = classifiers[0], None, None
         if self._whole:
-            probabilities = np.concatenate([Deployment(one).predict(held_out.images) for one, held_out in pairs])
+            probabilities, distances = self._judge_held_out(classifiers)
             try:
                 kept = self._classifier(train_whole(job, self._whole, epochs[best].epoch, options), job)
             except DivergedError as error:
@@ -179,7 +180,13 @@ class Trainer:
             "parameters": training.parameters,
         }
         kept.network.cpu()
-        return Trained(job, result, epochs, kept, probabilities, training.note)
+        return Trained(job, result, epochs, kept, probabilities, distances, training.note)
+
+    def _judge_held_out(self, classifiers: list[Classifier]) -> tuple[np.ndarray, np.ndarray]:
+        # The probabilities and the guards' distances of held-out images, fold by fold.
+        pairs = cut_splits(*self._data)
+        folds = [(Deployment(one), *pair) for one, pair in zip(classifiers, pairs, strict=True)]
+        return np.concatenate([one.predict(out.images) for one, _, out in folds]), held_out_distances(folds)
 
     def _teach(self, teacher: Classifier) -> Teacher:
         network, device = teacher.network.to(self._splits[0].device).eval(), self._splits[0].device

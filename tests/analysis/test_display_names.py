@@ -8,6 +8,7 @@ import medmnist
 import pytest
 
 from bloodtune.space.families import FAMILIES
+from bloodtune.space.recipe_file import load_recipe
 from display_names import FAMILY_NAMES, data_mark, data_sentence, is_blood, official_name
 from summary_fixtures import CLASS_NAMES, fake_provenance
 
@@ -20,7 +21,8 @@ def provenance_of(**data: Any) -> dict[str, Any]:
 
 
 def test_every_family_has_a_name_and_a_users_own_keeps_its_own() -> None:
-    assert set(FAMILY_NAMES) == set(FAMILIES)
+    families = [*FAMILIES, *load_recipe("imagenet").parameters[0].choices]
+    assert set(FAMILY_NAMES) == set(families)
     assert FAMILY_NAMES["mlnn"] == "MLNN"
     assert FAMILY_NAMES["my.nets:small"] == "my.nets:small"
     assert "my.nets:small" not in FAMILY_NAMES, "asking adds nothing"

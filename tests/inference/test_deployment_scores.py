@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from bloodtune.data.npz import Split
+from bloodtune.inference import calibrated_network, deployment_scores
 from bloodtune.inference.calibrated_network import Deployment
+from bloodtune.inference.classifier import Classifier
 from bloodtune.inference.confidence import keep_threshold, with_temperature
-from bloodtune.inference.deployment_scores import judge_deployment
+from bloodtune.inference.deployment_scores import held_out_distances, judge_deployment
+from bloodtune.inference.out_of_distribution import Guard
 from bloodtune.training.models.ensemble import Ensemble
 from model_fixtures import draw_tiles, make_classifier
 
@@ -50,13 +53,39 @@ def test_a_model_is_described_as_it_is_used() -> None:
     assert guard.knows(Deployment(classifier).examine(images)[1]).mean() == used["used_val"]["passed"]
 
 
-def test_an_ensemble_has_no_guard() -> None:
-    classifier, images = make_classifier(), draw_tiles(20)
-    split = Split(images, classifier.predict(images).argmax(1))
-    ensemble = dataclasses.replace(classifier, network=Ensemble([classifier.network, make_classifier().network]))
+def make_ensemble(*, members: int = 2, family: str = "residual") -> Classifier:
+    """Return an ensemble whose networks have the same shape and other weights."""
+    networks = []
+    for number in range(members):
+        network = make_classifier(family).network
+        for parameter in network.parameters():
+            parameter.data *= 1 + 0.1 * number
+        networks.append(network)
+    return dataclasses.replace(make_classifier(family), network=Ensemble(networks))
+
+
+def test_the_guard_of_an_ensemble_judges_the_features_of_all_its_networks() -> None:
+    ensemble, images = make_ensemble(), draw_tiles(200)
+    split = Split(images, ensemble.predict(images).argmax(1))
     used, guard = judge_deployment(ensemble, split, split, split)
-    assert guard is None
-    assert used["used_val"]["passed"] is used["used_test"]["passed"] is None
+    assert guard is not None
+    members = [Deployment(dataclasses.replace(ensemble, network=one)) for one in ensemble.network.networks]
+    features = Deployment(ensemble).examine(images)[1]
+    np.testing.assert_allclose(features, np.hstack([one.examine(images)[1] for one in members]), rtol=1e-4, atol=1e-4)
+    assert guard.means.shape == (len(np.unique(split.labels)), sum(one.features for one in members))
+    assert used["used_val"]["passed"] == used["used_test"]["passed"] == pytest.approx(0.97, abs=0.006)
+    noise = np.random.default_rng(0).integers(0, 256, (50, 28, 28, 3), dtype=np.uint8)
+    assert guard.knows(Deployment(ensemble).examine(noise)[1]).mean() < 0.1
+
+
+def test_an_ensemble_with_too_many_features_is_judged_by_its_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble, images = make_ensemble(members=3), draw_tiles(20)
+    expected = Deployment(ensemble).predict(images)
+    monkeypatch.setattr(calibrated_network, "_MOST_FEATURES", Deployment(ensemble).features - 1)
+    deployment = Deployment(ensemble)
+    probabilities, features = deployment.examine(images)
+    assert features.shape == (20, deployment.features) == (20, 24)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
 def test_with_folds_the_threshold_rests_on_the_held_out_predictions() -> None:
@@ -77,6 +106,22 @@ def test_without_a_test_split_the_guards_limit_may_rest_on_distances_of_held_out
     used, guard = judge_deployment(classifier, split, split, None, distances=np.arange(101.0))
     assert "used_test" not in used
     assert guard.limit == pytest.approx(97)
+
+
+def test_distances_of_held_out_images_come_from_networks_that_did_not_see_them() -> None:
+    network, images = Deployment(make_classifier()), draw_tiles(90)
+    labels = network.predict(images).argmax(1)
+    cuts = [(slice(30, 90), slice(0, 30)), (slice(0, 60), slice(60, 90))]
+    folds = [(network, *(Split(images[rows], labels[rows]) for rows in cut)) for cut in cuts]
+    features = network.examine(images)[1]
+    expected = [Guard.fit(features[seen], labels[seen], features[out]).distances(features[out]) for seen, out in cuts]
+    np.testing.assert_allclose(held_out_distances(folds), np.concatenate(expected), rtol=1e-3)
+
+
+def test_the_first_folds_with_enough_images_set_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployment_scores, "_LIMIT_IMAGES", 35)
+    network, split = Deployment(make_classifier()), Split(draw_tiles(20), np.arange(20) % 8)
+    assert len(held_out_distances([(network, split, split)] * 3)) == 40
 
 
 def test_images_are_examined_by_their_numbers() -> None:

@@ -64,11 +64,12 @@ def test_a_deployment_is_the_mean_over_the_dihedral_group_in_float32(family: str
 def test_features_are_what_the_last_linear_layer_gets(family: str) -> None:
     deployment, images = Deployment(make_classifier(family)), draw_tiles(70)
     probabilities, features = deployment.examine(images)
-    assert isinstance(deployment.head, torch.nn.Linear)
-    assert features.shape == (70, deployment.head.in_features)
+    (body,), (head,) = deployment.bodies, deployment.heads
+    assert isinstance(head, torch.nn.Linear)
+    assert features.shape == (70, deployment.features) == (70, head.in_features)
     views = dihedral_views(torch.from_numpy(images).permute(0, 3, 1, 2))
     with torch.inference_mode():
-        expected = torch.stack([deployment.body(view) for view in views]).mean(0).numpy()
+        expected = torch.stack([body(view) for view in views]).mean(0).numpy()
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(probabilities, deployment.predict(images))
 

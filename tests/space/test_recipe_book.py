@@ -52,7 +52,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 
 def test_the_recipes_of_the_issue_are_all_there() -> None:
-    assert recipe_names() == ["cnn", "default", "mlnn", "published", "random", "record", "smoke"]
+    assert recipe_names() == ["cnn", "default", "imagenet", "mlnn", "published", "random", "record", "smoke"]
 
 
 def test_recipes_are_named_by_the_files_of_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

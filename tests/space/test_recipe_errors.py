@@ -18,7 +18,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_recipe_that_is_not_there_is_answered_with_those_that_are() -> None:
-    names = "cnn, default, mlnn, published, random, record, smoke"
+    names = "cnn, default, imagenet, mlnn, published, random, record, smoke"
     for asked in ("defualt", "search/defualt.toml", "", "a" * 300, str(BOOK)):
         assert refusal(lambda asked=asked: load_recipe(asked)) == (
             f"no recipe {asked!r}: give a path, or one of {names}"

@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import Classifier
+from bloodtune.inference.out_of_distribution import GUARD, Guard
 from bloodtune.training.models import build_network
 from engine_fixtures import make_configuration
 
@@ -34,8 +36,8 @@ def make_classifier(family: str = "residual", class_names: tuple[str, ...] = BLO
     return Classifier(network, configuration, class_names, SIZE, channels)
 
 
-def make_model(folder: Path, **changes: Any) -> Path:
-    """Save such a model as a summary does, and return its folder."""
+def make_model(folder: Path, *, guarded: bool = True, **changes: Any) -> Path:
+    """Save such a model as a summary does, with a guard that all images pass, and return its folder."""
     card = {
         "parameters": 1234,
         "threshold": 0.5,
@@ -52,7 +54,12 @@ def make_model(folder: Path, **changes: Any) -> Path:
         "used_test": {"accuracy": 0.975, "macro_f1": 0.973, "kept": 0.965, "kept_accuracy": 0.988},
     }
     described = {name: changes.pop(name) for name in list(changes) if name in card}
-    make_classifier(**changes).save(folder, **{name: v for name, v in (card | described).items() if v is not None})
+    classifier = make_classifier(**changes)
+    classifier.save(folder, **{name: v for name, v in (card | described).items() if v is not None})
+    if guarded:
+        features = Deployment(classifier).features
+        guard = Guard(np.zeros((1, features), np.float32), np.eye(features, dtype=np.float32), float("inf"))
+        (folder / GUARD).write_bytes(guard.to_bytes())
     return folder
 
 

@@ -16,7 +16,7 @@ from bloodtune.inference.classifier import WEIGHTS
 from bloodtune.training.numerics import FLOAT32
 from bloodtune.tuning.retrained_models import Contender
 from bloodtune.tuning.retraining import retrain
-from bloodtune.tuning.retraining_cache import HELD_OUT, Candidate, Trained, TrainingJob, find_jobs, keep
+from bloodtune.tuning.retraining_cache import DISTANCES, HELD_OUT, Candidate, Trained, TrainingJob, find_jobs, keep
 from bloodtune.tuning.retraining_workers import Workers
 from contender_labels import FOUND, PUBLISHED
 from engine_fixtures import SGD, make_configuration
@@ -53,8 +53,9 @@ def test_each_teacher_has_students_of_its_own(tmp_path: Path) -> None:
 
 
 def test_held_out_predictions_are_kept_beside_the_model(tmp_path: Path) -> None:
-    keep(Trained(TrainingJob(FAST, 1, 1, tmp_path), {}, [], None, np.eye(2)))
+    keep(Trained(TrainingJob(FAST, 1, 1, tmp_path), {}, [], None, np.eye(2), np.ones(2)))
     np.testing.assert_array_equal(np.load(tmp_path / HELD_OUT), np.eye(2))
+    np.testing.assert_array_equal(np.load(tmp_path / DISTANCES), np.ones(2))
 
 
 @pytest.fixture

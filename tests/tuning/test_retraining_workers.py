@@ -113,6 +113,7 @@ def test_with_folds_the_scores_are_of_held_out_images_and_the_network_saw_all(
         for fold, network in enumerate(training.networks)
     ]
     np.testing.assert_allclose(trained.held_out, np.concatenate(expected), atol=1e-5)
+    assert trained.distances is not None and trained.distances.shape == (36,)
     whole = Training(
         job.configuration,
         DeviceSplits.load(join_splits(train, val), val),
