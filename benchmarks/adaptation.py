@@ -98,7 +98,7 @@ def run_draw(arguments: argparse.Namespace, listing: Listing, cells: int, draw: 
     with tempfile.TemporaryDirectory() as folder:
         table = write_table(Path(folder), Path(arguments.folder), listing, train)
         data = read_labelled_folder(table, Preparation(size=model.size, crop=arguments.crop))
-    adapted = adapt(model, [data], name=arguments.model, seed=draw, advance=lambda done, total: None)
+    adapted = adapt(model, [data], name=arguments.model, seed=draw, advance=lambda share: None, quick=arguments.quick)
     seconds = time.perf_counter() - started
     return {
         "cells": cells,
@@ -164,6 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", required=True, help="folder of the trained model")
     parser.add_argument("--crop", type=positive, help="as in adapt")
     parser.add_argument("--without", action="append", default=[], help="leave a class out")
+    parser.add_argument("--quick", action="store_true", help="as in adapt")
     parser.add_argument("--cells", type=positive, nargs="+", default=[20, 50, 100, 200], help="labelled cells")
     parser.add_argument("--draws", type=positive, default=5, help="draws (default: %(default)s)")
     parser.add_argument("--first-draw", type=seed, default=0, help="number of the first draw (default: %(default)s)")

@@ -6,7 +6,8 @@ torch and the modules that use it are imported inside functions, so that `--help
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,26 +50,33 @@ def _adapt(arguments: argparse.Namespace) -> int:
     from bloodtune.adaptation.screen import print_adaptation
     from bloodtune.inference.classifier import Classifier
 
-    classifier, console = Classifier.load(model), Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("settings", total=None)
-
-        def advance(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-            if not console.is_terminal:  # a program that shows the progress reads it, such as serve
-                print_lines(f"adapt: {done} of {total} settings tried")
-
+    name = str(predictor.card.get("label") or model.name)
+    with _progress() as advance:
         adapted = adapt(
-            classifier,
-            folders,
-            name=str(predictor.card.get("label") or model.name),
-            seed=arguments.seed,
-            advance=advance,
+            Classifier.load(model), folders, name=name, seed=arguments.seed, advance=advance, quick=arguments.quick
         )
     adapted.write(out)
     print_adaptation(adapted)
     print_lines(f"adapt: {out} written; predict, evaluate and serve take it with --model {out}")
     return 0
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[float], None]]:
+    """Show the share of the training that is done: a bar with the time left, or a line per percent on stderr."""
+    console, told = Console(stderr=True), -1
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("training", total=1)
+
+        def advance(share: float) -> None:
+            nonlocal told
+            progress.update(task, completed=share)
+            if not console.is_terminal and int(100 * share) > told:  # serve reads it
+                told = int(100 * share)
+                print_lines(f"adapt: {told} % of the training done")
+
+        advance(0.0)
+        yield advance
 
 
 def _read(arguments: argparse.Namespace, predictor: Predictor) -> list[LabelledFolder]:
@@ -99,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="take the middle N x N pixels of each photograph; may be repeated, and the best N is chosen",
     )
+    add("--quick", action="store_true", help="take the usual settings instead of a search: about a minute")
     add("--without", action="append", default=[], metavar="CLASS", help="leave a class out; may be repeated")
     add("--skip-unreadable", action="store_true", help="leave out photographs that cannot be used, however many")
     add("--seed", type=flags.seed, default=0, metavar="N", help="seed of folds and trainings (default: %(default)s)")

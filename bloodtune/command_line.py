@@ -68,14 +68,15 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def above_zero(text: str) -> float:
-    """Parse a finite number above 0."""
+def microns_per_pixel(text: str) -> float:
+    """Parse a scale in which a red cell of 7 µm has 7 to 700 pixels."""
+    low, high = 0.01, 1.0
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed are numbers above 0")
+    if not low <= number <= high:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are numbers from {low} to {high:.0f}, such as 0.1")
     return number
 
 

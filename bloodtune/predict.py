@@ -191,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--find", action="store_true", help="the pictures are fields of view: find the nucleated cells and count these")
     add(
         "--microns-per-pixel",
-        type=flags.above_zero,
+        type=flags.microns_per_pixel,
         metavar="X",
         help="scale of the fields (default: from the red cells or nuclei of each field)",
     )

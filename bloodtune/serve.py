@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import base64
 import binascii
+import logging
 import secrets
 import signal
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,8 @@ from bloodtune.command_line import leave, print_lines, run_action
 from bloodtune.data.photographs import suffixes
 from bloodtune.errors import InputError, one_line
 from bloodtune.inference.corrections import Corrections, file_of, lacking
-from bloodtune.inference.differential import FieldCount, Result, Unreadable, differential, unknown_alarm
+from bloodtune.inference.differential import FieldCount, Result, Tally, Unreadable
+from bloodtune.inference.manual_count import DIFFERS, METHOD, compare_counts
 from bloodtune.inference.templates import png_text, render
 from bloodtune.inference.writers import FIELD_PREVIEW, FOR_RESEARCH, as_mapping, with_picture
 from bloodtune.predict import MODEL_HELP, choose_model, load_predictor
@@ -64,7 +67,8 @@ class _Session:
         """Return what the page says of the model in use."""
         predictor = self.predictor
         unknown = [name for name in self.labels if name not in predictor.class_names]
-        return {"caveat": predictor.caveat, "threshold": predictor.threshold, "labels": self.labels, "unknown": unknown}
+        named = {"name": str(predictor.card.get("label", "without a name")), "caveat": predictor.caveat}
+        return {**named, "threshold": predictor.threshold, "labels": self.labels, "unknown": unknown}
 
     def use(self, predictor: Predictor) -> dict[str, Any]:
         """Replace the model; return what the page says of it."""
@@ -138,7 +142,7 @@ def create_app(predictor: Predictor, corrections: Corrections | None = None, lea
     @app.get("/")
     def page() -> tuple[str, dict[str, str]]:
         nonce = secrets.token_urlsafe(16)
-        texts: dict[str, Any] = {"note": FOR_RESEARCH, "suffixes": suffixes()}
+        texts: dict[str, Any] = {"note": FOR_RESEARCH, "suffixes": suffixes(), "method": METHOD, "differs": DIFFERS}
         texts |= {"corrections": corrections, "upload_bytes": UPLOAD_BYTES}
         page = render("serve.html.j2", predictor=session.predictor, nonce=nonce, model=session.model(), **texts)
         policy = f"{_POLICY}; script-src 'nonce-{nonce}'"
@@ -164,32 +168,41 @@ def _add_routes(app: Flask, session: _Session) -> None:
     @app.post("/predict")
     def predict() -> list[dict[str, Any]]:
         images = [Image(file.filename or "photograph", file.stream) for file in request.files.getlist("files")]
-        text = request.form.get("crop", "")
-        if text and not (text.isascii() and text.isdecimal() and int(text)):
-            abort(400, f"crop = {text!r}: allowed are whole numbers of pixels from 1")
-        crop, predictor = int(text) if text else session.crop, session.predictor
+        asked = {"crop": (flags.positive, "crop"), "microns": (flags.microns_per_pixel, "micrometres per pixel")}
+        given: dict[str, Any] = {}
+        for name, (parse, noun) in asked.items():
+            text = request.form.get(name, "").strip()
+            try:
+                given[name] = parse(text) if text else None
+            except argparse.ArgumentTypeError as error:
+                abort(400, f"{noun} = {error}")
+        crop, predictor = given["crop"] or session.crop, session.predictor
         if "find" in request.form:
-            found = FieldPredictor(predictor, None, crop, _PREVIEW, page=FIELD_PREVIEW).predict(images)
-        else:
-            found = predictor.predict(images, crop=crop, preview=_PREVIEW)
-        return session.answers(found)
+            fields = FieldPredictor(predictor, given["microns"], crop, _PREVIEW, page=FIELD_PREVIEW)
+            return session.answers(fields.predict(images))
+        return session.answers(predictor.predict(images, crop=crop, preview=_PREVIEW))
 
     @app.post("/count")
     def count() -> dict[str, Any]:
         body = request.get_json()
-        fields: dict[str, Any] = {"counts": None, "unknown": None, "find": False} | (
-            body if isinstance(body, dict) else {}
-        )
-        counts, unknown = fields["counts"], fields["unknown"]
-        if not isinstance(counts, dict) or not all(
-            type(n) is int and 0 <= n < 10**9 for n in (*counts.values(), unknown)
-        ):
-            abort(400, "the body must be a JSON object: counts by class name, and unknown; whole numbers below 10**9")
-        rows = differential(counts, session.labels)
+        given: dict[str, Any] = {"counts": None, "unknown": None, "manual": {}, "find": False}
+        given |= body if isinstance(body, dict) else {}
+        counts, manual, unknown = given["counts"], given["manual"], given["unknown"]
+        tables = isinstance(counts, dict) and isinstance(manual, dict)
+        if not tables or not all(map(_is_count, (*counts.values(), *manual.values(), unknown))):
+            abort(400, "expected counts by class name, and unknown: whole numbers from 0, below 10**9")
+        tally = Tally(session.labels, finding=bool(given["find"]), manual=Counter(manual), counts=Counter(counts))
+        tally.unknown = unknown
+        compared = compare_counts(tally) if tally.manual.total() else []
         return {
-            "rows": [[row.label, row.images, *row.cells(), row.unit] for row in rows],
-            "alarm": unknown_alarm(unknown, sum(counts.values()), "cell" if fields["find"] else "image"),
+            "rows": [[row.label, row.images, *row.cells(), row.unit] for row in tally.rows()],
+            "alarm": tally.alarm,
+            "compared": [[*one.manual.cells(), one.shown_p_value, one.verdict] for one in compared],
         }
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 10**9
 
 
 def _add_learning(app: Flask, session: _Session, corrections: Corrections, learning: Learning) -> None:
@@ -234,6 +247,8 @@ def _add_learning(app: Flask, session: _Session, corrections: Corrections, learn
 def _bind(app: Flask, port: int) -> Any:
     import waitress
 
+    # A browser that sends several requests at once would be reported on the screen.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     try:
         return waitress.create_server(
             app, host=HOST, port=port, threads=4, ident=None, max_request_body_size=UPLOAD_BYTES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,12 +86,27 @@ def test_the_screen_has_settings_and_scores_and_the_same_seed_gives_the_same_mod
 ) -> None:
     code, out, err = run(cells, "--out", tmp_path / "again")
     assert code == 0, err
-    assert "adapt: 0 of 5 settings tried" in err and "adapt: 5 of 5 settings tried" in err
+    done = [int(share) for share in re.findall(r"adapt: (\d+) % of the training done", err)]
+    assert done[0] == 0 and done[-1] == 100 and done == sorted(set(done)) and len(done) > 5
     assert "again written" in err and "18 labelled photographs in 3 classes" in err
     assert "Settings" in out and "reinhard" in out and "macro-F1" in out and "not for diagnosis" in out
     assert "Test split: accuracy" in out
     files = [(folder / "model.safetensors").read_bytes() for folder in (adapted, tmp_path / "again")]
     assert files[0] == files[1]
+
+
+def test_a_quick_adaptation_searches_nothing_and_its_scores_chose_nothing(
+    run: Run, cells: Path, tmp_path: Path
+) -> None:
+    code, out, err = run(cells, "--out", tmp_path / "adapted", "--quick")
+    assert code == 0, err
+    assert "adapt: 100 % of the training done" in err
+    assert "they chose the settings" not in out
+    card = json.loads((tmp_path / "adapted" / "model.json").read_text())
+    assert len(card["adapted"]["trials"]) == 1
+    settings = card["adapted"]["settings"]
+    assert (settings["epochs"], settings["networks"]) == (2, 1)
+    assert "because the threshold was chosen by them" in (tmp_path / "adapted" / "MODEL_CARD.md").read_text()
 
 
 def test_a_crop_is_chosen_if_several_are_given(run: Run, tmp_path: Path) -> None:

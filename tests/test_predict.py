@@ -284,8 +284,9 @@ def test_without_a_cell_the_code_is_1(run: Run, fields: Path) -> None:
     [
         (["--boxes", "out"], "--boxes and --microns-per-pixel need --find"),
         (["--microns-per-pixel", "0.1"], "--boxes and --microns-per-pixel need --find"),
-        (["--find", "--microns-per-pixel", "0"], "'0': allowed are numbers above 0"),
-        (["--find", "--microns-per-pixel", "nan"], "'nan': allowed are numbers above 0"),
+        (["--find", "--microns-per-pixel", "0"], "'0': allowed are numbers from 0.01 to 1"),
+        (["--find", "--microns-per-pixel", "70"], "'70': allowed are numbers from 0.01 to 1"),
+        (["--find", "--microns-per-pixel", "nan"], "'nan': allowed are numbers from 0.01 to 1"),
         (["--find", "--boxes", __file__], "is not a writable folder"),
     ],
 )

@@ -72,6 +72,33 @@ def test_cells_are_found_in_a_field_of_view(client: Any) -> None:
     assert text == {"file": "b.png", "error": "not a JPEG, PNG, TIFF, BMP, WebP or GIF picture"}
 
 
+def test_the_scale_of_fields_can_be_given_and_a_bad_one_is_refused_in_one_line(client: Any) -> None:
+    field = io.BytesIO()
+    usual_field().picture().save(field, "PNG")
+    _, count = upload(client, (io.BytesIO(field.getvalue()), "a.png"), find="1", microns=" 0.1 ").get_json()
+    assert (count["microns_per_pixel"], count["scale"]) == (0.1, "given")
+    _, measured = upload(client, (io.BytesIO(field.getvalue()), "a.png"), find="1", microns="").get_json()
+    assert "red cells" in measured["scale"]
+    for bad in ("0", "-0.1", "0,07", "nan", "inf", "wide", "70", "1e-4"):
+        answer = upload(client, (io.BytesIO(field.getvalue()), "a.png"), find="1", microns=bad)
+        assert answer.status_code == 400
+        assert answer.get_json() == {
+            "error": f"micrometres per pixel = {bad!r}: allowed are numbers from 0.01 to 1, such as 0.1"
+        }
+
+
+def test_a_manual_count_stands_beside_the_count(client: Any) -> None:
+    counts, manual = {"neutrophil": 2, "lymphocyte": 48}, {"neutrophil": 90, "lymphocyte": 10}
+    body: dict[str, Any] = {"counts": counts, "unknown": 0, "manual": manual}
+    answer = client.post("/count", json=body, headers=OWN).get_json()
+    assert answer["compared"][0] == ["90.0", "82.4–95.1", "<0.001", "more than chance"]
+    assert answer["compared"][2][2:] == ["1.000", "as chance allows"]
+    assert len(answer["compared"]) == len(answer["rows"]) == len(BLOOD)
+    assert client.post("/count", json=body | {"manual": {}}, headers=OWN).get_json()["compared"] == []
+    for nonsense in ([1], {"neutrophil": -1}, {"neutrophil": 1.5}, {"neutrophil": None}):
+        assert client.post("/count", json=body | {"manual": nonsense}, headers=OWN).status_code == 400
+
+
 def test_the_alarm_of_fields_speaks_of_cells(client: Any) -> None:
     body = {"counts": {"neutrophil": 20}, "unknown": 3, "find": True}
     answer = client.post("/count", json=body, headers=OWN).get_json()
@@ -189,7 +216,7 @@ def test_a_correction_is_stored_at_once_and_known_afterwards(learner: Any, tmp_p
     assert image["stored"] is None
     answer = correct(learner, image, "monocyte").get_json()
     assert (answer["stored"], answer["state"]) == (1, "idle")
-    assert "learning needs 20 of those" in answer["lacking"]
+    assert "learning needs 10 of those" in answer["lacking"]
     names = [f"{image['digest']}.png", "metadata.csv"]
     assert sorted(file.name for file in (tmp_path / "mine").iterdir()) == names
     assert (tmp_path / "mine" / "metadata.csv").read_text() == f"file_name,label\n{names[0]},monocyte\n"

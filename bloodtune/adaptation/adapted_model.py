@@ -26,8 +26,6 @@ from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.models.ensemble import Ensemble
 from bloodtune.training.trainer import Training
 
-NETWORKS = 3  # whose weights are averaged
-
 
 @dataclass(frozen=True, eq=False)
 class AdaptedModel:
@@ -53,7 +51,13 @@ class AdaptedModel:
 
 
 def adapt(
-    model: Classifier, folders: Sequence[LabelledFolder], *, name: str, seed: int, advance: Callable[[int, int], None]
+    model: Classifier,
+    folders: Sequence[LabelledFolder],
+    *,
+    name: str,
+    seed: int,
+    advance: Callable[[float], None],
+    quick: bool = False,
 ) -> AdaptedModel:
     """Search the settings, train on all photographs, calibrate on the held-out ones.
 
@@ -62,33 +66,54 @@ def adapt(
         folders: the labelled photographs, once per crop.
         name: of the trained model, for the card.
         seed: of folds and trainings.
-        advance: called with the number of settings tried and of all that will be.
+        advance: called with the share of the training that is done, 0 to 1.
+        quick: take the usual settings instead of a search, and train one network.
 
     Raises:
         InputError: the model cannot be adapted.
     """
     if isinstance(model.network, Ensemble):
         model = dataclasses.replace(model, network=model.network.networks[0])
-    search = Search(model, folders, seed)
-    trials = search.run(advance)
+    search = Search(model, folders, seed, quick=quick)
+    search.trained = _Meter(search.images, advance).add
+    trials = search.run()
     best = trials[0]
     folder = folders[best.settings.source]
     data = folder.dataset
     classifier = train_on_all(search, best.settings)
-    held_out, distances = held_out_split(data.train, data.val, folder.folds(seed)), search.distances(best.settings)
+    advance(1.0)  # also if fewer epochs than the most were best
+    held_out, distances = held_out_split(data.train, data.val, folder.folds(seed)), search.distances(best)
     first = len(held_out.labels)
     scores, guard = judge_deployment(
         classifier, data.train, held_out, folder.test, best.probabilities[:first], distances
     )
+    parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
+    card = {"parameters": parameters, **scores, **_origin(search, trials, name), "data": describe_data_for_card(data)}
+    return AdaptedModel(classifier, guard, card, trials, distances)
+
+
+def _origin(search: Search, trials: Sequence[Trial], name: str) -> dict[str, Any]:
+    best = trials[0].settings
     adapted = {
         "model": name,
-        "settings": dataclasses.asdict(best.settings) | {"networks": NETWORKS},
+        "settings": dataclasses.asdict(best) | {"networks": search.networks},
         "trials": [dataclasses.asdict(trial.settings) | {"log_loss": trial.loss} for trial in trials],
     }
-    origin = {"label": f"{name}, adapted to {data.title}", "run": None, "git_commit": git_commit(), "seed": seed}
-    parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
-    card = {"parameters": parameters, **scores, **origin, "adapted": adapted, "data": describe_data_for_card(data)}
-    return AdaptedModel(classifier, guard, card, trials, distances)
+    label = f"{name}, adapted to {search.folders[best.source].dataset.title}"
+    return {"label": label, "run": None, "git_commit": git_commit(), "seed": search.seed, "adapted": adapted}
+
+
+@dataclass
+class _Meter:
+    """Tells the share of the work that is done."""
+
+    total: int
+    advance: Callable[[float], None]
+    done: int = 0
+
+    def add(self, images: int) -> None:
+        self.done += images
+        self.advance(min(1.0, self.done / self.total))
 
 
 def train_on_all(search: Search, settings: Settings) -> Classifier:
@@ -100,7 +125,7 @@ def train_on_all(search: Search, settings: Settings) -> Classifier:
     data = search.folders[settings.source].dataset
     configuration = settings.configuration(search.model.configuration, len(data.train.labels))
     splits, start, networks = DeviceSplits.load(data.train, data.val), search.start(settings), []
-    for number in range(NETWORKS):
+    for number in range(search.networks):
         training = Training(
             configuration,
             splits,
@@ -112,6 +137,7 @@ def train_on_all(search: Search, settings: Settings) -> Classifier:
         )
         for _ in range(settings.epochs):
             training.train_epoch()
+            search.trained(len(data.train.labels))
         networks.append(training.network)
     weights = [network.state_dict() for network in networks]
     mean = {name: torch.stack([one[name] for one in weights]).double().mean(0) for name in weights[0]}

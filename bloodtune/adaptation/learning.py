@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,11 +25,10 @@ from bloodtune.inference.predictor import Image, Predictor
 
 COMMAND = (sys.executable, "-m", "bloodtune.adapt")
 LEARNED, MODELS = "learning.csv", "models"  # in the folder of corrections: what is learned from, and the new models
-_PROGRESS = re.compile(r"(\d+) of (\d+) settings tried")
+_PROGRESS = re.compile(r"(\d+) % of the training done")
 _SECONDS = 5  # for a process to end before it is killed
 _NOTES = (
-    "Each picture was predicted by a network that had not seen it. The score of the new model is a little too good, "
-    "because these pictures chose its settings.",
+    "Each picture was predicted by a network that had not seen it, and of so few pictures the interval is wide.",
     "Corrections are often what the old model got wrong: on all cells it is better than here, and the new model's gain "
     "is smaller. Score both with evaluate on other cells.",
 )
@@ -55,8 +55,8 @@ class Learning:
     def state(self) -> dict[str, Any]:
         """Return a JSON object: ``state`` is idle, running, ready, failed or used.
 
-        Running: settings ``done`` and ``total``. Failed: ``error``. Ready: ``scores`` of both models on the ``images``,
-        ``notes``, and the ``folder`` of the new model.
+        Running: ``percent`` of the training done, and ``seconds`` left, None if unknown. Failed: ``error``. Ready:
+        ``scores`` of both models on the ``images``, ``notes``, and the ``folder`` of the new model.
         """
         return dict(self._state)
 
@@ -74,7 +74,15 @@ class Learning:
                 raise InputError("the last learning has not ended")
             learned, out = enough(labels), self._next_folder()
             table = self.corrections.write(LEARNED, learned).absolute()
-            files = [str(table), "--model", str(self._folder.absolute()), "--out", str(out), "--skip-unreadable"]
+            files = [
+                str(table),
+                "--model",
+                str(self._folder.absolute()),
+                "--out",
+                str(out),
+                "--skip-unreadable",
+                "--quick",
+            ]
             process = subprocess.Popen(
                 [*self._command, *files],
                 stdin=subprocess.DEVNULL,
@@ -83,7 +91,7 @@ class Learning:
                 encoding="utf-8",
                 errors="replace",
             )
-            self._process, self._state = process, {"state": "running", "done": 0, "total": 0}
+            self._process, self._state = process, {"state": "running", "percent": 0, "seconds": None}
         threading.Thread(target=self._follow, args=(process, learned, out), daemon=True).start()
 
     def stop(self) -> None:
@@ -118,11 +126,14 @@ class Learning:
 
     def _follow(self, process: subprocess.Popen[str], labels: Mapping[str, str], out: Path) -> None:
         assert process.stderr is not None
-        last = ""
+        last, began = "", 0.0
         with process.stderr:
             for line in process.stderr:
                 if found := _PROGRESS.search(line):
-                    self._set(process, {"state": "running", "done": int(found[1]), "total": int(found[2])})
+                    percent, now = int(found[1]), time.monotonic()
+                    began = began if percent else now
+                    left = (now - began) / percent * (100 - percent) if percent else None
+                    self._set(process, {"state": "running", "percent": percent, "seconds": left})
                 last = one_line(line) if line.strip() else last
         code = process.wait()
         error = last.removeprefix("adapt: ") or f"adapt ended with code {code}"

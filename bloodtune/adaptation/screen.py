@@ -38,9 +38,10 @@ def held_out_evaluation(adapted: AdaptedModel) -> Evaluation:
 
 def _notes(adapted: AdaptedModel) -> list[str]:
     folds = adapted.card["data"]["preparation"]["folds"]
+    chose = "; a little too good, because they chose the settings" if len(adapted.trials) > 1 else ""
     notes = [
         f"Scores of {folds} other networks, each trained like this model but without one of {folds} folds of the "
-        "photographs; a little too good, because they chose the settings"
+        f"photographs{chose}"
     ]
     if used := adapted.card.get("used_test"):
         notes.append(f"Test split: accuracy {used['accuracy']:.1%}, macro-F1 {used['macro_f1']:.1%}")

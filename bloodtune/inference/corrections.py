@@ -18,7 +18,7 @@ from bloodtune.files import check_new_or_ours, check_writable, replace
 from bloodtune.inference.field_pictures import as_png
 
 TABLE = "metadata.csv"
-LEAST, LEAST_OF_A_CLASS = 20, 2  # pictures that ``adapt`` can learn from
+LEAST, LEAST_OF_A_CLASS = 10, 2  # pictures that ``adapt`` can learn from
 _COLUMNS = ["file_name", "label"]
 
 

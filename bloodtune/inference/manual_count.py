@@ -20,6 +20,7 @@ from bloodtune.inference.differential import APART, PER_100, Row, Tally, differe
 # Chance alone flags a class in at most one of 20 comparisons of two counts, whatever their number of classes.
 LEVEL = 0.05
 METHOD = f"Fisher's exact test, {100 * LEVEL:.0f} % over all classes (Bonferroni)"
+DIFFERS = "more than chance"
 
 _MANY_BYTES = 1_000_000  # of a table with one row per class
 
@@ -36,7 +37,7 @@ class ComparedRow:
     @property
     def verdict(self) -> str:
         """The result of the test in words; empty if there is no test."""
-        return "" if self.p_value is None else "more than chance" if self.differs else "as chance allows"
+        return "" if self.p_value is None else DIFFERS if self.differs else "as chance allows"
 
     @property
     def shown_p_value(self) -> str:

@@ -127,7 +127,7 @@ def _count_table(tally: Tally) -> Table:
 
 def _comparison_table(tally: Tally) -> Table:
     table = simple_table("Manual count beside this one")
-    table.add_column("class", no_wrap=True)
+    table.add_column("class")  # is folded in a narrow terminal, so that no flag is cut off
     for title in ("manual", "% (95 % CI)", "here", "% (95 % CI)", "p"):
         table.add_column(title, justify="right", no_wrap=True)
     for one in compare_counts(tally):

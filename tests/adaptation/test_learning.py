@@ -36,8 +36,10 @@ def test_progress_and_scores_are_said_and_the_model_is_accepted(
     learning: Learning, model: Path, tmp_path: Path
 ) -> None:
     learning.start()
-    wait_for(lambda: learning.state().get("total"))
-    assert learning.state() == {"state": "running", "done": 2, "total": 5}
+    wait_for(lambda: learning.state().get("percent"))
+    state = learning.state()
+    assert (state["state"], state["percent"]) == ("running", 40)
+    assert 0 < state["seconds"] < 60, "0.1 s for 40 percent"
     with pytest.raises(InputError, match="has not ended"):
         learning.start()
     with pytest.raises(InputError, match="there is no new model"):
@@ -73,7 +75,7 @@ def test_an_error_is_said_in_its_own_words(learning: Learning, tmp_path: Path) -
 
 def test_a_stop_ends_the_process_and_nothing_is_accepted(learning: Learning) -> None:
     learning.start()
-    wait_for(lambda: learning.state().get("total"))
+    wait_for(lambda: learning.state().get("percent"))
     process = learning._process
     assert process is not None and process.poll() is None
     learning.stop()
@@ -85,6 +87,6 @@ def test_a_stop_ends_the_process_and_nothing_is_accepted(learning: Learning) -> 
 
 def test_too_few_corrections_are_said(model: Path, tmp_path: Path) -> None:
     learning = Learning(Corrections(tmp_path / "mine"), model, Predictor.load(model))
-    with pytest.raises(InputError, match="0 pictures stored; learning needs 20 of those"):
+    with pytest.raises(InputError, match="0 pictures stored; learning needs 10 of those"):
         learning.start()
     assert not (tmp_path / "mine").exists()

@@ -63,3 +63,4 @@ def test_batches_are_equal_and_never_of_one_image(images: int, batch: int) -> No
 
 def test_a_training_is_as_long_for_few_images_as_for_many() -> None:
     assert [most_epochs(images) for images in (20, 50, 100, 200, 1000)] == [80, 60, 30, 15, 12]
+    assert [most_epochs(images, quick=True) for images in (20, 50, 100, 200, 1000)] == [40, 40, 30, 15, 12]

@@ -110,11 +110,11 @@ def test_a_full_disk_leaves_the_table_as_it_was(tmp_path: Path, monkeypatch: pyt
 
 
 def test_what_is_lacking_to_learn_is_said() -> None:
-    labels = {f"{number}.png": "ab"[number % 2] for number in range(20)}
+    labels = {f"{number}.png": "ab"[number % 2] for number in range(10)}
     assert lacking(labels) == ""
-    needs = "learning needs 20 of those, in two or more classes"
+    needs = "learning needs 10 of those, in two or more classes"
     assert lacking({}) == f"0 pictures stored; {needs}"
-    assert lacking(dict.fromkeys(labels, "a")) == f"20 pictures stored; {needs}"
+    assert lacking(dict.fromkeys(labels, "a")) == f"10 pictures stored; {needs}"
     assert enough(labels | {"x.png": "rare"}) == labels
     del labels["0.png"]
-    assert lacking(labels | {"x.png": "rare"}) == f"20 pictures stored, 19 of them of classes with 2 or more; {needs}"
+    assert lacking(labels | {"x.png": "rare"}) == f"10 pictures stored, 9 of them of classes with 2 or more; {needs}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,6 +76,16 @@ def test_the_screen_calls_a_count_of_blood_cells_a_differential(capsys: pytest.C
     cell = make_prediction("a.jpg", *[0.01] * 7, 0.93, class_names=BLOOD)
     assert "Differential count" in show(capsys, [cell], class_names=BLOOD)
     assert "Differential" not in show(capsys, [SURE])
+
+
+def test_a_narrow_screen_cuts_no_flag_of_a_manual_count(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    tally = Tally(BLOOD, manual=Counter(lymphocyte=90, monocyte=10))
+    tally.counts.update(monocyte=3, erythroblast=900)
+    Screen(make_predictor()).finish(tally)
+    assert "<0.001*" in capsys.readouterr().out
 
 
 def test_the_screen_without_an_image_has_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,9 @@ import pathlib, shutil, sys, time
 home, flags = pathlib.Path(sys.argv[1]), sys.argv[2:]
 (home / "table.csv").write_bytes(pathlib.Path(flags[0]).read_bytes())
 print("adapt: a note", file=sys.stderr)
-print("adapt: 2 of 5 settings tried", file=sys.stderr, flush=True)
+for percent in (0, 40):
+    print(f"adapt: {percent} % of the training done", file=sys.stderr, flush=True)
+    time.sleep(0.1)
 while not (home / "go").exists():
     time.sleep(0.02)
 if (home / "go").read_text():

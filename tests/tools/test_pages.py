@@ -19,6 +19,7 @@ from bloodtune.inference.out_of_distribution import Guard
 from bloodtune.inference.predictor import Predictor
 from bloodtune.predict import main as predict
 from bloodtune.serve import create_app
+from field_fixtures import usual_field
 from model_fixtures import draw_tiles, make_model, photograph
 from report_fixtures import write
 
@@ -141,6 +142,47 @@ def test_photographs_are_counted_corrected_and_downloaded(browser: Any, folder: 
         page.click("#clear")
         assert page.locator("#result").is_hidden()
         assert questions == ["Start again without 1 corrected?"]
+
+
+def test_a_bad_scale_is_refused_in_one_line_and_mended(browser: Any, address: str, tmp_path: Path) -> None:
+    usual_field().picture().save(tmp_path / "a.png")
+    with opened(browser, address, 1400, complaint="400") as page:
+        assert page.locator("#microns").is_hidden()
+        page.check("#find")
+        page.fill("#microns", "0,1")
+        page.set_input_files("#files", [tmp_path / "a.png"])
+        page.get_by_text(
+            "1 photograph waits: micrometres per pixel = '0,1': allowed are numbers from 0.01 to 1"
+        ).wait_for()
+        page.fill("#microns", "0.1")
+        page.click("#again")
+        page.get_by_text("0.100 µm per pixel (given)").wait_for()
+
+
+def test_a_manual_count_is_compared_on_the_page_and_printed_without_controls(
+    browser: Any, folder: Path, address: str
+) -> None:
+    with opened(browser, address, 1400) as page:
+        page.set_input_files("#files", sorted((folder / "smears").glob("cell*")))
+        page.get_by_text("9 images, ").wait_for()
+        assert page.locator("th.manual").first.is_hidden()
+        page.click("#beside")
+        page.evaluate("for (const image of images) image.chosen = 'lymphocyte'")
+        page.get_by_label("neutrophil, manual count").fill("500")
+        page.keyboard.press("Tab")
+        page.get_by_text("more than chance").first.wait_for()
+        flagged = page.locator("#count tr.differs td:first-child").all_inner_texts()
+        assert flagged == ["neutrophil", "lymphocyte"]
+        with page.expect_download() as download:
+            page.click("#table")
+        assert ",manual,manual share," in Path(download.value.path()).read_text()
+        page.emulate_media(media="print")
+        for control in ("#drop", "#find", "#microns", "#crop", "#table", "#filter", "#beside"):
+            assert page.locator(control).is_hidden(), control
+        assert page.get_by_label("neutrophil, manual count").is_visible()
+        page.emulate_media(media="screen")
+        page.click("#beside")
+        page.locator("#count tr.differs").first.wait_for(state="detached")
 
 
 def test_the_page_begins_with_an_alarm_if_the_images_are_unlike_the_training_images(browser: Any, folder: Path) -> None:
