@@ -14,9 +14,9 @@ from summary_fixtures import fake_run
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse to start if the machine lacks what a module of the selected tests names in ``NEEDS``."""
+    """Refuse to start if the machine lacks what a module of the selected tests names in ``MACHINE_NEEDS``."""
     modules = {item.getparent(pytest.Module) for item in session.items}
-    line = missing(need for module in modules if module for need in getattr(module.obj, "NEEDS", ()))
+    line = missing(need for module in modules if module for need in getattr(module.obj, "MACHINE_NEEDS", ()))
     if line and not session.config.option.collectonly:
         raise pytest.UsageError(line)
 

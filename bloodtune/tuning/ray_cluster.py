@@ -78,10 +78,7 @@ def connect(
     Raises:
         InputError: no cluster answers, Ray cannot be started here (on Windows never), or this process is connected.
     """
-    if sys.platform == "win32":
-        raise InputError("searches and summaries train through Ray, which needs Linux or macOS; on Windows, use WSL")
-    if address.startswith("ray://"):
-        raise InputError(f"{address}: Ray's client protocol cannot be used; run this on a host of the cluster")
+    _check(address)
     os.environ.update(_ENVIRONMENT | os.environ)
     import ray
 
@@ -103,6 +100,13 @@ def connect(
                 context = held.enter_context(_joined(options | modules))
         held.enter_context(_ending_without(context.address_info["raylet_socket_name"]))
         yield ray.cluster_resources()
+
+
+def _check(address: str) -> None:
+    if sys.platform == "win32":
+        raise InputError("searches and summaries train through Ray, which needs Linux or macOS; on Windows, use WSL")
+    if address.startswith("ray://"):
+        raise InputError(f"{address}: Ray's client protocol cannot be used; run this on a host of the cluster")
 
 
 @contextlib.contextmanager

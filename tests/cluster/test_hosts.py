@@ -20,7 +20,7 @@ from fault_fixtures import GetRow, write_inputs
 from machine_needs import HOSTS
 
 pytestmark = pytest.mark.cluster
-NEEDS = HOSTS
+MACHINE_NEEDS = HOSTS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"
 

@@ -22,7 +22,7 @@ from machine_needs import MOUNTS
 from run_fixtures import write_data, write_recipe
 
 pytestmark = pytest.mark.faults
-NEEDS = MOUNTS
+MACHINE_NEEDS = MOUNTS
 
 
 def write_large_recipe(folder: Path) -> None:

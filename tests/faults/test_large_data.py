@@ -21,7 +21,7 @@ from fault_fixtures import QUICKEST, RECIPE, small_disk
 from machine_needs import LARGE_DATA, MEMORY_GROUPS
 
 pytestmark = pytest.mark.faults
-NEEDS = LARGE_DATA
+MACHINE_NEEDS = LARGE_DATA
 
 SIZE = 256
 COUNTS = {"train": 5_400, "val": 4_500, "test": 400}  # a validation image takes half the time of a training image

@@ -19,7 +19,7 @@ from command_fixtures import ROOT, SUMMARIZE, fill
 from machine_needs import NAMESPACES
 
 pytestmark = pytest.mark.faults
-NEEDS = NAMESPACES
+MACHINE_NEEDS = NAMESPACES
 
 SEARCH = """
 from bloodtune import run_search

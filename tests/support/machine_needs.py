@@ -1,4 +1,4 @@
-"""What a machine must have for the tests that break it: a module's ``NEEDS`` names entries of this one's."""
+"""What a machine must have for the tests that break it: a module's ``MACHINE_NEEDS`` names entries of this one's."""
 
 from __future__ import annotations
 
