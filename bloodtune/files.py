@@ -1,4 +1,4 @@
-"""Durable writes of files and folders, write access, copies, the home folder; `latest`; JSON files."""
+"""Durable writes of files and folders, write access, copies, home folder; `latest`; JSON files."""
 
 from __future__ import annotations
 
