@@ -1,4 +1,4 @@
-"""Durable writes of files and folders, write access, copies, the home folder; `latest`; JSON of strangers."""
+"""Durable writes of files and folders, write access, copies, home; `latest`; JSON of strangers."""
 
 from __future__ import annotations
 
