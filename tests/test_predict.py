@@ -142,7 +142,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run: Run, smears: Path, tmp_path:
         code, out, err = run(*arguments)
         assert (code, out, err.count("\n")) == (2, "", 1), arguments
         assert expected in err
-    for folder, expected in ((tmp_path / "none", "no model in"), (tmp_path / "broken", "no model in")):
+    for folder, expected in ((tmp_path / "none", "no model in"), (tmp_path / "broken", "is damaged: ")):
         code, _, err = run(smears, model=folder)
         assert (code, err.count("\n")) == (2, 1)
         assert expected in err and "a summary writes models, and --model runs/latest" in err

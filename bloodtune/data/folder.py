@@ -197,8 +197,8 @@ def _recorded(root: Path, rows: Sequence[Row], file: Path) -> list[Row]:
     if new or gone:
         first = _text((new or gone)[0])
         raise InputError(
-            f"{root} has changed since {file} was written: {plural(len(new), 'new photograph')}, {len(gone):,} gone, "
-            f"such as {first}; restore the folder"
+            f"{root} and {file} differ: {plural(len(new), 'photograph')} in the folder alone, {len(gone):,} in the "
+            f"file alone, such as {first}; restore the one that has changed"
         )
     return [replace(row, split=splits[row.file]) for row in rows]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import lzma
 import math
@@ -19,12 +20,14 @@ from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 
 from bloodtune.data.room import check_memory
-from bloodtune.errors import InputError, one_line
+from bloodtune.errors import InputError, one_line, plural
 
 SPLITS = ("train", "val", "test")
 SMALLEST = 8  # pixels: the CNN halves three times
 
 _ARRAYS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
+_BEGINNINGS = (b"PK\3\4", b"PK\5\6")  # the second one of an archive without a file
+
 # All exceptions that np.load raises for damaged files. The second line comes from damaged headers.
 DAMAGE = (
     *(OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
@@ -88,25 +91,32 @@ def open_archive(path: Path, needed: Sequence[str] = _ARRAYS) -> Iterator[NpzFil
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; allowed: a MedMNIST .npz file") from None
     with stream as file:
-        head = file.read(2)
+        head = file.read(4)
         if not head:
             raise InputError(f"{path} is empty (0 bytes); allowed: a MedMNIST .npz file")
         if not zipfile.is_zipfile(file):
-            found = "is a truncated .npz file" if head == b"PK" else "is not an .npz file"
+            found = "is a truncated .npz file" if head[:2] == b"PK" else "is not an .npz file"
             raise InputError(f"{path} {found} (no zip directory at its end); allowed: a MedMNIST .npz file")
+        if head not in _BEGINNINGS:  # np.load would take it for an array or a pickle
+            raise InputError(f"{path} does not begin as an .npz file does; allowed: a MedMNIST .npz file")
         try:
             file.seek(0)
             archive = np.load(file, allow_pickle=False)
         except DAMAGE as error:
-            raise InputError(f"{path} cannot be read ({one_line(error)}); allowed: a MedMNIST .npz file") from None
-        if not isinstance(archive, NpzFile):  # a zip archive behind an array
-            raise InputError(f"{path} is not an .npz file; allowed: a MedMNIST .npz file")
+            raise InputError(f"{path} cannot be read ({_reason(error)}); allowed: a MedMNIST .npz file") from None
         with archive:
             missing = [name for name in needed if name not in archive.files]
             if missing:
                 allowed = ", ".join(needed)
                 raise InputError(f"{path} lacks {', '.join(missing)}; {_found(archive)}; needed: {allowed}")
             yield archive
+
+
+def _reason(error: BaseException) -> str:
+    # The words of these two do not say that the file is at fault.
+    if isinstance(error, OSError) and error.errno == errno.EINVAL:
+        return "its zip directory names a place that it does not have"
+    return "its header is damaged" if isinstance(error, tokenize.TokenError) else one_line(error)
 
 
 def _found(archive: NpzFile) -> str:
@@ -160,13 +170,18 @@ def _with_channels(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _read_array(archive: NpzFile, name: str, path: Path) -> np.ndarray[Any, Any]:
     if header := array_header(archive, name):
         needed = math.prod(header.shape) * header.dtype.itemsize
+        assert archive.zip is not None, "only a closed archive has none"
+        found = archive.zip.getinfo(f"{name}.npy").file_size
+        if needed > found:
+            told = f"its header asks for {plural(needed, 'byte')}, and it has {found:,}"
+            raise InputError(f"{path}: {name} cannot be read ({told}); allowed: a numpy array")
         check_memory(needed, f"{path}: {name}", "allowed: a smaller set")
     try:
         array = archive[name]
     except MemoryError:
         raise InputError(f"{path}: {name} does not fit into memory; allowed: a smaller set") from None
     except DAMAGE as error:
-        raise InputError(f"{path}: {name} cannot be read ({one_line(error)}); allowed: a numpy array") from None
+        raise InputError(f"{path}: {name} cannot be read ({_reason(error)}); allowed: a numpy array") from None
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path}: {name} is not in numpy's format; allowed: a numpy array")
     return array

@@ -213,7 +213,11 @@ def _unknown_format(source: Path | IO[bytes]) -> str:
             tags = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
             stream.seek(tags.next)
             tags.load(stream)
-            found = f"a TIFF file with {tags.get(_SAMPLES, 1)} values per pixel, {_numbers(tags)}"
+            samples, bits, kind = (np.atleast_1d(tags.get(tag, 1)) for tag in (_SAMPLES, _BITS, _KIND))
+            is_allowed = samples[0] in (1, 3, 4) and np.isin(bits, (8, 16)).all() and np.all(kind == 1)
+            if is_allowed or _BITS not in tags:
+                return "a TIFF file that is damaged, or coded in a way that cannot be read; save it as PNG"
+            found = f"a TIFF file with {samples[0]} values per pixel, {_numbers(tags)}"
             return f"{found}; allowed: 1, 3 or 4 values of 8 or 16 bits"
     except Exception:  # a damaged file
         return f"not a {FORMATS}"

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from bloodtune.data.npz import SMALLEST
-from bloodtune.errors import InputError
+from bloodtune.errors import InputError, one_line
 from bloodtune.files import parse_json
 from bloodtune.inference.default_model import CARD
 from bloodtune.space.configuration import Configuration
@@ -116,13 +116,17 @@ class Classifier:
         A network of the user's own (family ``package.module:function``) is built by importing and calling its function.
 
         Raises:
-            InputError: ``folder`` holds no model, or the weights do not fit the configuration.
+            InputError: ``folder`` holds no model, a file is damaged, or the weights do not fit the configuration.
         """
+        file = folder / CARD
         try:
-            card = parse_json((folder / CARD).read_bytes())
-            weights = load_file(folder / WEIGHTS)
-        except (OSError, ValueError, SafetensorError) as error:
+            card = parse_json(file.read_bytes())
+            file = folder / WEIGHTS
+            weights = load_file(file)
+        except OSError as error:
             raise InputError(f"no model in {folder}: {error}") from None
+        except (ValueError, SafetensorError) as error:
+            raise InputError(f"{file} is damaged: {one_line(error)}") from None
         try:
             classifier = cls.build(card, weights)
         except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -77,7 +77,7 @@ def read_manual_count(file: Path, class_names: Sequence[str]) -> Counter[str]:
                 raise InputError(f"{file}: {label!r} may be {' or '.join(meant)}; allowed: these names")
             raise InputError(f"{file}: the model has no class {label!r}; it has {', '.join(class_names)}")
         if not (count.isascii() and count.isdigit() and len(count) < 10):
-            raise InputError(f"{file}: count {count!r} of {label}: expected a whole number of cells")
+            raise InputError(f"{file}: count {count!r} of {label}: expected a whole number of cells below a billion")
         found[class_names[index]] += int(count)
     if not found.total():
         raise InputError(f"{file}: no cell was counted")

@@ -66,7 +66,8 @@ class Guard:
             found = load_file(file)
             guard = cls(found["means"], found["whitening"], float(found["limit"][0]))
         except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
-            raise InputError(f"{file} does not describe a guard: {one_line(error)}") from None
+            reason = f"{error} is missing" if isinstance(error, KeyError) else one_line(error)
+            raise InputError(f"{file} does not describe a guard: {reason}") from None
         size = guard.means.shape[-1] if guard.means.ndim == 2 and len(guard.means) else 0
         if not size or guard.whitening.shape != (size, size):
             shapes = f"means {guard.means.shape} and whitening {guard.whitening.shape}"

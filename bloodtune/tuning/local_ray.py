@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -40,6 +43,7 @@ def local_ray(options: Mapping[str, Any]) -> Iterator[Any]:
     Raises:
         InputError: Ray cannot be started; the message says what to do where that is known.
     """
+    _check_paths()
     _check_loopback()
     settings = _ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
     if "CUDA_VISIBLE_DEVICES" not in os.environ and "ROCR_VISIBLE_DEVICES" in os.environ:
@@ -71,10 +75,22 @@ def _folder(store_bytes: int) -> Iterator[Path]:
     else:
         needed = f"a writable folder with {room / 1e6:,.0f} MB of room and a path of at most {_LONGEST} bytes"
         raise InputError(f"Ray needs {needed}; set RAY_TMPDIR to one (tried {', '.join(tried)})")
+    remove = functools.partial(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(remove)  # again after Ray's handler, which ends the processes of a start that was interrupted
     try:
         yield Path(folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove()
+
+
+def _check_paths() -> None:
+    # Ray sends these as UTF-8 text.
+    for path in (os.getcwd(), *sys.path):
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            told = f"{path}: the name of this folder is not UTF-8, which Ray needs"
+            raise InputError(f"{told}; rename it, or search from another folder") from None
 
 
 def _check_loopback() -> None:

@@ -92,12 +92,11 @@ def connect(
         if ray.is_initialized():  # the caller's own, which goes on
             yield ray.cluster_resources()
             return
-        with _sigterm_as_before():
-            if address == LOCAL:
-                context = held.enter_context(local_ray(options | _size(workers, image_bytes)))
-            else:
-                modules = {"runtime_env": {"py_modules": list(sources)}} if sources else {}
-                context = held.enter_context(_joined(options | modules))
+        modules = {"runtime_env": {"py_modules": list(sources)}} if sources else {}
+        is_local = address == LOCAL
+        opened = local_ray(options | _size(workers, image_bytes)) if is_local else _joined(options | modules)
+        with _own_signals():
+            context = held.enter_context(opened)
         held.enter_context(_ending_without(context.address_info["raylet_socket_name"]))
         yield ray.cluster_resources()
 
@@ -110,16 +109,23 @@ def _check(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _sigterm_as_before() -> Iterator[None]:
-    # Ray has SIGTERM exit without a word, with code 15 or 1. A handler of this process is put back.
-    before = signal.getsignal(signal.SIGTERM)
+def _own_signals() -> Iterator[None]:
+    # While Ray starts. Ray has SIGTERM exit without a word, with code 15 or 1: a handler of this process is put back.
+    # A terminal's SIGHUP would end Ray's processes before this one has stopped: they inherit that it is blocked.
+    if sys.platform == "win32":
+        raise NotImplementedError("connect refuses Windows")
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before, blocked = signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     try:
         yield
     except SystemExit:
         raise KeyboardInterrupt("by SIGTERM") from None
     finally:
-        if before != signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+        if before != signal.SIG_DFL:
             signal.signal(signal.SIGTERM, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _size(workers: int | None, image_bytes: int) -> dict[str, int]:

@@ -186,7 +186,10 @@ def test_recorded_splits_are_read_and_a_changed_folder_is_refused(tmp_path: Path
     assert again.md5 == first.md5 and np.array_equal(again.val.images, first.val.images)
     assert load_test_split(str(root), first.md5, again.preparation).labels.tolist()
     write_photographs(root, ["ig/new.png"])
-    assert "1 new photograph, 0 gone, such as ig/new.png; restore" in refused(root, splits=str(tmp_path / "splits.csv"))
+    told = (
+        "splits.csv differ: 1 photograph in the folder alone, 0 in the file alone, such as ig/new.png; restore the one"
+    )
+    assert told in refused(root, splits=str(tmp_path / "splits.csv"))
     (tmp_path / "splits.csv").write_text("file,split\n")
     assert "splits.csv is damaged" in refused(root, splits=str(tmp_path / "splits.csv"))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import tokenize
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 from bloodtune.data.dataset import load_dataset
 from bloodtune.data.npz import SPLITS, Split, check_shape, count_classes, load_images, open_archive, read_split
@@ -101,11 +104,37 @@ def test_an_archive_is_closed_at_the_end(tmp_path: Path) -> None:
     assert stream.closed
 
 
-def test_an_array_before_a_zip_archive_is_no_npz_file(tmp_path: Path) -> None:
-    content, file = io.BytesIO(), tmp_path / "a.npz"
-    np.save(content, np.zeros(3))
-    file.write_bytes(content.getvalue() + save(tmp_path / "b.npz", make_arrays()).read_bytes())
-    assert refusal(lambda: load_images(file)) == f"{file} is not an .npz file; allowed: a MedMNIST .npz file"
+def test_an_archive_that_begins_as_something_else_is_no_npz_file(tmp_path: Path) -> None:
+    array, file = io.BytesIO(), tmp_path / "a.npz"
+    np.save(array, np.zeros(3))
+    archive = save(tmp_path / "b.npz", make_arrays()).read_bytes()
+    for content in (array.getvalue() + archive, b"\0" + archive[1:], b"{}" + archive):
+        file.write_bytes(content)
+        told = f"{file} does not begin as an .npz file does; allowed: a MedMNIST .npz file"
+        assert refusal(lambda: load_images(file)) == told  # numpy would warn of pickles
+
+
+def test_a_header_that_asks_for_more_than_the_file_has_is_damage(tmp_path: Path) -> None:
+    array, file = io.BytesIO(), tmp_path / "a.npz"
+    npy.write_array_header_1_0(array, {"descr": "|u1", "fortran_order": False, "shape": (10**9, 8, 8)})
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("images.npy", array.getvalue() + b"1234")
+    told = "its header asks for 64,000,000,000 bytes, and it has 132"
+    assert refusal(lambda: load_images(file)) == f"{file}: images cannot be read ({told}); allowed: a numpy array"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EINVAL, "Invalid argument"), "its zip directory names a place that it does not have"),
+        (tokenize.TokenError("EOF in multi-line statement", (2, 0)), "its header is damaged"),
+        (OSError(errno.EIO, "Input/output error"), "[Errno 5] Input/output error"),
+    ],
+)
+def test_a_damaged_array_is_said_to_be_damaged(error: Exception, reason: str) -> None:
+    archive = StandIn(val_images=error)
+    told = f"a.npz: val_images cannot be read ({reason}); allowed: a numpy array"
+    assert refusal(lambda: read_split(archive, "val", Path("a.npz"))) == told  # type: ignore[arg-type]
 
 
 # One split

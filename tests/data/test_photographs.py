@@ -15,6 +15,7 @@ from bloodtune.data.picture_files import heic_readable
 from error_fixtures import refusal
 from model_fixtures import draw_tiles, photograph
 from photograph_fixtures import bomb
+from sixteen_bit_fixtures import tiff
 
 RED, BLUE = (200, 30, 40), (20, 40, 220)
 
@@ -109,6 +110,10 @@ def test_what_is_no_photograph_is_refused_in_a_line(tmp_path: Path) -> None:
     assert read(save(Image.new("RGB", (28, 28)), "PPM").getvalue()) == "not a JPEG, PNG, TIFF, BMP, WebP or GIF picture"
     assert "cannot be read: image file is truncated" in read(whole[:3000])
     assert "cannot be read" in read(bomb(28, 28).getvalue())
+    for raw in (np.zeros((28, 28, 3), np.uint8), np.zeros((28, 28, 3), np.uint16)):
+        told = "a TIFF file that is damaged, or coded in a way that cannot be read; save it as PNG"
+        assert read(tiff(raw, photometric="linear_raw").getvalue()) == told
+    assert read(b"II*\0\x08\0\0\0\0\0\0\0\0\0") == told  # a directory without entries
     assert "values of 32 bits, floating-point numbers" in read(save(Image.new("F", (28, 28)), "TIFF").getvalue())
     assert "No such file" in refusal(lambda: read_tile(tmp_path / "none.jpg", size=28, channels=3))
 

@@ -6,16 +6,21 @@ As root: some cases mount small or read-only file systems, in a mount namespace 
 from __future__ import annotations
 
 import os
+import pty
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bloodtune.command_line import ENDING
 from bloodtune.run.directory import RunDirectory
 from command_fixtures import ROOT, SUMMARIZE, fill
+from command_fixtures import SEARCH as SEARCH_COMMAND
 from machine_needs import NAMESPACES
 
 pytestmark = pytest.mark.faults
@@ -65,6 +70,10 @@ MACHINES = {
     "variables left by Slurm": "export ROCR_VISIBLE_DEVICES=0 GPU_DEVICE_ORDINAL=0",
     "resources left by a cluster": """export RAY_OVERRIDE_RESOURCES='{"GPU": 1}'""",
     "tokens switched off": "export RAY_AUTH_MODE=disabled",
+    "a proxy for all": "unset no_proxy NO_PROXY; export {http,https,all,grpc}_proxy=http://10.255.255.1:3128",
+    "few open files": "ulimit -n 256",
+    "a TMPDIR that is gone": "export TMPDIR=/nowhere RAY_TMPDIR=/nowhere",
+    "messages that nobody reads": "exec 2> >(exec true)",
     "a home that is read-only": "export HOME=$PWD/home; mkdir $HOME; mount -t tmpfs -o ro tmpfs $HOME",
 }
 
@@ -115,6 +124,38 @@ def test_a_machine_where_a_search_runs(folder: Path, machine: str) -> None:
     (folder / "search.py").write_text(f"{SEARCH}search('one')")
     script = f"{MACHINES[machine]}\nexec {sys.executable} search.py"
     check(folder, *run(folder, ["unshare", "--mount", "bash", "-c", script]))
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_while_ray_starts_leaves_nothing(folder: Path, number: signal.Signals) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": place}
+        command = [sys.executable, *SEARCH_COMMAND, "--recipe", "tpe.toml", "--data", "tiny0.npz"]
+        process = subprocess.Popen(command, cwd=folder, env=variables, stderr=subprocess.PIPE, text=True)
+        while not any(Path(place).glob("ray-*/session_*")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.communicate(timeout=60)[1] == f"bloodtune: stopped by {number.name}\n"
+        assert process.returncode == 130
+        assert not list(Path(place).glob("ray-*"))
+        assert not (folder / "runs").exists()
+
+
+def test_a_search_whose_terminal_is_closed_stops_cleanly(folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": place}
+        flags = "--recipe tpe.toml --data tiny0.npz --budget 1000 --workers 1 --name one"
+        child, terminal = pty.fork()
+        if not child:
+            os.chdir(folder)
+            os.execve(sys.executable, [sys.executable, *SEARCH_COMMAND, *flags.split()], variables)
+        while not (folder / "runs" / "one" / "curves.csv").exists():
+            os.read(terminal, 65536)
+        os.close(terminal)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+        assert not list(Path(place).glob("ray-*"))
+    assert RunDirectory.open(folder / "runs" / "one").read_json("provenance.json")["ended"]
 
 
 def test_under_uv_run_workers_start_as_usual(folder: Path) -> None:

@@ -151,13 +151,13 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_truncated_weights_are_refused(folder: Path, keep: int) -> None:
     content = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(content[:keep])
-    assert refusal(lambda: Classifier.load(folder)).startswith(f"no model in {folder}: ")
+    assert refusal(lambda: Classifier.load(folder)).startswith(f"{folder / WEIGHTS} is damaged: ")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"configuration": '])
 def test_a_truncated_card_is_refused(folder: Path, content: bytes) -> None:
     (folder / CARD).write_bytes(content)
-    assert refusal(lambda: Classifier.load(folder)).startswith(f"no model in {folder}: ")
+    assert refusal(lambda: Classifier.load(folder)).startswith(f"{folder / CARD} is damaged: ")
 
 
 @pytest.mark.parametrize(

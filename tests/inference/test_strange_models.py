@@ -58,7 +58,7 @@ def test_a_card_that_makes_no_sense_is_refused(folder: Path, changes: dict[str, 
 
 def test_a_card_nested_too_deeply_is_refused(folder: Path) -> None:
     (folder / CARD).write_bytes(b'{"a":' * 50_000)
-    assert refusal(lambda: Predictor.load(folder)) == f"no model in {folder}: it is nested too deeply"
+    assert refusal(lambda: Predictor.load(folder)) == f"{folder / CARD} is damaged: it is nested too deeply"
 
 
 def test_a_network_far_larger_than_its_weights_is_refused_before_it_is_built(folder: Path) -> None:

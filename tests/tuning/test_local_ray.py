@@ -6,6 +6,8 @@ import errno
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,3 +174,38 @@ def test_a_machine_that_does_not_reach_itself_is_one_line(
         pytest.fail("started")
     told = "this machine does not reach itself at 127.0.0.1 ([Errno 101] Network is unreachable), which Ray needs"
     assert (str(caught.value), seen) == (f"{told}; as root: ip link set lo up", {})
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_one_line(
+    seen: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / os.fsdecode(b"cells \xff")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError) as caught, local_ray(OPTIONS):
+        pytest.fail("started")
+    told = f"{folder}: the name of this folder is not UTF-8, which Ray needs; rename it, or search from another folder"
+    assert (str(caught.value), seen) == (told, {})
+
+
+INTERRUPTED = """
+import atexit, pathlib, ray
+from bloodtune.tuning.local_ray import local_ray
+
+def init(_temp_dir, **_):
+    log = pathlib.Path(_temp_dir) / "log"
+    print(log.parent)
+    atexit.register(lambda: (log.parent.mkdir(), log.touch()))  # its processes write until Ray ends them at exit
+    raise KeyboardInterrupt
+
+ray.init = init
+with local_ray({"object_store_memory": 1}):
+    pass
+"""
+
+
+def test_nothing_is_left_of_a_start_that_is_interrupted() -> None:
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], env=variables, capture_output=True, text=True)
+    assert "KeyboardInterrupt" in done.stderr
+    assert not Path(done.stdout.strip()).exists()

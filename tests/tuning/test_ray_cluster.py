@@ -108,6 +108,7 @@ def test_sigterm_is_handled_as_before_ray_which_would_exit(monkeypatch: pytest.M
     before = signal.getsignal(signal.SIGTERM)
 
     def init(**_: object) -> None:
+        assert signal.SIGHUP in signal.pthread_sigmask(signal.SIG_BLOCK, [])  # Ray's processes inherit it
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
         raise ConnectionError("no")
 
@@ -115,6 +116,7 @@ def test_sigterm_is_handled_as_before_ray_which_would_exit(monkeypatch: pytest.M
     with pytest.raises(InputError), connect(address, workers=1, image_bytes=1):
         pytest.fail("connected")
     assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 @pytest.mark.usefixtures("ended_by_sigterm")
