@@ -123,6 +123,7 @@ def test_photographs_are_counted_corrected_and_downloaded(browser: Any, folder: 
         page.get_by_text("9 images").wait_for()
         assert page.locator("#errors").inner_text() == "text.jpg: not a JPEG, PNG, TIFF, BMP, WebP or GIF picture"
         assert page.locator("#cells li").count() == 9
+        assert page.locator("html").evaluate("page => page.scrollWidth") <= width, "also with its list of classes"
         choice = page.locator("#cells select").first
         other = "platelet" if choice.input_value() != "platelet" else "monocyte"
         before = int(page.locator(f"#count tr:has-text('{other}') td").nth(1).inner_text())
