@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import platform
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -29,6 +30,11 @@ GPU_STEPS = 8
 # Timed rounds, in which the variants alternate; the fastest counts. A family gets the larger number if PyTorch's own
 # layers were faster than ours in the first rounds, which is rarely more than noise.
 ROUNDS, DOUBTFUL_ROUNDS = 2, 6
+
+# On a CPU the time of the processor counts, because a step is one thread's work. The time on the wall counts other
+# programs too: beside them it chose float32 in four of five measurements where bfloat16 is faster. Windows counts the
+# processor's time in steps of 16 ms.
+_CPU_CLOCK = time.perf_counter if sys.platform == "win32" else time.process_time
 
 # A precision is dropped without timing if a step on few images takes this many times longer than in float32 (13 times
 # on a chip without bfloat16). The fastest of a few steps counts: a single one can take twice its time.
@@ -73,11 +79,14 @@ def describe_chip(device: torch.device | str = "cpu") -> str:
 
 def _time_variants(splits: DeviceSplits, configuration: Configuration, precisions: Sequence[str]) -> dict[str, float]:
     variants = {name: Numerics(name) for name in precisions}
+    clock = _CPU_CLOCK
     if splits.device.type == "cuda":
+        clock = time.perf_counter
         images = GPU_STEPS * configuration.batch_size
     else:
         if len(variants) > 1:
-            few = {n: _few_seconds(make_step(splits, configuration, one, DROP_IMAGES)) for n, one in variants.items()}
+            steps = {name: make_step(splits, configuration, one, DROP_IMAGES) for name, one in variants.items()}
+            few = {name: _few_seconds(step, clock) for name, step in steps.items()}
             variants = {name: one for name, one in variants.items() if few[name] <= DROP_FACTOR * few["float32"]}
         variants[PLAIN] = Numerics(plain_layers=(configuration.family,))
         images = CPU_IMAGES_MLNN if configuration.family == "mlnn" else CPU_IMAGES
@@ -87,7 +96,7 @@ def _time_variants(splits: DeviceSplits, configuration: Configuration, precision
         if done > ROUNDS and best["float32"] <= best.get(PLAIN, math.inf):
             break
         for name, step in steps.items():
-            best[name] = min(best[name], _seconds(step))
+            best[name] = min(best[name], _seconds(step, clock))
     return best
 
 
@@ -102,12 +111,12 @@ def make_step(
     return Training(slow, part, max_epochs=10**6, seed=0, numerics=numerics).train_epoch
 
 
-def _few_seconds(step: Callable[[], float]) -> float:
+def _few_seconds(step: Callable[[], float], clock: Callable[[], float]) -> float:
     step()
-    return min(_seconds(step) for _ in range(DROP_STEPS))
+    return min(_seconds(step, clock) for _ in range(DROP_STEPS))
 
 
-def _seconds(step: Callable[[], float]) -> float:
-    started = time.perf_counter()
+def _seconds(step: Callable[[], float], clock: Callable[[], float]) -> float:
+    started = clock()
     step()
-    return time.perf_counter() - started
+    return clock() - started

@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from bloodtune.errors import InputError, describe, one_line
-from bloodtune.tuning.ray_patches import LOOPBACK, START, applied, daemon_settings, environment, token_reread
+from bloodtune.tuning.host_timing import FOLDER
+from bloodtune.tuning.ray_patches import (
+    LOOPBACK,
+    START,
+    applied,
+    daemon_settings,
+    environment,
+    is_plain,
+    token_reread,
+)
 
 # Ray's sockets have 64 characters below its folder, and a path of a socket has at most 107 (104 on macOS).
 _PREFIX, _LONGEST = "ray-", 27
@@ -48,17 +57,20 @@ def local_ray(options: Mapping[str, Any]) -> Iterator[Any]:
     settings = _ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
     if "CUDA_VISIBLE_DEVICES" not in os.environ and "ROCR_VISIBLE_DEVICES" in os.environ:
         settings["HIP_VISIBLE_DEVICES"] = os.environ["ROCR_VISIBLE_DEVICES"]  # the name that Ray takes for AMD's GPUs
-    with _folder(options["object_store_memory"]) as folder, environment(settings), token_reread():
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(_folder(options["object_store_memory"]))
+        settings[FOLDER] = None if is_plain() else str(folder)  # workers without preload cannot answer
+        held.enter_context(environment(settings))
+        held.enter_context(token_reread())
         import ray
 
-        with contextlib.ExitStack() as held:
-            held.callback(ray.shutdown)
-            try:
-                with applied((LOOPBACK, *START)), daemon_settings():
-                    context = ray.init(**options, _temp_dir=str(folder))
-            except Exception as error:  # Ray raises many types
-                raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
-            yield context
+        held.callback(ray.shutdown)
+        try:
+            with applied((LOOPBACK, *START)), daemon_settings():
+                context = ray.init(**options, _temp_dir=str(folder))
+        except Exception as error:  # Ray raises many types
+            raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
+        yield context
 
 
 @contextlib.contextmanager

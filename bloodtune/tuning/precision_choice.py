@@ -27,6 +27,7 @@ from bloodtune.training.numerics import (
 )
 from bloodtune.training.timing_cache import Timing, collect_steps, read_timing, timing_file, write_timing
 from bloodtune.tuning.gpu_sharing import GpuError
+from bloodtune.tuning.host_timing import WaitingWorkers, measure_host
 from bloodtune.tuning.object_store import put_split
 
 if TYPE_CHECKING:
@@ -70,12 +71,13 @@ class HostTimer:
             configurations: the first of each family is timed.
             device: ``cpu`` or ``cuda``, where the trials will train.
             asked: the precision to use, or ``auto``.
-            is_local: Ray runs on this machine alone. If its CPU was timed before, no task starts.
+            is_local: Ray runs on this machine alone. If its CPU was timed before, nothing is timed. Else workers that
+                wait for their first trial time it; without them tasks do.
 
         Raises:
             InputError: a CPU has no such precision.
         """
-        self._asked, self._device = asked, device
+        self._dataset, self._asked, self._device = dataset, asked, device
         self._hosts: list[tuple[str, float]] = []
         if device == "cpu" and asked != AUTO:
             check_precision(asked, device)
@@ -84,11 +86,15 @@ class HostTimer:
         families = one_per_family(configurations)
         self._hosts = _training_hosts("GPU" if device == "cuda" else "CPU")
         # Two processes share the families, as two trials would share the machine.
-        parts = [
+        self._parts = [
             [families[::2], families[1::2]] if slots >= 2 and families[1:] else [families] for _, slots in self._hosts
         ]
-        self._known = _read(dataset, parts[0], asked) if is_local and device == "cpu" else None
-        self._tasks = self._start(dataset, parts) if self._known is None else []
+        is_here = is_local and device == "cpu"
+        self._known = _read(dataset, self._parts[0], asked) if is_here else None
+        self._waiting = WaitingWorkers.of_this_ray() if is_here and self._known is None else None
+        if self._waiting:
+            self._waiting.ask(dataset.train, dataset.val, self._parts[0], asked)
+        self._tasks = [] if self._known or self._waiting else self._start()
 
     def result(self) -> HostTiming:
         """Wait for the hosts, and choose.
@@ -99,7 +105,8 @@ class HostTimer:
         """
         if not self._hosts:
             return HostTiming(Numerics(self._asked), "as asked for")
-        found = self._wait() if self._known is None else [self._known]
+        known = self._known or (self._waiting.answers() if self._waiting else None)
+        found = [known] if known else self._wait(self._tasks or self._start())
         hosts = [(parts[0][0], {f: times[f] for _, times in parts for f in times}) for parts in found]
         numerics = choose_numerics([times for _, times in hosts], [weight for _, weight in self._hosts], self._asked)
         reason = "; ".join(dict.fromkeys(f"{chip}, {describe_times(times)}" for chip, times in hosts))
@@ -107,19 +114,19 @@ class HostTimer:
             reason += f"; PyTorch's own layers for {', '.join(numerics.plain_layers)}"
         return HostTiming(numerics, reason if self._asked == AUTO else f"as asked for; {reason}")
 
-    def _start(self, dataset: Dataset, parts: Sequence[Sequence[Sequence[Configuration]]]) -> list[list[Any]]:
-        small = put_split(dataset.train, IMAGES), put_split(dataset.val, IMAGES)
+    def _start(self) -> list[list[Any]]:
+        small = put_split(self._dataset.train, IMAGES), put_split(self._dataset.val, IMAGES)
         resources: dict[str, Any] = {"num_gpus": 1} if self._device == "cuda" else {"num_cpus": 1}
         tasks = []
-        for (host, _), shares in zip(self._hosts, parts, strict=True):
+        for (host, _), shares in zip(self._hosts, self._parts, strict=True):
             place = NodeAffinitySchedulingStrategy(host, soft=True) if host else "DEFAULT"
-            measure = ray.remote(**resources, scheduling_strategy=place)(_measure)
+            measure = ray.remote(**resources, scheduling_strategy=place)(measure_host)
             tasks.append([measure.remote(*small, share, self._device, self._asked) for share in shares])
         return tasks
 
-    def _wait(self) -> list[list[tuple[str, StepTimes]]]:
+    def _wait(self, tasks: Sequence[list[Any]]) -> list[list[tuple[str, StepTimes]]]:
         try:
-            return [ray.get(tasks) for tasks in self._tasks]
+            return [ray.get(part) for part in tasks]
         except ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None) or error
             if isinstance(cause, InputError):
@@ -204,19 +211,6 @@ def _training_hosts(resource: str) -> list[tuple[str, float]]:
     # Ray's id and the number of simultaneous trainings per host; if there is no host yet, an entry that waits for one.
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get(resource, 0) >= 1]
     return [(node["NodeID"], node["Resources"][resource]) for node in nodes] or [("", 1.0)]
-
-
-def _measure(
-    train: Split, val: Split, configurations: Sequence[Configuration], device: str, asked: str
-) -> tuple[str, StepTimes]:
-    from bloodtune.training.device_splits import DeviceSplits
-    from bloodtune.training.process_setup import prepare_process
-    from bloodtune.training.step_times import describe_chip, measure_steps
-
-    prepare_process(device)
-    check_precision(asked if asked != AUTO else "float32", device)
-    splits = DeviceSplits.load(train, val, device)
-    return describe_chip(splits.device), measure_steps(splits, configurations, asked)
 
 
 def _train_pinned(

@@ -1,4 +1,4 @@
-"""Imports of a worker as soon as it is up, while the driver still prepares.
+"""Imports of a worker as soon as it is up, and timings that the driver asks for, while the driver still prepares.
 
 Only Ray imports this module, by name, if the package is installed or on ``PYTHONPATH``.
 """
@@ -9,6 +9,7 @@ import contextlib
 import os
 
 from bloodtune.command_line import collector_paused
+from bloodtune.tuning.host_timing import WaitingWorkers
 
 # One core per trial. Ray sets this when it assigns work to a worker, which is too late for the imports here.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,3 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 with contextlib.suppress(Exception), collector_paused():
     import bloodtune.training.trainer
     import bloodtune.tuning.worker  # noqa: F401
+
+waiting = WaitingWorkers.of_this_ray()
+if waiting:
+    waiting.serve()

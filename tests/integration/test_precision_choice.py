@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from bloodtune.data.dataset import Dataset, load_dataset
+from bloodtune.data.npz import Split
 from bloodtune.errors import InputError
-from bloodtune.training.numerics import FLOAT32, PLAIN, supported_precisions
+from bloodtune.training.numerics import FLOAT32, PLAIN, StepTimes, supported_precisions
 from bloodtune.training.timing_cache import Timing, timing_file, write_timing
-from bloodtune.tuning import precision_choice
+from bloodtune.tuning import host_timing, precision_choice
+from bloodtune.tuning.host_timing import WaitingWorkers
 from bloodtune.tuning.precision_choice import HostTimer, choose_threads
 from bloodtune.tuning.ray_cluster import LOCAL, connect
 from data_fixtures import make_arrays, save
@@ -37,12 +39,12 @@ def test_the_hosts_steps_decide_and_are_said(dataset: Dataset) -> None:
 
 
 def test_a_precision_that_was_asked_for_costs_no_measurement(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision_choice, "_measure", None)
+    monkeypatch.setattr(precision_choice, "measure_host", None)
     assert HostTimer(dataset, CONFIGURATIONS, device="cpu", asked="bfloat16").result().reason == "as asked for"
 
 
 def test_a_cpu_that_was_timed_before_is_not_asked_again(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision_choice, "_measure", None)
+    monkeypatch.setattr(precision_choice, "measure_host", None)
     shape, precisions = dataset.train.images.shape[1:], supported_precisions("cpu")
     for configuration in CONFIGURATIONS:
         timing = Timing("a chip", {"float32": 0.02, PLAIN: 0.03, "bfloat16": 0.01})
@@ -50,6 +52,36 @@ def test_a_cpu_that_was_timed_before_is_not_asked_again(dataset: Dataset, monkey
     timing = HostTimer(dataset, CONFIGURATIONS, device="cpu", is_local=True).result()
     assert timing.numerics.precision == "bfloat16"
     assert timing.reason == "a chip, ms per step: cnn 20 float32, 10 bfloat16; mlnn 20 float32, 10 bfloat16"
+
+
+def test_answers_of_waiting_workers_start_no_task(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Waiting(WaitingWorkers):
+        def ask(self, train: Split, val: Split, parts: Any, asked: str) -> None:
+            super().ask(train, val, parts, asked)
+            WaitingWorkers(tmp_path).serve()
+
+    def measure(train: Any, val: Any, configurations: Any, device: str, asked: str) -> tuple[str, StepTimes]:
+        return "a chip", {one.family: {"float32": 0.02, PLAIN: 0.03, "bfloat16": 0.01} for one in configurations}
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr(WaitingWorkers, "of_this_ray", lambda: Waiting(tmp_path))
+    monkeypatch.setattr(host_timing, "measure_host", measure)
+    monkeypatch.setattr(precision_choice, "measure_host", None)
+    timing = HostTimer(dataset, CONFIGURATIONS, device="cpu", is_local=True).result()
+    assert timing.numerics.precision == "bfloat16"
+    assert timing.reason == "a chip, ms per step: cnn 20 float32, 10 bfloat16; mlnn 20 float32, 10 bfloat16"
+
+
+def test_tasks_time_where_waiting_workers_decline(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr(WaitingWorkers, "of_this_ray", lambda: WaitingWorkers(tmp_path))
+    (tmp_path / "declined").touch()
+    timing = HostTimer(dataset, CONFIGURATIONS, device="cpu", asked="float32", is_local=True).result()
+    assert ", ms per step: cnn " in timing.reason
 
 
 @pytest.mark.parametrize(
@@ -65,7 +97,7 @@ def test_a_host_that_cannot_train_is_one_line(
     def fail(*arguments: Any) -> None:
         raise error
 
-    monkeypatch.setattr(precision_choice, "_measure", fail)
+    monkeypatch.setattr(precision_choice, "measure_host", fail)
     timer = HostTimer(dataset, CONFIGURATIONS, device="cpu")
     with pytest.raises(InputError, match=message):
         timer.result()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     seconds = {"float32": 0.01, PLAIN: 0.02, "bfloat16": 0.1}
     monkeypatch.setattr(step_times, "make_step", make_step)
-    monkeypatch.setattr(step_times, "_seconds", lambda step: seconds[step()])
+    monkeypatch.setattr(step_times, "_seconds", lambda step, _: seconds[step()])
     return timed
 
 
@@ -55,11 +57,22 @@ def test_a_hopeless_precision_is_dropped_for_all_families(clock: list[str]) -> N
 
 @pytest.mark.usefixtures("cache")
 def test_one_slow_step_drops_no_precision(clock: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def seconds(step: Any) -> float:
+    def seconds(step: Any, _: Any) -> float:
         return 0.1 if step() == "bfloat16" and clock.count("bfloat16") == 2 else 0.01
 
     monkeypatch.setattr(step_times, "_seconds", seconds)
     assert "bfloat16" in measure_steps(make_splits(), CONFIGURATIONS[:1])["mlnn"]
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.skipif(sys.platform == "win32", reason="its clock of the processor is coarse")
+def test_time_in_which_other_programs_run_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make_step(splits: Any, configuration: Any, numerics: Any, images: int) -> Any:
+        return (lambda: time.sleep(0.05)) if numerics.precision == "bfloat16" else (lambda: sum(range(10_000)))
+
+    monkeypatch.setattr(step_times, "make_step", make_step)
+    found = measure_steps(make_splits(), CONFIGURATIONS[:1])["mlnn"]
+    assert found["bfloat16"] < 0.05
 
 
 @pytest.mark.usefixtures("cache")
@@ -119,7 +132,7 @@ def test_a_cache_that_cannot_be_written_costs_only_the_next_measurement(cache: P
 
 def test_doubtful_layers_are_timed_more_often(cache: Path, clock: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {"float32": 0.01, PLAIN: 0.009, "bfloat16": 0.1}
-    monkeypatch.setattr(step_times, "_seconds", lambda step: seconds[step()])
+    monkeypatch.setattr(step_times, "_seconds", lambda step, _: seconds[step()])
     measure_steps(make_splits(), CONFIGURATIONS[:1])
     assert clock.count(PLAIN) == 1 + step_times.DOUBTFUL_ROUNDS
 

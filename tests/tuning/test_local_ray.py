@@ -18,6 +18,7 @@ import ray
 
 from bloodtune.errors import InputError
 from bloodtune.tuning import local_ray as module
+from bloodtune.tuning.host_timing import FOLDER
 from bloodtune.tuning.local_ray import local_ray
 
 OPTIONS = {"num_cpus": 1, "object_store_memory": 2**20}
@@ -54,6 +55,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_ray_has_a_folder_of_its_own_that_is_deleted(seen: dict[str, Any]) -> None:
     with local_ray(OPTIONS) as context:
         folder = Path(seen["_temp_dir"])
+        assert seen["environment"][FOLDER] == str(folder), "its workers find it"
         assert context == "context"
         assert folder.stat().st_mode & 0o777 == 0o700
     assert not folder.exists()
@@ -76,6 +78,7 @@ def test_without_patches_ray_still_listens_on_this_machine_alone(
     monkeypatch.setenv("BLOODTUNE_PLAIN_RAY", "1")
     with local_ray(OPTIONS):
         assert seen["address"] == "127.0.0.1"
+        assert FOLDER not in seen["environment"], "nothing is loaded by workers that wait, so none is asked"
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from bloodtune.tuning.host_timing import FOLDER, WaitingWorkers
+from engine_fixtures import make_configuration, make_split
 
 BROKEN = """
 import importlib.abc, sys
@@ -27,6 +31,14 @@ def run(code: str, **variables: str) -> list[str]:
 
 def test_a_torch_that_cannot_be_imported_does_not_end_the_worker() -> None:
     assert run(BROKEN + ASK) == ["True"]
+
+
+@pytest.mark.parametrize(("broken", "file"), [("", "answer-0"), (BROKEN, "declined")])
+def test_a_worker_times_what_it_is_asked_for_or_declines(tmp_path: Path, broken: str, file: str) -> None:
+    split = make_split(6)
+    WaitingWorkers(tmp_path).ask(split, split, [[make_configuration("mlnn")]], "float32")
+    run(broken + ASK, XDG_CACHE_HOME=str(tmp_path / "cache"), **{FOLDER: str(tmp_path)})
+    assert (tmp_path / file).exists()
 
 
 @pytest.mark.parametrize(("variables", "threads"), [({}, "1"), ({"OMP_NUM_THREADS": "2"}, "2")])
