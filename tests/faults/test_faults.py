@@ -51,7 +51,24 @@ def test_workers_killed_in_the_middle_of_an_epoch(search: Search, row: GetRow) -
     retried = sum(record.retries for record in search.run.trials())
     assert 20 <= retried <= 40, "a worker may have been hit between two trials"
     assert all(record.state != FAILED or record.retries == RETRIES for record in search.run.trials())
-    assert search.run.read_json("provenance.json")["discarded_epochs"] > 0, "trained again since their checkpoints"
+
+
+def test_epochs_after_a_checkpoint_are_trained_again_and_counted(tmp_path: Path, row: GetRow) -> None:
+    kills = row("worker killed with -9 long after a checkpoint")
+    # Epochs of about a second: those after the rung at 3 are reported every two seconds, without a checkpoint.
+    search = Search(write_inputs(tmp_path, images=12_000), budget=9, flags="--workers 1 --checkpoint-every 1h")
+    search.begin()
+    search.wait_for(lambda: search.epochs() > 9)  # past the first rung
+    search.wait_for(lambda: 3 < search.run.curves().epoch.max() < 9)
+    (victim,) = search.workers()
+    psutil.Process(victim).kill()
+    kills.times += 1
+    kills.seconds.append(search.wait_for(lambda: len(set(search.workers()) - {victim}) == 1))
+    assert search.end() == 0, search.said
+    search.check(kills)
+    provenance = search.run.read_json("provenance.json")
+    assert provenance["discarded_epochs"] > 0
+    assert provenance["epochs_spent"] == len(search.run.curves()) + provenance["discarded_epochs"]
 
 
 @pytest.mark.parametrize(
