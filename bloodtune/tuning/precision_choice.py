@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bloodtune.data.parallel_map import usable_cpus
 from bloodtune.errors import InputError, describe
 from bloodtune.space.configuration import Configuration
+from bloodtune.space.families import is_own
 from bloodtune.training.numerics import (
     AUTO,
     Numerics,
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 # The images of each split that hosts receive: enough for a timed round on a GPU with batches of 512.
 IMAGES = 4096
+
+# The largest sizes that are timed. Of larger networks a step can take minutes, and the precisions keep their ratios.
+LARGEST = {"hidden_layers": 2, "hidden_size": 2048, "width": 128, "depth": 2}
 
 # Each thread gets a worker only if two threads of a core train this many times as much as one.
 THREAD_GAIN = 1.05
@@ -145,11 +150,22 @@ def _read(dataset: Dataset, parts: Sequence[Sequence[Configuration]], asked: str
 
 
 def one_per_family(configurations: Iterable[Configuration]) -> list[Configuration]:
-    """Return the first configuration of each family; MLNNs last: they rule out a slow precision least quickly."""
+    """Return the first configuration of each family; MLNNs last: they rule out a slow precision least quickly.
+
+    Sizes above ``LARGEST`` are cut to it, except those of a user's own family.
+    """
     first: dict[str, Configuration] = {}
     for configuration in configurations:
         first.setdefault(configuration.family, configuration)
-    return sorted(first.values(), key=lambda one: one.family == "mlnn")
+    return sorted(map(_cut, first.values()), key=lambda one: one.family == "mlnn")
+
+
+def _cut(configuration: Configuration) -> Configuration:
+    if is_own(configuration.family):
+        return configuration
+    sizes = {name: getattr(configuration, name) for name in LARGEST}
+    cut = {name: LARGEST[name] for name, size in sizes.items() if size and size > LARGEST[name]}
+    return dataclasses.replace(configuration, **cut)
 
 
 def choose_threads(

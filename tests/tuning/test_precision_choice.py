@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -54,3 +55,10 @@ def test_threads_get_workers_only_if_they_gain(gain: float, workers: int, kind: 
 def test_one_configuration_of_each_family_is_timed_and_mlnns_last() -> None:
     mlnn, cnn, wider = make_configuration("mlnn"), make_configuration("cnn"), make_configuration("cnn", width=16)
     assert one_per_family([mlnn, cnn, wider]) == [cnn, mlnn]
+
+
+def test_a_large_network_is_timed_at_smaller_sizes() -> None:
+    mlnn = make_configuration("mlnn", hidden_layers=8, hidden_size=8192)
+    assert one_per_family([mlnn]) == [dataclasses.replace(mlnn, hidden_layers=2, hidden_size=2048)]
+    own = make_configuration("own_networks:build", width=512)
+    assert one_per_family([own]) == [own], "its function may allow a few sizes only"
