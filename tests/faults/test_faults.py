@@ -262,9 +262,9 @@ def test_a_trial_that_eats_memory(tmp_path: Path, row: GetRow, monkeypatch: pyte
 
 def test_two_searches_on_one_run(search: Search, row: GetRow) -> None:
     refused = row("second search started on a run in use")
-    search.budget = 12
+    search.budget = 80  # lasts longer than the three refusals
     search.begin()
-    search.wait_for(lambda: search.trials() > 0)
+    search.wait_for(lambda: search.epochs() > 0)
     for arguments in ("--resume broken", "--recipe faults.toml --data data.npz --name broken", "--resume latest"):
         code, _, said = run_command(search.folder, f"{arguments} --workers 1")
         assert code == 2
