@@ -24,6 +24,7 @@ INTERRUPTED = 130  # exit code of a program that Ctrl-C or another signal ended
 # Signals that end a command as Ctrl-C does. Slurm can send SIGUSR1 before a time limit; a terminal that is closed sends
 # SIGHUP. Windows has the first one alone.
 ENDING = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
+_AGAIN_SECONDS = 0.05  # after which a signal comes again that Python could not raise
 
 # What the tables and the live screen show on a terminal that lacks their characters, one character each.
 _PLAIN = str.maketrans("▁▂▃▄▅▆▇█│·–×±µ…", "12345678|.-x+u.")
@@ -146,6 +147,7 @@ def ended_by_signals() -> Iterator[None]:
     """Let SIGTERM, SIGUSR1 and SIGHUP end this process as Ctrl-C does, so that it leaves nothing behind.
 
     A signal that is handled or ignored already, as under ``nohup``, stays so. Only a process's main thread can do this.
+    A signal that comes where Python cannot raise, such as in a callback while it forks, comes again.
     """
     owner = os.getpid()
 
@@ -154,13 +156,22 @@ def ended_by_signals() -> Iterator[None]:
             os._exit(128 + number)
         raise KeyboardInterrupt(f"by {signal.Signals(number).name}")
 
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        if isinstance(lost.exc_value, KeyboardInterrupt):
+            name = str(lost.exc_value).removeprefix("by ") or "SIGINT"
+            threading.Timer(_AGAIN_SECONDS, os.kill, (owner, signal.Signals[name])).start()
+        else:
+            hook(lost)
+
     is_main = threading.current_thread() is threading.main_thread()
     taken = [number for number in ENDING if is_main and signal.getsignal(number) == signal.SIG_DFL]
     for number in taken:
         signal.signal(number, end)
+    hook, sys.unraisablehook = sys.unraisablehook, again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +96,21 @@ def test_a_signal_ends_a_command_as_ctrl_c_does(number: signal.Signals, capsys: 
     assert run_action("count", action) == 130
     assert (left, capsys.readouterr().err) == (["cleanly"], f"count: stopped by {number.name}\n")
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_comes_where_python_cannot_raise_comes_again(capsys: pytest.CaptureFixture[str]) -> None:
+    class Busy:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def act() -> int:
+        busy = Busy()
+        del busy  # as in a callback while a process forks: the exception ends here
+        time.sleep(10)
+        return 0
+
+    assert run_action("search", act) == 130
+    assert capsys.readouterr().err == "search: stopped by SIGTERM\n"
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:

@@ -164,7 +164,7 @@ def _cut(configuration: Configuration) -> Configuration:
     if is_own(configuration.family):
         return configuration
     sizes = {name: getattr(configuration, name) for name in LARGEST}
-    cut = {name: LARGEST[name] for name, size in sizes.items() if size and size > LARGEST[name]}
+    cut: dict[str, Any] = {name: LARGEST[name] for name, size in sizes.items() if size and size > LARGEST[name]}
     return dataclasses.replace(configuration, **cut)
 
 

@@ -27,7 +27,9 @@ def test_driver_killed_with_paused_trials(search: Search, row: GetRow) -> None:
     for _ in range(10):
         search.begin()
         search.wait_for(lambda: len(search.checkpoints()) >= 3)
-        time.sleep(draw.uniform(0.0, 15.0))
+        goal = search.epochs() + draw.randrange(4, 20)
+        search.wait_for(lambda: search.epochs() >= goal)  # noqa: B023
+        time.sleep(draw.uniform(0.0, 0.3))
         search.kill()
         search.end()
         kills.times += 1
