@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @dataclass
 class _Session:
-    """What the page works with: the model in use, and the classes that a person may choose.
+    """State of the page: the model in use, and the classes that a person may choose.
 
     ``crop`` is that of the first model's training images: an adapted model learned from cut pictures.
     """

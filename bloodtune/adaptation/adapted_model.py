@@ -17,7 +17,7 @@ from bloodtune.data.folds import held_out_split
 from bloodtune.data.labelled_folder import LabelledFolder
 from bloodtune.files import replace, replace_folder
 from bloodtune.inference.classifier import Classifier
-from bloodtune.inference.deployment_scores import judge_deployment
+from bloodtune.inference.deployment_scores import held_out_distances, judge_deployment
 from bloodtune.inference.onnx_export import MODEL_CARD, model_card
 from bloodtune.inference.out_of_distribution import GUARD, Guard
 from bloodtune.inference.predictor import Predictor
@@ -82,7 +82,7 @@ def adapt(
     data = folder.dataset
     classifier = train_on_all(search, best.settings)
     advance(1.0)  # also if fewer epochs than the most were best
-    held_out, distances = held_out_split(data.train, data.val, folder.folds(seed)), search.distances(best)
+    held_out, distances = held_out_split(data.train, data.val, folder.folds(seed)), held_out_distances(best.parts)
     first = len(held_out.labels)
     scores, guard = judge_deployment(
         classifier, data.train, held_out, folder.test, best.probabilities[:first], distances

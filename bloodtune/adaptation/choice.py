@@ -18,7 +18,6 @@ from bloodtune.data.npz import Split
 from bloodtune.errors import InputError
 from bloodtune.inference.calibrated_network import Deployment
 from bloodtune.inference.classifier import Classifier
-from bloodtune.inference.deployment_scores import held_out_distances
 from bloodtune.training.cross_validation import FoldedTraining
 from bloodtune.training.device_splits import DeviceSplits
 from bloodtune.training.numerics import Numerics
@@ -109,14 +108,6 @@ class Search:
         data = self.folders[settings.source].dataset
         configuration = settings.configuration(self.model.configuration, len(data.train.labels))
         return starting_weights(self.model, configuration, data.class_names)
-
-    @staticmethod
-    def distances(trial: Trial) -> np.ndarray:
-        """Return the distances (N,) of held-out photographs from guards of the networks that did not see them.
-
-        They belong to the first repetition of the folds, fold by fold (``held_out_distances``).
-        """
-        return held_out_distances(trial.parts)
 
     def _repetitions(self, images: int) -> int:
         return 1 if self._quick else math.ceil(PREDICTIONS / images)
