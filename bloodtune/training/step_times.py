@@ -20,9 +20,9 @@ from bloodtune.training.numerics import AUTO, PLAIN, Numerics, StepTimes, timed_
 from bloodtune.training.timing_cache import Timing, collect_steps
 from bloodtune.training.trainer import Training
 
-# Images per timed step on a CPU. 16 give the ratios of 128 within a few per cent. An MLNN needs more: the update of its
-# many weights takes a large share of a small step.
-CPU_IMAGES, CPU_IMAGES_MLNN = 16, 64
+# Images per timed step on a CPU. Small steps understate a fast precision, because the update of the weights and the
+# calls take a larger share: where 128 images ran twice as fast in bfloat16, 16 ran 1.3 times and 64 1.5 to 2 times as fast.
+CPU_IMAGES = 64
 
 # Steps per timed round on a GPU, of full batches: three run as they are, then one is recorded and replayed.
 GPU_STEPS = 8
@@ -89,7 +89,7 @@ def _time_variants(splits: DeviceSplits, configuration: Configuration, precision
             few = {name: _few_seconds(step, clock) for name, step in steps.items()}
             variants = {name: one for name, one in variants.items() if few[name] <= DROP_FACTOR * few["float32"]}
         variants[PLAIN] = Numerics(plain_layers=(configuration.family,))
-        images = CPU_IMAGES_MLNN if configuration.family == "mlnn" else CPU_IMAGES
+        images = CPU_IMAGES
     steps = {name: make_step(splits, configuration, one, images) for name, one in variants.items()}
     best = dict.fromkeys(steps, math.inf)
     for done in range(1 + DOUBTFUL_ROUNDS):  # libraries initialize in the first one
