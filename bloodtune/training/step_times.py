@@ -20,8 +20,8 @@ from bloodtune.training.numerics import AUTO, PLAIN, Numerics, StepTimes, timed_
 from bloodtune.training.timing_cache import Timing, collect_steps
 from bloodtune.training.trainer import Training
 
-# Images per timed step on a CPU. Small steps understate a fast precision, because the update of the weights and the
-# calls take a larger share: where 128 images ran twice as fast in bfloat16, 16 ran 1.3 times and 64 1.5 to 2 times as fast.
+# Images per timed step on a CPU. Small steps understate a fast precision, because calls and the update of the weights
+# take a larger share: where 128 images were twice as fast in bfloat16, 16 were 1.3 and 64 1.5 to 2 times as fast.
 CPU_IMAGES = 64
 
 # Steps per timed round on a GPU, of full batches: three run as they are, then one is recorded and replayed.
