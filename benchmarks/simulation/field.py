@@ -24,6 +24,7 @@ from simulation.waiting import Hyperband, Pasha, SynchronousHalving, Waiting, ha
 REFERENCE, DEFAULT = "optuna-mended", "default"
 
 FACTOR = 3  # of the papers on halving and ASHA
+DEFAULT_RUNGS = (1, 3, 7), (2, 4, 4)  # of 64 trials 32, 8 and 2 go on
 TWO_SIX = (2, 6), 5  # of 64 trials 12 go on after epoch 2, and 2 after epoch 6
 
 # Algorithms whose rule does not depend on the number of trials are run over more trials than the budget, to see when
@@ -47,7 +48,7 @@ class Algorithm:
     is_enqueued: bool = False
     first_rung: int = 1
     last_rung: int | None = None
-    given: tuple[tuple[int, ...], int] | None = None
+    given: tuple[tuple[int, ...], int | tuple[int, ...]] | None = None
 
     def run(self, table: Table, *, trials: int, workers: int, seed: int) -> np.ndarray:
         """Simulate one search; return its outcomes, (MOMENTS + 1, 4)."""
@@ -123,7 +124,7 @@ ALGORITHMS = {
     "tpe-waiting": Algorithm("TPE + waiting halving", _tpe, _waiting),
     "pasha": Algorithm("random + PASHA", _random, lambda recipe, queue: Pasha(recipe.asha, queue), extension=FAR),
     # Other settings of the default's parts.
-    DEFAULT: Algorithm("the default: TPE + capped waiting halving, rungs 1, 3, 7", _tpe, _capped, given=((1, 3, 7), 3)),
+    DEFAULT: Algorithm("the default: TPE + capped waiting halving, rungs 1, 3, 7", _tpe, _capped, given=DEFAULT_RUNGS),
     "random-capped": Algorithm("random + capped waiting halving", _random, _capped, extension=FAR),
     "random-to-9": Algorithm(
         "random + capped waiting halving, rungs 1, 3, 9; no trial to the end",

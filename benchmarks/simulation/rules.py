@@ -45,7 +45,7 @@ class RayAsha(Rungs):
 
     def __init__(self, asha: Asha) -> None:
         super().__init__(asha.rungs, asha.max_epochs)
-        self._share = 1 - 1 / asha.reduction_factor
+        self._share = {rung: 1 - 1 / factor for rung, factor in zip(asha.rungs, asha.factors, strict=True)}
         self._values: dict[int, list[float]] = {rung: [] for rung in asha.rungs}
 
     def decide(self, number: int, epoch: int, value: float) -> tuple[str, str]:
@@ -53,7 +53,7 @@ class RayAsha(Rungs):
         values = self._values[epoch]
         is_below = False
         if values:
-            place = self._share * (len(values) - 1)
+            place = self._share[epoch] * (len(values) - 1)
             low = int(place)
             high = min(low + 1, len(values) - 1)
             is_below = value < values[low] + (place - low) * (values[high] - values[low])

@@ -41,8 +41,12 @@ class SynchronousHalving(Rungs):
 
 def halving(asha: Asha, trials: int) -> SynchronousHalving:
     """Return halving in step: with 64 trials and factor 3, 21 go on at epoch 1, 7 at epoch 3, 2 at epoch 7."""
-    places = {r: max(1, trials // asha.reduction_factor**k) for k, r in enumerate(asha.rungs, start=1)}
-    return SynchronousHalving(places, trials, asha.max_epochs)
+    return SynchronousHalving(_places(asha.rungs, asha.factors, trials), trials, asha.max_epochs)
+
+
+def _places(rungs: Sequence[int], factors: Sequence[int], trials: int) -> dict[int, int]:
+    left = itertools.accumulate(factors, lambda count, factor: max(1, count // factor), initial=trials)
+    return dict(zip(rungs, itertools.islice(left, 1, None), strict=True))
 
 
 class Hyperband:
@@ -56,10 +60,10 @@ class Hyperband:
         for s in itertools.cycle(range(most, -1, -1)):
             if len(self._bracket_of) >= trials:
                 break
-            count = math.ceil((most + 1) / (s + 1) * asha.reduction_factor**s)
+            count = math.ceil((most + 1) / (s + 1) * math.prod(asha.factors[most - s :]))
             count = min(count, trials - len(self._bracket_of))
             rungs = asha.rungs[most - s :]
-            places = {rung: max(1, count // asha.reduction_factor**k) for k, rung in enumerate(rungs, start=1)}
+            places = _places(rungs, asha.factors[most - s :], count)
             self._bracket_of += [len(self._brackets)] * count
             self._brackets.append(SynchronousHalving(places, count, asha.max_epochs))
 
@@ -84,7 +88,7 @@ class Waiting(WaitingHalving):
     """The product's rule; it also says where the rungs are."""
 
     def __init__(self, asha: Asha, *, is_capped: bool = False) -> None:
-        super().__init__(asha.rungs, asha.reduction_factor, is_capped=is_capped)
+        super().__init__(asha.rungs, asha.factors, is_capped=is_capped)
         self.next_rung = Rungs(asha.rungs, asha.last_epoch).next_rung
 
 

@@ -12,23 +12,26 @@ CONTINUE, PAUSE, STOP = "continue", "pause", "stop"
 class WaitingHalving:
     """Asynchronous successive halving that pauses trials (Li et al. 2020, algorithm 2), with capped promotions.
 
-    A trial pauses at each rung. A rung has one place for every ``factor`` trials that have reached it. The best paused
-    trial goes on when there is a free place and it is among the best of its rung, as many as there are places. Higher
-    rungs come first. So nobody goes on for being early: each trial that goes on has beaten ``factor`` - 1 others.
+    A trial pauses at each rung. A rung has one place for every so many trials that have reached it, its factor. The
+    best paused trial goes on when there is a free place and it is among the best of its rung, as many as there are
+    places. Higher rungs come first. So nobody goes on for being early: each trial that goes on has beaten factor - 1
+    others. ``factors`` has one number for each of ``rungs``.
 
     With ``is_capped`` a place is taken for good. Without, more trials than places go on while values rise: those that
     went on earlier are then no longer among the best.
 
     ``trials`` is the number of trials that will ever start. If it is given, a trial ends once it cannot get a place any
-    more, even if ``factor`` better ones fail. It needs ``is_capped``.
+    more, even if as many better ones fail as the factor says. It needs ``is_capped``.
 
     A trial that fails counts nowhere, so the next best takes its place. A trial that has ended at a rung counts as one
     that has reached it, and has no rank.
     """
 
-    def __init__(self, rungs: Sequence[int], factor: int, *, trials: int | None = None, is_capped: bool = True) -> None:
+    def __init__(
+        self, rungs: Sequence[int], factors: Sequence[int], *, trials: int | None = None, is_capped: bool = True
+    ) -> None:
         self.rungs = tuple(rungs)  # those that trials can leave
-        self._factor = factor
+        self._factor = dict(zip(rungs, factors, strict=True))
         self._trials = trials
         self._is_capped = is_capped
         # Per rung, in their order: the trials that went on or may go on as (-value, number), best first; all that
@@ -73,7 +76,7 @@ class WaitingHalving:
             self._left[epoch].add(number)
             return CONTINUE, ""
         places = self._most_places().get(epoch)
-        if places is None or bisect.bisect_left(reached, place) < places + self._factor:
+        if places is None or bisect.bisect_left(reached, place) < places + self._factor[epoch]:
             return PAUSE, ""
         self._end(epoch, number)
         return STOP, self._reason(epoch, number, places)
@@ -81,7 +84,7 @@ class WaitingHalving:
     def resume(self, *, is_last: bool = False) -> int | None:
         """Return the paused trial that goes on now, or None.
 
-        ``is_last`` says that no trial runs and none will start. Then a rung with fewer than ``factor`` trials has one
+        ``is_last`` says that no trial runs and none will start. Then a rung with fewer trials than its factor has one
         place too, so that small searches also train a trial to the end.
         """
         found = self._next(is_last)
@@ -98,10 +101,10 @@ class WaitingHalving:
         """
         places = self._most_places()
         if is_last:
-            places = {rung: len(values) // self._factor or 1 for rung, values in self._values.items()}
+            places = {rung: len(values) // self._factor[rung] or 1 for rung, values in self._values.items()}
         found = []
         for rung, most in places.items():
-            for number in list(self._waiting(rung, 0 if is_last else most + self._factor)):
+            for number in list(self._waiting(rung, 0 if is_last else most + self._factor[rung])):
                 found.append((number, self._reason(rung, number, most)))
                 self._end(rung, number)
         return found
@@ -110,7 +113,7 @@ class WaitingHalving:
         """Return, per rung, the value that the next trial has to beat to be among the best, where it is known."""
         found = {}
         for rung, reached in self._reached.items():
-            places = (len(self._values[rung]) + 1) // self._factor
+            places = (len(self._values[rung]) + 1) // self._factor[rung]
             if 0 < places <= len(reached):
                 found[rung] = -reached[places - 1][0]
         return found
@@ -128,7 +131,7 @@ class WaitingHalving:
 
     def _next(self, is_last: bool = False) -> tuple[int, int] | None:
         for rung in reversed(self.rungs):
-            places = len(self._values[rung]) // self._factor or int(is_last)
+            places = len(self._values[rung]) // self._factor[rung] or int(is_last)
             if places and not (self._is_capped and len(self._left[rung]) >= places):
                 for number in self._waiting(rung, 0, places):
                     return rung, number
@@ -146,7 +149,7 @@ class WaitingHalving:
             return {}
         found, most = {}, self._trials - len(self._failed)
         for rung, values in self._values.items():
-            found[rung] = max(1, max(most, len(values)) // self._factor)
+            found[rung] = max(1, max(most, len(values)) // self._factor[rung])
             most = max(found[rung], len(self._left[rung]))
         return found
 

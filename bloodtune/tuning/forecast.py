@@ -59,7 +59,7 @@ def forecast(recipe: Recipe, budget: int, trials: Sequence[TrialRecord], workers
     coming = [entry.configuration.family for number, entry in enumerate(recipe.enqueued) if number not in numbers]
     first_end = recipe.asha.stage_ends[1]
     stages[0].first = [first_end * speeds.get(family, fmean(speeds.values())) for family in reversed(coming)]
-    return Forecast(left, _play(stages, workers, recipe.asha.reduction_factor))
+    return Forecast(left, _play(stages, workers, recipe.asha.factors))
 
 
 def _seconds_per_epoch(trials: Sequence[TrialRecord]) -> dict[str, float]:
@@ -88,13 +88,13 @@ def _stages(recipe: Recipe, budget: int, trials: Sequence[TrialRecord], speeds: 
     return stages
 
 
-def _play(stages: Sequence[_Stage], workers: int, factor: int) -> float:
+def _play(stages: Sequence[_Stage], workers: int, factors: Sequence[int]) -> float:
     """Return the seconds until all expected trainings are done, if a free worker takes one of the highest stage."""
     now = 0.0
     running = [(seconds, index) for index, stage in enumerate(stages) for seconds in stage.running]
     heapq.heapify(running)
     while True:
-        while len(running) < workers and (index := _startable(stages, factor)) is not None:
+        while len(running) < workers and (index := _startable(stages, factors)) is not None:
             stage = stages[index]
             stage.started += 1
             heapq.heappush(running, (now + (stage.first.pop() if stage.first else stage.seconds), index))
@@ -104,12 +104,12 @@ def _play(stages: Sequence[_Stage], workers: int, factor: int) -> float:
         stages[index].done += 1
 
 
-def _startable(stages: Sequence[_Stage], factor: int) -> int | None:
-    # Of each ``factor`` trials at a rung one goes on, and the rest of those expected when no more come.
+def _startable(stages: Sequence[_Stage], factors: Sequence[int]) -> int | None:
+    # Of each ``factors`` trials at a rung one goes on, and the rest of those expected when no more come.
     for index in reversed(range(len(stages))):
         stage, below = stages[index], stages[index - 1]
         is_open = index == 0 or below.done >= below.expected
-        places = stage.expected if is_open else min(stage.expected, below.done // factor)
+        places = stage.expected if is_open else min(stage.expected, below.done // factors[index - 1])
         if stage.started < places:
             return index
     return None

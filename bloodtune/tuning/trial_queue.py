@@ -103,7 +103,7 @@ class TrialQueue:
         self.epochs_before = 0  # epochs that unfinished trials of earlier starts had when they went on
         self.suggest_seconds = 0.0
         asha = recipe.asha
-        self.halving = WaitingHalving(asha.rungs, asha.reduction_factor, trials=budget)
+        self.halving = WaitingHalving(asha.rungs, asha.factors, trials=budget)
         self.rule: Rule = self.halving  # benchmarks/ put others in its place
         self._sampler = sampler
         self._recorders = recorders

@@ -171,6 +171,16 @@ def test_explicit_rungs_are_kept_shortened_and_replaced_by_a_child(file: Path) -
     assert load_recipe(str(child)).asha == Asha(9, 1, 3)
 
 
+def test_a_factor_for_each_rung_is_kept_and_shortened(file: Path) -> None:
+    asha = Asha(27, None, (2, 4), rungs=(2, 6))
+    assert (asha.factors, asha.expected_trials(64), asha.expected_epochs(64)) == ((2, 4), [64, 32, 8], 128 + 128 + 168)
+    cut = asha.with_max_epochs(6)
+    assert (cut.rungs, cut.factors, asha.with_max_epochs(2).rungs) == ((2,), (2,), ())
+    write(file, CONTENT | {"asha": asha.to_mapping()})
+    assert load_recipe(str(file)).asha == asha
+    assert load_recipe(str(file), max_epochs=6).asha == cut
+
+
 @pytest.mark.parametrize(
     ("asha", "max_epochs", "expected"),
     [

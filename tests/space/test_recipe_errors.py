@@ -66,6 +66,15 @@ def test_what_is_not_toml_is_refused(file: Path, content: bytes) -> None:
         ("asha.first_rung", 1.0, "asha.first_rung = 1.0: allowed are whole numbers from 1"),
         ("asha.reduction_factor", 1, "asha.reduction_factor = 1: allowed are whole numbers from 2"),
         ("asha.reduction_factor", True, "asha.reduction_factor = True: allowed are whole numbers from 2"),
+        ("asha.reduction_factor", [3, 3], "asha.reduction_factor = [3, 3]: allowed are whole numbers from 2, and a list"),
+        *(
+            (
+                "asha",
+                {"max_epochs": 9, "reduction_factor": factors, "rungs": [1, 3]},
+                f"asha.reduction_factor = {factors!r}: allowed is a whole number from 2, or a list with",
+            )
+            for factors in ([], [2], [2, 4, 4], [2, 1], [2, True], ["2", 4], [[2], 4], 1, "3", 2.5, {"a": 2})
+        ),
         ("asha.reduction_factor", GONE, "asha: reduction_factor missing"),
         ("asha.last_rung", 10, "asha.last_rung = 10 is above max_epochs = 9"),
         ("asha.last_rung", 0, "asha.last_rung = 0: allowed are whole numbers from 1"),

@@ -18,9 +18,14 @@ def decide(rule: WaitingHalving, values: Sequence[float], rung: int = 1, first: 
     return [rule.decide(number, rung, value)[0] for number, value in enumerate(values, start=first)]
 
 
-def search(values: Sequence[float], trials: int | None = None, rungs: Sequence[int] = RUNGS) -> dict[int, int]:
+def search(
+    values: Sequence[float],
+    trials: int | None = None,
+    rungs: Sequence[int] = RUNGS,
+    factors: Sequence[int] = (3, 3, 3),
+) -> dict[int, int]:
     """Run a whole search with one worker; return the rungs that each trial passed. A trial's values are all equal."""
-    rule, passed, new = WaitingHalving(rungs, 3, trials=trials), Counter[int](), iter(range(len(values)))
+    rule, passed, new = WaitingHalving(rungs, factors, trials=trials), Counter[int](), iter(range(len(values)))
     stopped: set[int] = set()
     number: int | None = next(new)
     while number is not None:
@@ -43,7 +48,7 @@ def search(values: Sequence[float], trials: int | None = None, rungs: Sequence[i
 
 
 def test_every_third_trial_at_a_rung_makes_a_place_for_the_best() -> None:
-    rule = WaitingHalving(RUNGS, 3)
+    rule = WaitingHalving(RUNGS, (3, 3, 3))
     assert decide(rule, [0.5, 0.6]) == [PAUSE, PAUSE]
     assert rule.resume() is None
     assert decide(rule, [0.4], first=2) == [PAUSE]
@@ -54,7 +59,7 @@ def test_every_third_trial_at_a_rung_makes_a_place_for_the_best() -> None:
 
 
 def test_a_better_trial_at_a_higher_rung_comes_first() -> None:
-    rule = WaitingHalving(RUNGS, 3)
+    rule = WaitingHalving(RUNGS, (3, 3, 3))
     decide(rule, [0.1] * 9)
     assert [rule.resume() for _ in range(3)] == [0, 1, 2], "of equal trials the first"
     assert decide(rule, [0.2, 0.3, 0.1], rung=3) == [PAUSE, PAUSE, PAUSE]
@@ -64,7 +69,7 @@ def test_a_better_trial_at_a_higher_rung_comes_first() -> None:
 
 def test_no_more_than_a_third_ever_goes_on() -> None:
     rising = np.linspace(0.1, 0.9, 60)
-    capped, plain = WaitingHalving(RUNGS, 3), WaitingHalving(RUNGS, 3, is_capped=False)
+    capped, plain = WaitingHalving(RUNGS, (3, 3, 3)), WaitingHalving(RUNGS, (3, 3, 3), is_capped=False)
     for rule, most in ((capped, 20), (plain, 60)):
         went_on = decide(rule, rising).count(CONTINUE)
         while rule.resume() is not None:
@@ -82,6 +87,14 @@ def test_64_trials_leave_21_at_the_second_rung_7_at_the_third_and_2_at_the_end(o
     assert [sum(n >= rung for n in passed.values()) for rung in (1, 2, 3)] == [21, 7, 2]
 
 
+@pytest.mark.parametrize("trials", [None, 64])
+def test_each_rung_has_its_own_factor(trials: int | None) -> None:
+    values = np.random.default_rng(0).random(64).tolist()
+    passed = search(values, trials, factors=(2, 4, 8))
+    assert [sum(n >= rung for n in passed.values()) for rung in (1, 2, 3)] == [32, 8, 1]
+    assert max(passed, key=passed.__getitem__) == int(np.argmax(values))
+
+
 def test_an_early_end_changes_nothing_for_the_others() -> None:
     values = np.random.default_rng(1).random(64).tolist()
     assert search(values, 64) == search(values, None)
@@ -96,20 +109,20 @@ def test_a_small_search_still_trains_one_trial_to_the_end(trials: int, expected:
 
 
 def test_an_idle_worker_at_the_end_gets_no_trial_without_a_place() -> None:
-    rule = WaitingHalving(RUNGS, 3, trials=4)
+    rule = WaitingHalving(RUNGS, (3, 3, 3), trials=4)
     decide(rule, [0.4, 0.3, 0.2, 0.1])
     assert (rule.resume(), rule.resume(), rule.resume(is_last=True)) == (0, None, None), "four trials make one place"
 
 
 def test_between_the_rungs_and_after_a_rung_that_it_left_a_trial_goes_on() -> None:
-    rule = WaitingHalving(RUNGS, 3)
+    rule = WaitingHalving(RUNGS, (3, 3, 3))
     assert rule.decide(0, 2, 0.0) == (CONTINUE, "")
     rule.restore(1, [0.9, 0.9])
     assert rule.decide(1, 1, 0.9) == (CONTINUE, "")
 
 
 def test_a_trial_that_comes_by_a_rung_again_counts_once_with_its_first_value() -> None:
-    rule = WaitingHalving(RUNGS, 3, trials=6)
+    rule = WaitingHalving(RUNGS, (3, 3, 3), trials=6)
     assert decide(rule, [0.5, 0.4, 0.3]) == [PAUSE] * 3
     assert decide(rule, [0.9, 0.1], first=1) == [PAUSE] * 2, "trials 1 and 2 once more"
     assert rule.needed() == {1: 0.5}
@@ -117,7 +130,7 @@ def test_a_trial_that_comes_by_a_rung_again_counts_once_with_its_first_value() -
 
 
 def test_a_trial_ends_once_it_cannot_get_a_place_even_if_three_fail_and_says_why() -> None:
-    rule = WaitingHalving(RUNGS, 3, trials=8)
+    rule = WaitingHalving(RUNGS, (3, 3, 3), trials=8)
     assert decide(rule, [0.5, 0.4, 0.48, 0.47, 0.46]) == [PAUSE] * 5
     assert rule.decide(5, 1, 0.3) == (STOP, "epoch 1: 0.3000 is number 6 of 6, at most 2 go on")
     assert rule.dismiss() == []
@@ -127,7 +140,7 @@ def test_a_trial_ends_once_it_cannot_get_a_place_even_if_three_fail_and_says_why
 
 
 def test_at_the_end_all_that_are_paused_end_and_say_why() -> None:
-    rule = WaitingHalving(RUNGS, 3)
+    rule = WaitingHalving(RUNGS, (3, 3, 3))
     decide(rule, [0.5, 0.4, 0.3])
     assert rule.resume() == 0
     decide(rule, [0.6, 0.1], first=3)
@@ -142,7 +155,7 @@ def test_at_the_end_all_that_are_paused_end_and_say_why() -> None:
 @pytest.mark.parametrize("cut", [1, 7, 23, 39])
 def test_a_restored_rule_decides_as_one_that_was_not_interrupted(cut: int) -> None:
     values = np.random.default_rng(1).random(60).tolist()
-    whole, last, ended = WaitingHalving(RUNGS, 3, trials=60), dict[int, int](), set[int]()
+    whole, last, ended = WaitingHalving(RUNGS, (3, 3, 3), trials=60), dict[int, int](), set[int]()
 
     def train(rule: WaitingHalving, number: int) -> str:
         for rung in RUNGS:
@@ -165,7 +178,7 @@ def test_a_restored_rule_decides_as_one_that_was_not_interrupted(cut: int) -> No
 
     for number in range(cut):
         go_on(whole, number)
-    again = WaitingHalving(RUNGS, 3, trials=60)
+    again = WaitingHalving(RUNGS, (3, 3, 3), trials=60)
     for number in range(cut):
         again.restore(number, [values[number]] * last[number], ended=number in ended)
     before = dict(last)
@@ -176,7 +189,7 @@ def test_a_restored_rule_decides_as_one_that_was_not_interrupted(cut: int) -> No
 
 
 def test_a_trial_that_ended_in_an_earlier_start_takes_no_rank_from_those_that_may_go_on() -> None:
-    rule = WaitingHalving(RUNGS, 3)
+    rule = WaitingHalving(RUNGS, (3, 3, 3))
     rule.restore(0, [0.9], ended=True)
     decide(rule, [0.5] * 4, first=1)
     assert (rule.resume(), rule.resume()) == (1, None), "five make one place"
@@ -185,7 +198,7 @@ def test_a_trial_that_ended_in_an_earlier_start_takes_no_rank_from_those_that_ma
 
 
 def test_a_trial_that_fails_leaves_its_place_to_the_next_best() -> None:
-    rule = WaitingHalving(RUNGS, 3, trials=6)
+    rule = WaitingHalving(RUNGS, (3, 3, 3), trials=6)
     decide(rule, [0.5, 0.4, 0.3])
     assert rule.resume() == 0
     rule.fail(0)
@@ -196,7 +209,7 @@ def test_a_trial_that_fails_leaves_its_place_to_the_next_best() -> None:
 
 @pytest.mark.parametrize("failures", [1, 2])
 def test_a_small_search_whose_best_trials_fail_trains_another_one_to_the_end(failures: int) -> None:
-    rule = WaitingHalving(RUNGS, 3, trials=3)
+    rule = WaitingHalving(RUNGS, (3, 3, 3), trials=3)
     assert decide(rule, [0.5, 0.4, 0.3]) == [PAUSE] * 3
     for number in range(failures):
         assert (rule.dismiss(), rule.resume(is_last=True)) == ([], number)
@@ -205,7 +218,7 @@ def test_a_small_search_whose_best_trials_fail_trains_another_one_to_the_end(fai
 
 
 def test_a_trial_that_fails_late_frees_its_place_at_every_rung() -> None:
-    rule = WaitingHalving(RUNGS, 3, trials=9)
+    rule = WaitingHalving(RUNGS, (3, 3, 3), trials=9)
     decide(rule, np.linspace(0.9, 0.1, 9).tolist())
     assert [rule.resume() for _ in range(3)] == [0, 1, 2]
     decide(rule, [0.9, 0.8, 0.7], rung=3)
@@ -217,7 +230,7 @@ def test_a_trial_that_fails_late_frees_its_place_at_every_rung() -> None:
 
 
 def test_a_trial_that_failed_in_an_earlier_start_counts_nowhere() -> None:
-    rule = WaitingHalving(RUNGS, 3, trials=4)
+    rule = WaitingHalving(RUNGS, (3, 3, 3), trials=4)
     rule.fail(0)
     decide(rule, [0.5, 0.6], first=1)
     assert rule.resume() is None
@@ -226,7 +239,7 @@ def test_a_trial_that_failed_in_an_earlier_start_counts_nowhere() -> None:
 
 
 def test_a_run_of_the_former_rule_may_have_let_more_go_on() -> None:
-    rule = WaitingHalving((1, 3), 3, trials=9)
+    rule = WaitingHalving((1, 3), (3, 3), trials=9)
     for number in range(6):
         rule.restore(number, [0.5, 0.5, 0.1 * number])
     assert rule.dismiss() == [(0, "epoch 3: 0.0000 is number 6 of 6, at most 2 go on")]
@@ -234,7 +247,7 @@ def test_a_run_of_the_former_rule_may_have_let_more_go_on() -> None:
 
 
 def test_what_is_needed_at_a_rung_puts_the_next_trial_among_the_best() -> None:
-    rule = WaitingHalving(RUNGS, 3)
+    rule = WaitingHalving(RUNGS, (3, 3, 3))
     assert rule.needed() == {}
     decide(rule, [0.5, 0.6])
     assert rule.needed() == {1: 0.6}
@@ -243,6 +256,6 @@ def test_what_is_needed_at_a_rung_puts_the_next_trial_among_the_best() -> None:
 
 
 def test_without_rungs_every_trial_runs_to_its_end() -> None:
-    rule = WaitingHalving((), 3, trials=2)
+    rule = WaitingHalving((), (), trials=2)
     assert decide(rule, [0.9, 0.1], rung=3) == [CONTINUE] * 2
     assert (rule.resume(is_last=True), rule.dismiss(is_last=True)) == (None, [])

@@ -56,6 +56,13 @@ def test_with_many_workers_a_trial_still_needs_all_rungs(recipe: Recipe) -> None
     assert forecast(recipe, 64, make_trials(*[1] * 64), 64).seconds == pytest.approx(2 + 6 + 18)
 
 
+def test_each_rung_has_its_own_factor(recipe: Recipe) -> None:
+    recipe = dataclasses.replace(recipe, asha=Asha(27, None, (2, 8), rungs=(1, 3)))
+    # 64 trials at epoch 1, 32 for 2 more, 4 for 24 more. With 4 workers the last stage is the longest stretch of each.
+    assert forecast(recipe, 64, make_trials(*[1] * 64), 1) == Forecast(64 + 96, pytest.approx(64 + 96))
+    assert forecast(recipe, 64, make_trials(*[1] * 32, *[3] * 32), 4) == Forecast(96, pytest.approx(24))
+
+
 def test_a_running_trial_needs_its_own_seconds(recipe: Recipe) -> None:
     trials = [*make_trials(*[1] * 43, *[3] * 14, *[9] * 5, 27), *make_trials(*[0] * 63, 17, seconds=5)[63:]]
     assert forecast(recipe, 64, trials, 2) == Forecast(10, pytest.approx(50))
