@@ -24,7 +24,7 @@ from simulation.waiting import Hyperband, Pasha, SynchronousHalving, Waiting, ha
 REFERENCE, DEFAULT = "optuna-mended", "default"
 
 FACTOR = 3  # of the papers on halving and ASHA
-DEFAULT_RUNGS = (1, 3, 7), (2, 4, 4)  # of 64 trials 32, 8 and 2 go on
+DEFAULT_RUNGS = (1, 3, 7), (2, 4, 8)  # of 64 trials 32, 8 and 1 go on
 TWO_SIX = (2, 6), 5  # of 64 trials 12 go on after epoch 2, and 2 after epoch 6
 
 # Algorithms whose rule does not depend on the number of trials are run over more trials than the budget, to see when

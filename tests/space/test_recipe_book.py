@@ -105,8 +105,8 @@ def test_default_searches_all_families_under_the_numbers_of_the_issue() -> None:
     recipe = load_recipe("default")
     assert recipe.parameters[0].choices == ("mlnn", "cnn", "lightweight", "residual")
     assert recipe.sampler == "tpe"
-    assert recipe.asha == Asha(36, None, (2, 4, 4), rungs=(1, 3, 7))
-    assert recipe.asha.expected_epochs(64) == 218, "64 + 32 x 2 + 8 x 4 + 2 x 29"
+    assert recipe.asha == Asha(36, None, (2, 4, 8), rungs=(1, 3, 7))
+    assert recipe.asha.expected_epochs(64) == 189, "64 + 32 x 2 + 8 x 4 + 29"
 
 
 def test_random_differs_from_default_in_its_sampler_alone() -> None:

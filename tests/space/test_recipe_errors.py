@@ -66,7 +66,7 @@ def test_what_is_not_toml_is_refused(file: Path, content: bytes) -> None:
         ("asha.first_rung", 1.0, "asha.first_rung = 1.0: allowed are whole numbers from 1"),
         ("asha.reduction_factor", 1, "asha.reduction_factor = 1: allowed are whole numbers from 2"),
         ("asha.reduction_factor", True, "asha.reduction_factor = True: allowed are whole numbers from 2"),
-        ("asha.reduction_factor", [3, 3], "asha.reduction_factor = [3, 3]: allowed are whole numbers from 2, and a list"),
+        ("asha.reduction_factor", [3, 3], "asha.reduction_factor = [3, 3]: allowed are whole numbers from 2, and a"),
         *(
             (
                 "asha",
