@@ -166,9 +166,10 @@ def _parse_asha(table: dict[str, Any], file: Path, max_epochs: int | None) -> As
         raise InputError(f"{file}: asha: {', '.join(missing)} missing")
     if ("first_rung" in table) == ("rungs" in table):
         raise InputError(f"{file}: asha: one of first_rung and rungs must be given, and not both")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+    values: dict[str, Any] = {"first_rung": None, **table}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     try:
-        asha = Asha(**{"first_rung": None, **values})
+        asha = Asha(**values)
         return asha if max_epochs is None else asha.with_max_epochs(max_epochs)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
