@@ -39,13 +39,15 @@ def test_workers_killed_in_the_middle_of_an_epoch(search: Search, row: GetRow) -
     search.begin()
     search.wait_for(lambda: search.epochs() > 2)
     for _ in range(40):
-        search.wait_for(lambda: len(search.workers()) == 2)
+        search.wait_for(lambda: len(search.workers()) == 2, extend=True)
         time.sleep(draw.uniform(0.0, 1.0))
-        before = search.workers()
+        while not (before := search.workers()):
+            search.wait_for(lambda: bool(search.workers()), extend=True)
         victim = draw.choice(before)
         psutil.Process(victim).kill()
         kills.times += 1
-        kills.seconds.append(search.wait_for(lambda: len(set(search.workers()) - {victim}) == 2))  # noqa: B023
+        is_replaced = lambda: len(set(search.workers()) - {victim}) == 2  # noqa: B023, E731
+        kills.seconds.append(search.wait_for(is_replaced, extend=True))
     assert search.end() == 0, search.said
     search.check(kills)
     retried = sum(record.retries for record in search.run.trials())
@@ -228,7 +230,7 @@ def test_workers_that_hang(search: Search, row: GetRow) -> None:
     search.begin()
     search.wait_for(lambda: search.trials() > 1)
     for _ in range(3):
-        search.wait_for(lambda: len(search.workers()) == 2)
+        search.wait_for(lambda: len(search.workers()) == 2, extend=True)
         victim = search.workers()[0]
         psutil.Process(victim).suspend()
         hangs.times += 1

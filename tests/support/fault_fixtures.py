@@ -111,8 +111,8 @@ class Search:
 
     def arguments(self) -> str:
         """Return those of a first start, or of a resume."""
-        new = f"--recipe faults.toml --data data.npz --name broken --budget {self.budget}"
-        return f"{'--resume broken' if self.run.path.exists() else new} {self.flags}"
+        new = "--recipe faults.toml --data data.npz --name broken"
+        return f"{'--resume broken' if self.run.path.exists() else new} --budget {self.budget} {self.flags}"
 
     def records(self) -> dict[int, TrialRecord]:
         """Return the finished trials by their numbers."""
@@ -156,11 +156,19 @@ class Search:
         files = (self.run.path / "checkpoints").glob("[0-9]*.checkpoint")
         return dict(sorted(tuple(map(int, file.stem.split("-")[:2])) for file in files))  # type: ignore[misc]
 
-    def wait_for(self, condition: Callable[[], bool]) -> float:
-        """Wait until something holds; return the seconds that it took. The search must go on meanwhile."""
+    def wait_for(self, condition: Callable[[], bool], *, extend: bool = False) -> float:
+        """Wait until something holds; return the seconds that it took. The search must go on meanwhile.
+
+        With ``extend`` a search that has reached its budget goes on with twice the budget: on a fast machine a search
+        may be over before all its faults have happened.
+        """
         assert self.process is not None
         started = time.monotonic()
         while not condition():
+            if extend and self.process.poll() == 0:
+                self.budget *= 2
+                self.begin()
+                started = time.monotonic()
             assert self.process.poll() is None, self.process.communicate()[1]
             assert time.monotonic() - started < PATIENCE, "it does not go on"
             time.sleep(0.02)
