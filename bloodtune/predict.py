@@ -93,6 +93,8 @@ def load_predictor(folder: Path, threshold: float | None = None, program: str = 
 
 
 def _predict(arguments: argparse.Namespace) -> int:
+    if arguments.int8:
+        raise InputError("--int8 needs --export onnx")
     if not arguments.paths:
         raise InputError("no photograph, folder or .npz file given; see --help")
     if not arguments.find and (arguments.boxes is not None or arguments.microns_per_pixel is not None):
@@ -140,10 +142,13 @@ def _predictions(
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    from bloodtune.inference.int8_export import choose_calibration
     from bloodtune.inference.onnx_export import export_onnx
 
-    if arguments.paths:
-        raise InputError("--export takes no photographs")
+    if arguments.paths and not arguments.int8:
+        raise InputError("--export takes photographs only with --int8, which calibrates with them")
+    if arguments.int8 and not arguments.paths:
+        raise InputError("--int8 needs photographs to calibrate with: a few hundred, as the model is to count")
     folder = choose_model(arguments.model, "predict")
     if folder.resolve() == PRETRAINED and not arguments.out:
         raise InputError("--export of the pretrained model needs --out DIR")
@@ -152,7 +157,9 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.threshold is not None and predictor.own_threshold is not None:
         raise InputError("--threshold cannot be given with --export: the model card gives the model's own threshold")
     check_writable(out)
-    for file in export_onnx(predictor, out):
+    images = predictor.find(arguments.paths) if arguments.int8 else None
+    calibration = choose_calibration(predictor, images, arguments.crop) if images else []
+    for file in export_onnx(predictor, out, calibration):
         print_lines(f"predict: {file} written")
     return 0
 
@@ -204,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--html", metavar="FILE", help="write a page with the count and the pictures in one file")
     add("--workers", type=flags.positive, metavar="N", help="number of threads (default: one per core)")
     add("--export", choices=["onnx"], help="write the model in a format for other programs, with a model card")
+    add("--int8", action="store_true", help="with --export: also in int8, calibrated on the photographs at PATH")
     add("--out", metavar="DIR", help="folder for --export (default: the model's folder)")
     return parser
 

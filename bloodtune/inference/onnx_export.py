@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +21,55 @@ from bloodtune import __version__
 from bloodtune.errors import InputError
 from bloodtune.files import replace
 from bloodtune.inference.default_model import CARD
+from bloodtune.inference.differential import Prediction
+from bloodtune.inference.int8_export import Quantized, quantize
 from bloodtune.inference.predictor import Predictor
 from bloodtune.inference.templates import render
 
-MODEL, MODEL_CARD = "model.onnx", "MODEL_CARD.md"
+MODEL, INT8_MODEL, MODEL_CARD = "model.onnx", "model.int8.onnx", "MODEL_CARD.md"
 
 TOLERANCE = 1e-3  # largest allowed difference between a probability of the exported model and of the predictor
 
 
-def export_onnx(predictor: Predictor, folder: Path) -> tuple[Path, Path]:
-    """Write ``model.onnx`` and ``MODEL_CARD.md`` into ``folder``; return their paths.
+def export_onnx(predictor: Predictor, folder: Path, calibration: Sequence[Prediction] = ()) -> list[Path]:
+    """Write ``model.onnx`` and ``MODEL_CARD.md`` into ``folder``, with ``calibration`` also ``model.int8.onnx``.
 
-    The model's input is ``images``, uint8 (N, H, W, C) with any N; its output is ``probabilities``, float32 (N, K).
+    A model's input is ``images``, uint8 (N, H, W, C) with any N; its output is ``probabilities``, float32 (N, K).
     The model includes normalization and the mean over the dihedral group. Its metadata hold class names and threshold.
 
+    Args:
+        predictor: the model.
+        folder: is made if it does not exist.
+        calibration: what ``int8_export.choose_calibration`` returns.
+
+    Returns:
+        The paths of the written files.
+
     Raises:
-        InputError: the packages of the extra ``onnx`` are not installed, or the exported model gives other
-            probabilities than the predictor.
+        InputError: the packages of the extra ``onnx`` are not installed, the exported model gives other probabilities
+            than the predictor, or its int8 form other classes.
     """
     try:
-        import onnx
+        import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  # without it, torch's exporter fails with a traceback
     except ImportError as error:
         raise InputError(f"--export onnx: {error}; run pip install -c constraints.txt -e '.[onnx]'") from None
-    card = model_card(predictor)
+    model_card(predictor)  # refuses a model that lacks an entry
+    content = _to_onnx(predictor)
+    quantized = quantize(content, calibration) if calibration else None
+    files = {MODEL: content, MODEL_CARD: model_card(predictor, quantized).encode()}
+    if quantized:
+        files[INT8_MODEL] = quantized.content
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, made in files.items():
+        replace(folder / name, made)
+    return [folder / name for name in files]
+
+
+def _to_onnx(predictor: Predictor) -> bytes:
+    import onnx
+
     images = _random_images(predictor, 5)
     with _quiet():
         program = torch.onnx.export(
@@ -59,22 +84,23 @@ def export_onnx(predictor: Predictor, folder: Path) -> tuple[Path, Path]:
     assert program is not None
     model = program.model_proto
     onnx.helper.set_model_props(model, _metadata(predictor))
-    content = model.SerializeToString()
+    content: bytes = model.SerializeToString()
     _check_probabilities(content, predictor, images)
-    folder.mkdir(parents=True, exist_ok=True)
-    replace(folder / MODEL, content)
-    replace(folder / MODEL_CARD, card.encode())
-    return folder / MODEL, folder / MODEL_CARD
+    return content
 
 
-def model_card(predictor: Predictor) -> str:
+def model_card(predictor: Predictor, quantized: Quantized | None = None) -> str:
     """Return the model card as Markdown: data, scores, intended use, limits (Mitchell et al., 2019).
+
+    ``quantized`` is the int8 form that is exported beside the model.
 
     Raises:
         InputError: the model's ``model.json`` lacks an entry that the card needs.
     """
     try:
-        return render("model_card.md.j2", predictor=predictor, card=predictor.card, version=__version__)
+        return render(
+            "model_card.md.j2", predictor=predictor, card=predictor.card, quantized=quantized, version=__version__
+        )
     except (UndefinedError, TypeError, ValueError) as error:
         raise InputError(f"{CARD} lacks an entry that the model card needs: {error}") from None
 

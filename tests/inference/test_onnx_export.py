@@ -1,25 +1,29 @@
 """The exported model says what ours does, and its card what it is."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bloodtune.inference import onnx_export
+from bloodtune.inference import int8_export, onnx_export
+from bloodtune.inference.differential import Prediction
+from bloodtune.inference.int8_export import choose_calibration
 from bloodtune.inference.onnx_export import export_onnx, model_card
-from bloodtune.inference.predictor import Predictor
+from bloodtune.inference.predictor import Image, Predictor
 from bloodtune.space.families import FAMILIES
 from error_fixtures import refusal
 from model_fixtures import BLOOD, draw_tiles, make_model
 
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_exported_model_gives_the_same_probabilities_of_any_number_of_images(family: str, tmp_path: Path) -> None:
     predictor = Predictor.load(make_model(tmp_path / "best", family=family))
-    model, card = export_onnx(predictor, tmp_path / "out")
+    model, card = export_onnx(predictor, tmp_path / "out")  # without calibration no int8
     session = onnxruntime.InferenceSession(model)
     for count in (1, 7):
         images = draw_tiles(count)
@@ -29,6 +33,49 @@ def test_the_exported_model_gives_the_same_probabilities_of_any_number_of_images
     assert metadata["class_names"] == str(list(BLOOD)).replace("'", '"')
     assert float(metadata["threshold"]) == 0.5
     assert "0123456789ab" in card.read_text()
+
+
+def calibrate(predictor: Predictor, count: int) -> list[Prediction]:
+    images = (Image(str(number), tile) for number, tile in enumerate(draw_tiles(count)))
+    return choose_calibration(predictor, images)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_int8_model_chooses_the_same_classes(family: str, tmp_path: Path) -> None:
+    predictor = Predictor.load(make_model(tmp_path / "best", family=family))
+    files = export_onnx(predictor, tmp_path / "out", calibrate(predictor, 40))
+    assert [file.name for file in files] == ["model.onnx", "MODEL_CARD.md", "model.int8.onnx"]
+    plain, int8 = (onnxruntime.InferenceSession(tmp_path / "out" / name) for name in ("model.onnx", "model.int8.onnx"))
+    metadata = [session.get_modelmeta().custom_metadata_map.items() for session in (plain, int8)]
+    assert metadata[0] <= metadata[1]
+    (expected,), (found,) = (session.run(None, {"images": draw_tiles(9, seed=1)}) for session in (plain, int8))
+    assert (found != expected).any(), "it computes in another precision"
+    np.testing.assert_allclose(found, expected, atol=0.05)
+    assert "calibrated on 40 photographs; 0 of these get another class" in (tmp_path / "out/MODEL_CARD.md").read_text()
+    weights = {value.data_type for value in onnx.load(files[2]).graph.initializer if len(value.dims) > 1}
+    assert weights == {onnx.TensorProto.INT8, onnx.TensorProto.FLOAT}, "the first layer stays float32"
+
+
+def test_too_few_photographs_calibrate_nothing_and_of_many_some_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.load(make_model(tmp_path / "best"))
+    assert refusal(lambda: calibrate(predictor, 31)) == "--int8: 31 photographs can be read; allowed: 32 and more"
+    monkeypatch.setattr(int8_export, "MOST", 35)
+    drawn = [[one.source for one in calibrate(predictor, 50)] for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0])) == 35
+
+
+def test_an_int8_model_of_other_classes_is_refused(tmp_path: Path) -> None:
+    predictor = Predictor.load(make_model(tmp_path / "best"))
+    wrong = [
+        dataclasses.replace(one, probabilities=np.roll(one.probabilities, 1)) if number < 2 else one
+        for number, one in enumerate(calibrate(predictor, 50))
+    ]
+    message = refusal(lambda: export_onnx(predictor, tmp_path / "out", wrong))
+    assert message.startswith("--int8: 2 of 50 photographs get another class in int8; allowed: 2%")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_that_exports_to_other_probabilities_is_refused(
