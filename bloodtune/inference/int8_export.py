@@ -62,16 +62,28 @@ def choose_calibration(predictor: Predictor, images: Iterator[Image], crop: int 
 def quantize(content: bytes, calibration: Sequence[Prediction]) -> Quantized:
     """Return an int8 form of an ONNX model of ``export_onnx``.
 
+    Its metadata add the precision, the number of photographs, and how it differs on them from the float32 model.
     Weights are int8 with a scale per channel, values uint8 with the range of the calibration (static quantization, QDQ:
     Jacob et al., 2018). The first layer with weights stays float32, so that probabilities change by a few per cent.
 
     Raises:
         InputError: more than ``DIFFERING_SHARE`` of the calibration images get another class.
     """
+    images = np.stack([one.tile for one in calibration if one.tile is not None])
+    made = _calibrated(content, images)
+    expected, found = np.stack([one.probabilities for one in calibration]), _predict(made, images)
+    differing = int((found.argmax(1) != expected.argmax(1)).sum())
+    if differing > DIFFERING_SHARE * len(images):
+        share = f"{differing} of {len(images)} photographs get another class in int8"
+        raise InputError(f"--int8: {share}; allowed: {DIFFERING_SHARE:.0%}. Export without --int8")
+    difference = float(np.abs(found - expected).max())
+    return Quantized(_described(made, len(images), differing, difference), len(images), differing, difference)
+
+
+def _calibrated(content: bytes, images: np.ndarray) -> bytes:
     import onnx
     from onnxruntime import quantization
 
-    images = np.stack([one.tile for one in calibration if one.tile is not None])
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(content)
@@ -90,13 +102,23 @@ def quantize(content: bytes, calibration: Sequence[Prediction]) -> Quantized:
             )
         finally:
             logging.disable(logging.NOTSET)
-        made = target.read_bytes()
-    expected, found = np.stack([one.probabilities for one in calibration]), _predict(made, images)
-    differing = int((found.argmax(1) != expected.argmax(1)).sum())
-    if differing > DIFFERING_SHARE * len(images):
-        share = f"{differing} of {len(images)} photographs get another class in int8"
-        raise InputError(f"--int8: {share}; allowed: {DIFFERING_SHARE:.0%}. Export without --int8")
-    return Quantized(made, len(images), differing, float(np.abs(found - expected).max()))
+        return target.read_bytes()
+
+
+def _described(content: bytes, photographs: int, differing: int, difference: float) -> bytes:
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    found = {entry.key: entry.value for entry in model.metadata_props}
+    added = {
+        "precision": "int8",
+        "calibration_photographs": str(photographs),
+        "calibration_differing_share": repr(differing / photographs),
+        "calibration_largest_difference": repr(difference),
+    }
+    onnx.helper.set_model_props(model, found | added)
+    described: bytes = model.SerializeToString()
+    return described
 
 
 def _reader(base: Any, images: np.ndarray) -> Any:

@@ -48,10 +48,16 @@ def test_an_int8_model_chooses_the_same_classes(family: str, tmp_path: Path) -> 
     plain, int8 = (onnxruntime.InferenceSession(tmp_path / "out" / name) for name in ("model.onnx", "model.int8.onnx"))
     metadata = [session.get_modelmeta().custom_metadata_map.items() for session in (plain, int8)]
     assert metadata[0] <= metadata[1]
+    added = dict(metadata[1] - metadata[0])
+    assert 0 < float(added.pop("calibration_largest_difference")) < 0.05
+    expected_entries = {"precision": "int8", "calibration_photographs": "40", "calibration_differing_share": "0.0"}
+    assert expected_entries.items() <= added.items()
     (expected,), (found,) = (session.run(None, {"images": draw_tiles(9, seed=1)}) for session in (plain, int8))
     assert (found != expected).any(), "it computes in another precision"
     np.testing.assert_allclose(found, expected, atol=0.05)
-    assert "calibrated on 40 photographs; 0 of these get another class" in (tmp_path / "out/MODEL_CARD.md").read_text()
+    card = (tmp_path / "out/MODEL_CARD.md").read_text()
+    assert "calibrated on 40 photographs; 0 of these get another class" in card
+    assert "The threshold was not fitted again to it" in card
     weights = {value.data_type for value in onnx.load(files[2]).graph.initializer if len(value.dims) > 1}
     assert weights == {onnx.TensorProto.INT8, onnx.TensorProto.FLOAT}, "the first layer stays float32"
 
