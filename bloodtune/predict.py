@@ -143,7 +143,7 @@ def _predictions(
 
 def _export(arguments: argparse.Namespace) -> int:
     from bloodtune.inference.int8_export import choose_calibration
-    from bloodtune.inference.onnx_export import export_onnx
+    from bloodtune.inference.onnx_export import check_installed, export_onnx
 
     if arguments.paths and not arguments.int8:
         raise InputError("--export takes photographs only with --int8, which calibrates with them")
@@ -157,6 +157,7 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.threshold is not None and predictor.own_threshold is not None:
         raise InputError("--threshold cannot be given with --export: the model card gives the model's own threshold")
     check_writable(out)
+    check_installed()
     images = predictor.find(arguments.paths) if arguments.int8 else None
     calibration = choose_calibration(predictor, images, arguments.crop) if images else []
     for file in export_onnx(predictor, out, calibration):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bloodtune.command_line import print_lines
 from bloodtune.errors import InputError
 from bloodtune.inference.differential import Prediction, Unreadable
 from bloodtune.inference.predictor import Image, Predictor
@@ -54,6 +55,10 @@ def choose_calibration(predictor: Predictor, images: Iterator[Image], crop: int 
         predictor.predict((found[row] for row in rows), crop=crop, preview=1)
     )
     read = [result for result in results if isinstance(result, Prediction)]
+    if len(read) < len(results):
+        print_lines(
+            f"predict: {len(results) - len(read)} of {len(results)} photographs cannot be read, and are left out"
+        )
     if len(read) < LEAST:
         raise InputError(f"--int8: {len(read)} photographs can be read; allowed: {LEAST} and more")
     return read

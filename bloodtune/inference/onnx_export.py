@@ -49,12 +49,7 @@ def export_onnx(predictor: Predictor, folder: Path, calibration: Sequence[Predic
         InputError: the packages of the extra ``onnx`` are not installed, the exported model gives other probabilities
             than the predictor, or its int8 form other classes.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401  # without it, torch's exporter fails with a traceback
-    except ImportError as error:
-        raise InputError(f"--export onnx: {error}; run pip install -c constraints.txt -e '.[onnx]'") from None
+    check_installed()
     model_card(predictor)  # refuses a model that lacks an entry
     content = _to_onnx(predictor)
     quantized = quantize(content, calibration) if calibration else None
@@ -64,7 +59,19 @@ def export_onnx(predictor: Predictor, folder: Path, calibration: Sequence[Predic
     folder.mkdir(parents=True, exist_ok=True)
     for name, made in files.items():
         replace(folder / name, made)
+    if not quantized:
+        (folder / INT8_MODEL).unlink(missing_ok=True)  # of an earlier export, which the new card does not describe
     return [folder / name for name in files]
+
+
+def check_installed() -> None:
+    """Raise an InputError if a package of the extra ``onnx`` is not installed."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401  # without it, torch's exporter fails with a traceback
+    except ImportError as error:
+        raise InputError(f"--export onnx: {error}; run pip install -c constraints.txt -e '.[onnx]'") from None
 
 
 def _to_onnx(predictor: Predictor) -> bytes:

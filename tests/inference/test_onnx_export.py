@@ -62,6 +62,25 @@ def test_an_int8_model_chooses_the_same_classes(family: str, tmp_path: Path) -> 
     assert weights == {onnx.TensorProto.INT8, onnx.TensorProto.FLOAT}, "the first layer stays float32"
 
 
+def test_an_int8_model_of_an_earlier_export_goes(tmp_path: Path) -> None:
+    (tmp_path / "model.int8.onnx").touch()
+    export_onnx(Predictor.load(make_model(tmp_path / "best")), tmp_path)
+    assert not (tmp_path / "model.int8.onnx").exists()
+
+
+def test_photographs_that_cannot_be_read_are_left_out_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no photograph")
+    predictor = Predictor.load(make_model(tmp_path / "best"))
+    images = [
+        *(Image(str(number), tile) for number, tile in enumerate(draw_tiles(32))),
+        Image("b", tmp_path / "broken.jpg"),
+    ]
+    assert len(choose_calibration(predictor, iter(images))) == 32
+    assert capsys.readouterr().err == "predict: 1 of 33 photographs cannot be read, and are left out\n"
+
+
 def test_too_few_photographs_calibrate_nothing_and_of_many_some_are_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
