@@ -59,7 +59,7 @@ def test_the_pages_of_a_count_and_of_an_evaluation_name_the_pretrained_model(
     assert evaluate.main(["cells", "--html", "scores.html"]) == 0
     assert f"evaluate: {predict.PRETRAINED_MODEL}" in capsys.readouterr().err
     for page in ("count.html", "scores.html"):
-        assert "Model: pretrained residual network, residual" in (tmp_path / page).read_text()
+        assert "Model: pretrained resnet network, resnet" in (tmp_path / page).read_text()
 
 
 def test_a_model_that_is_found_is_named_and_one_that_is_asked_for_is_not(
