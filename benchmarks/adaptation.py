@@ -79,7 +79,9 @@ def train_from_scratch(model: Classifier, data: LabelledFolder, draw: int) -> tu
     training = Training(configuration, splits, max_epochs=epochs, seed=draw, numerics=Numerics(model.precision))
     for _ in range(epochs):
         training.train_epoch()
-    return score(dataclasses.replace(model, network=training.network, configuration=configuration), data.test)
+    names = data.dataset.class_names
+    made = dataclasses.replace(model, network=training.network, configuration=configuration, class_names=names)
+    return score(made, data.test)
 
 
 def score(classifier: Classifier, test: Split | None) -> tuple[float, float]:

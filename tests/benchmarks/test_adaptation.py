@@ -11,6 +11,9 @@ import pytest
 import adaptation
 from adaptation import draw_cells, interval, main
 from bloodtune.adaptation import choice, settings
+from bloodtune.data.labelled_folder import read_labelled_folder
+from bloodtune.data.preparation import Preparation
+from bloodtune.inference.classifier import Classifier
 from folder_fixtures import class_files, write_photographs
 from model_fixtures import make_model
 
@@ -35,6 +38,23 @@ def test_the_interval_is_that_of_the_t_distribution() -> None:
     mean, half, draws = interval([0.8, 0.9, 1.0])
     assert (mean, draws) == (pytest.approx(0.9), 3)
     assert half == pytest.approx(4.3027 * 0.1 / 3**0.5, abs=1e-4)
+
+
+def test_training_from_scratch_is_scored_on_the_classes_of_the_photographs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adaptation, "SCRATCH_IMAGES", 24)
+    scored: list[Classifier] = []
+    monkeypatch.setattr(adaptation, "score", lambda classifier, test: scored.append(classifier))
+    cells, model = (
+        write_photographs(tmp_path / "cells", class_files(8)),
+        Classifier.load(make_model(tmp_path / "model")),
+    )
+    data = read_labelled_folder(cells, Preparation(size=model.size))
+    adaptation.train_from_scratch(model, data, 0)
+    assert len(model.class_names) == 8
+    assert [one.class_names for one in scored] == [data.dataset.class_names]
+    assert len(data.dataset.class_names) < 8, "macro-F1 is not over classes that the photographs lack"
 
 
 def test_a_draw_is_scored_once_and_kept(
