@@ -63,23 +63,23 @@ def test_hosts_that_come_are_cut_off_and_die(cluster: Cluster, search: ClusterSe
 
     added = row("host added to a cluster while a search runs")
     cluster.add(SPARE)
-    added.seconds.append(search.wait_for(lambda: cluster.trains(SPARE)))
+    added.seconds.append(search.wait_for(lambda: cluster.trains(SPARE), extend=True))
     added.times += 1
     assert added.seconds[-1] < 30
 
     cut = row("host cut off the network for a minute")
     cluster.hosts.cut(WORKER)
     seen, began = search.trials(), time.monotonic()
-    search.wait_for(lambda: search.trials() > seen + 2)
-    search.wait_for(lambda: time.monotonic() > began + 60)
+    search.wait_for(lambda: search.trials() > seen + 2, extend=True)
+    search.wait_for(lambda: time.monotonic() > began + 60, extend=True)
     cluster.hosts.join(WORKER)
-    cut.seconds.append(search.wait_for(lambda: cluster.trains(WORKER)))
+    cut.seconds.append(search.wait_for(lambda: cluster.trains(WORKER), extend=True))
     cut.times += 1
 
     killed = row("host killed")
     cluster.hosts.kill(WORKER)
     cluster.hosts.boot(WORKER)
-    killed.seconds.append(search.wait_for(lambda: cluster.trains(WORKER)))
+    killed.seconds.append(search.wait_for(lambda: cluster.trains(WORKER), extend=True))
     killed.times += 1
 
     assert search.end() == 0, search.said
