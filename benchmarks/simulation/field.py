@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bloodtune.space.recipe import Asha, Recipe
+from bloodtune.space.recipe_file import load_recipe
 from bloodtune.tuning.sampler import StudySampler
 from bloodtune.tuning.trial_queue import Sampler, TrialQueue
 from curves.tables import LAST_EPOCH, Table
@@ -24,7 +25,7 @@ from simulation.waiting import Hyperband, Pasha, SynchronousHalving, Waiting, ha
 REFERENCE, DEFAULT = "optuna-mended", "default"
 
 FACTOR = 3  # of the papers on halving and ASHA
-DEFAULT_RUNGS = (1, 3, 7), (2, 4, 8)  # of 64 trials 32, 8 and 1 go on
+DEFAULT_ASHA = load_recipe("default").asha
 TWO_SIX = (2, 6), 5  # of 64 trials 12 go on after epoch 2, and 2 after epoch 6
 
 # Algorithms whose rule does not depend on the number of trials are run over more trials than the budget, to see when
@@ -124,7 +125,12 @@ ALGORITHMS = {
     "tpe-waiting": Algorithm("TPE + waiting halving", _tpe, _waiting),
     "pasha": Algorithm("random + PASHA", _random, lambda recipe, queue: Pasha(recipe.asha, queue), extension=FAR),
     # Other settings of the default's parts.
-    DEFAULT: Algorithm("the default: TPE + capped waiting halving, rungs 1, 3, 7", _tpe, _capped, given=DEFAULT_RUNGS),
+    DEFAULT: Algorithm(
+        f"the default: TPE + capped waiting halving, rungs {', '.join(map(str, DEFAULT_ASHA.rungs))}",
+        _tpe,
+        _capped,
+        given=(DEFAULT_ASHA.rungs, DEFAULT_ASHA.reduction_factor),
+    ),
     "random-capped": Algorithm("random + capped waiting halving", _random, _capped, extension=FAR),
     "random-to-9": Algorithm(
         "random + capped waiting halving, rungs 1, 3, 9; no trial to the end",

@@ -46,10 +46,8 @@ def test_training_from_scratch_is_scored_on_the_classes_of_the_photographs(
     monkeypatch.setattr(adaptation, "SCRATCH_IMAGES", 24)
     scored: list[Classifier] = []
     monkeypatch.setattr(adaptation, "score", lambda classifier, test: scored.append(classifier))
-    cells, model = (
-        write_photographs(tmp_path / "cells", class_files(8)),
-        Classifier.load(make_model(tmp_path / "model")),
-    )
+    cells = write_photographs(tmp_path / "cells", class_files(8))
+    model = Classifier.load(make_model(tmp_path / "model"))
     data = read_labelled_folder(cells, Preparation(size=model.size))
     adaptation.train_from_scratch(model, data, 0)
     assert len(model.class_names) == 8
