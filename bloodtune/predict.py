@@ -158,8 +158,9 @@ def _export(arguments: argparse.Namespace) -> int:
         raise InputError("--threshold cannot be given with --export: the model card gives the model's own threshold")
     check_writable(out)
     check_installed()
-    images = predictor.find(arguments.paths) if arguments.int8 else None
-    calibration = choose_calibration(predictor, images, arguments.crop) if images else []
+    calibration = []
+    if arguments.int8:
+        calibration = choose_calibration(predictor, predictor.find(arguments.paths), print_lines, arguments.crop)
     for file in export_onnx(predictor, out, calibration):
         print_lines(f"predict: {file} written")
     return 0

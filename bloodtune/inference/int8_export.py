@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bloodtune.command_line import print_lines
 from bloodtune.errors import InputError
-from bloodtune.inference.differential import Prediction, Unreadable
+from bloodtune.inference.differential import Prediction
 from bloodtune.inference.predictor import Image, Predictor
 
 LEAST, MOST = 32, 512  # photographs to calibrate with; of more, these are drawn
@@ -43,22 +42,22 @@ class Quantized:
     difference: float
 
 
-def choose_calibration(predictor: Predictor, images: Iterator[Image], crop: int | None = None) -> list[Prediction]:
+def choose_calibration(
+    predictor: Predictor, images: Iterable[Image], say: Callable[[str], None], crop: int | None = None
+) -> list[Prediction]:
     """Return float32 predictions, with pixels, of the images that calibrate: all, or ``MOST`` drawn with a fixed seed.
+
+    ``say`` gets a line if some of them cannot be read.
 
     Raises:
         InputError: fewer than ``LEAST`` of them can be read.
     """
     found = list(images)
     rows = np.sort(np.random.default_rng(0).permutation(len(found))[:MOST])
-    results: Sequence[Prediction | Unreadable] = list(
-        predictor.predict((found[row] for row in rows), crop=crop, preview=1)
-    )
+    results = list(predictor.predict((found[row] for row in rows), crop=crop, preview=1))
     read = [result for result in results if isinstance(result, Prediction)]
     if len(read) < len(results):
-        print_lines(
-            f"predict: {len(results) - len(read)} of {len(results)} photographs cannot be read, and are left out"
-        )
+        say(f"predict: {len(results) - len(read)} of {len(results)} photographs cannot be read, and are left out")
     if len(read) < LEAST:
         raise InputError(f"--int8: {len(read)} photographs can be read; allowed: {LEAST} and more")
     return read
@@ -76,7 +75,7 @@ def quantize(content: bytes, calibration: Sequence[Prediction]) -> Quantized:
     """
     images = np.stack([one.tile for one in calibration if one.tile is not None])
     made = _calibrated(content, images)
-    expected, found = np.stack([one.probabilities for one in calibration]), _predict(made, images)
+    expected, found = np.stack([one.probabilities for one in calibration]), run_onnx(made, images)
     differing = int((found.argmax(1) != expected.argmax(1)).sum())
     if differing > DIFFERING_SHARE * len(images):
         share = f"{differing} of {len(images)} photographs get another class in int8"
@@ -128,7 +127,7 @@ def _described(content: bytes, photographs: int, differing: int, difference: flo
 
 def _reader(base: Any, images: np.ndarray) -> Any:
     # onnxruntime asks for a subclass, and it may not be installed when this module is imported.
-    batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+    batches = _batches(images)
 
     class Reader(base):  # type: ignore[misc]
         def get_next(self) -> dict[str, np.ndarray] | None:
@@ -151,9 +150,13 @@ def _first_layers(graph: Any) -> list[str]:
     return first
 
 
-def _predict(content: bytes, images: np.ndarray) -> np.ndarray:
+def run_onnx(content: bytes, images: np.ndarray) -> np.ndarray:
+    """Return what an exported model finds on a CPU: the probabilities (N, K) of images, uint8 (N, H, W, C)."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-    return np.concatenate([session.run(None, {"images": batch})[0] for batch in batches])
+    return np.concatenate([session.run(None, {"images": batch})[0] for batch in _batches(images)])
+
+
+def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
+    return (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))

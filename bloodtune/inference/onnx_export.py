@@ -22,7 +22,7 @@ from bloodtune.errors import InputError
 from bloodtune.files import replace
 from bloodtune.inference.default_model import CARD
 from bloodtune.inference.differential import Prediction
-from bloodtune.inference.int8_export import Quantized, quantize
+from bloodtune.inference.int8_export import Quantized, quantize, run_onnx
 from bloodtune.inference.predictor import Predictor
 from bloodtune.inference.templates import render
 
@@ -113,11 +113,7 @@ def model_card(predictor: Predictor, quantized: Quantized | None = None) -> str:
 
 
 def _check_probabilities(content: bytes, predictor: Predictor, images: np.ndarray) -> None:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"images": images})
-    difference = float(np.abs(found - predictor.network.predict(images)).max())
+    difference = float(np.abs(run_onnx(content, images) - predictor.network.predict(images)).max())
     if difference > TOLERANCE:
         differ = f"exported and original probabilities differ by {difference:.2g}"
         raise InputError(f"--export onnx: {differ}; allowed: {TOLERANCE}")

@@ -24,10 +24,10 @@ class Asha:
     """The settings of ASHA, asynchronous successive halving (Li et al. 2020).
 
     ``max_epochs`` is the paper's R, ``first_rung`` its r and ``reduction_factor`` its eta, one for all rungs or, with
-    ``rungs``, a tuple with one for each. Learning rates fall until
-    ``max_epochs``. A search ends its trials at ``last_rung``, if that is given: the best are trained again afterwards.
-    ``rungs`` are the epochs after which a trial may pause or be pruned. With a ``first_rung`` they follow from it: each
-    later one comes ``reduction_factor`` times later, and all lie before the last epoch.
+    ``rungs``, a tuple with one for each. Learning rates fall until ``max_epochs``. A search ends its trials at
+    ``last_rung``, if that is given: the best are trained again afterwards. ``rungs`` are the epochs after which a trial
+    may pause or be pruned. With a ``first_rung`` they follow from it: each later one comes ``reduction_factor`` times
+    later, and all lie before the last epoch.
 
     Raises:
         InputError: a value is not a whole number in its range, a rung is above the last one or above ``max_epochs``, or
@@ -51,15 +51,14 @@ class Asha:
             self._check_rungs()
             self._check_factors()
             return
-        if not is_whole(self.reduction_factor, 2):
-            shown = _shown(self.reduction_factor)
-            lists = ", and a list with rungs" if isinstance(self.reduction_factor, tuple) else ""
-            raise InputError(f"asha.reduction_factor = {shown}: allowed are whole numbers from 2{lists}")
+        factor = self.reduction_factor
+        if isinstance(factor, tuple) or not is_whole(factor, 2):
+            lists = ", and a list with rungs" if isinstance(factor, tuple) else ""
+            raise InputError(f"asha.reduction_factor = {_shown(factor)}: allowed are whole numbers from 2{lists}")
         if self.first_rung > self.last_epoch:
             name = "last_rung" if self.last_rung else "max_epochs"
             raise InputError(f"asha.first_rung = {self.first_rung} is above {name} = {self.last_epoch}")
-        assert isinstance(self.reduction_factor, int), "checked above"
-        powers = (self.first_rung * self.reduction_factor**power for power in itertools.count())
+        powers = (self.first_rung * factor**power for power in itertools.count())
         rungs = tuple(itertools.takewhile(lambda rung: rung < self.last_epoch, powers))
         object.__setattr__(self, "rungs", rungs)
 
@@ -99,7 +98,7 @@ class Asha:
     def expected_trials(self, budget: int, epochs: Sequence[int] = ()) -> list[int]:
         """Return how many of ``budget`` trials are expected to train beyond epoch 0 and beyond each rung.
 
-        ``epochs`` are those of the trials so far. One in ``factors`` of a rung's trials goes on, at least one.
+        ``epochs`` are those of the trials so far. At each rung a share of 1 / its factor goes on, at least one.
         If more have gone on, the share holds for those that are still to reach the rung.
         """
         expected = [budget]

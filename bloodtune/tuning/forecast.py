@@ -105,7 +105,7 @@ def _play(stages: Sequence[_Stage], workers: int, factors: Sequence[int]) -> flo
 
 
 def _startable(stages: Sequence[_Stage], factors: Sequence[int]) -> int | None:
-    # Of each ``factors`` trials at a rung one goes on, and the rest of those expected when no more come.
+    # At each rung a share of 1 / its factor goes on, and the rest of those expected when no more come.
     for index in reversed(range(len(stages))):
         stage, below = stages[index], stages[index - 1]
         is_open = index == 0 or below.done >= below.expected

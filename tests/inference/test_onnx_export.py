@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bloodtune.command_line import print_lines
 from bloodtune.inference import int8_export, onnx_export
 from bloodtune.inference.differential import Prediction
 from bloodtune.inference.int8_export import choose_calibration
@@ -37,7 +38,7 @@ def test_the_exported_model_gives_the_same_probabilities_of_any_number_of_images
 
 def calibrate(predictor: Predictor, count: int) -> list[Prediction]:
     images = (Image(str(number), tile) for number, tile in enumerate(draw_tiles(count)))
-    return choose_calibration(predictor, images)
+    return choose_calibration(predictor, images, print_lines)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -77,7 +78,7 @@ def test_photographs_that_cannot_be_read_are_left_out_and_said(
         *(Image(str(number), tile) for number, tile in enumerate(draw_tiles(32))),
         Image("b", tmp_path / "broken.jpg"),
     ]
-    assert len(choose_calibration(predictor, iter(images))) == 32
+    assert len(choose_calibration(predictor, images, print_lines)) == 32
     assert capsys.readouterr().err == "predict: 1 of 33 photographs cannot be read, and are left out\n"
 
 
